@@ -1,0 +1,37 @@
+// @ts-check
+
+/**
+ * One configuration for both engines: DATABASE_URL decides where the end-to-end tests keep their rows
+ * (`npm run test:mysql` sets it). swc compiles; the type check is a step of its own.
+ *
+ * @type {import('jest').Config}
+ */
+module.exports = {
+  rootDir: __dirname,
+  roots: ['<rootDir>/src', '<rootDir>/test'],
+  testMatch: ['**/*.spec.ts', '**/*.e2e-spec.ts'],
+  globalSetup: '<rootDir>/test/support/global-setup.ts',
+  testTimeout: 30_000,
+  maxWorkers: 2,
+  transform: {
+    '^.+\\.(t|m?j)s$': [
+      '@swc/jest',
+      {
+        module: { type: 'commonjs' },
+        sourceMaps: 'inline',
+        jsc: {
+          target: 'es2023',
+          keepClassNames: true,
+          parser: { syntax: 'typescript', decorators: true },
+          transform: {
+            legacyDecorator: true,
+            decoratorMetadata: true,
+            useDefineForClassFields: true,
+          },
+        },
+      },
+    ],
+  },
+  // Nest ships ES modules only, and jest loads CommonJS.
+  transformIgnorePatterns: ['/node_modules/(?!(@nestjs|uuid)/)'],
+};

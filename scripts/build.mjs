@@ -1,0 +1,113 @@
+// @ts-check
+// Builds what is not built yet: `npm run build`, and before everything that runs from the build.
+//
+// A build lies in a folder named after the sources it was made from, and `dist` points to the one that was made last. It
+// is made under another name and then renamed, so that nobody ever sees half of one, and a server that runs from an older
+// build keeps its files: any number of starts in one checkout may build at once.
+import { execFileSync } from 'node:child_process';
+import { createHash, randomUUID } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const builds = join(root, '.build');
+
+/** What a build depends on, beside `src`. */
+const INPUTS = ['package-lock.json', 'nest-cli.json', 'tsconfig.json', 'tsconfig.build.json'];
+
+/** Builds that nobody has started for this long are removed. */
+const KEEP_MILLISECONDS = 7 * 24 * 3600 * 1000;
+
+/**
+ * Makes sure that there is a build of the sources as they are.
+ *
+ * @returns {string} the folder of the build
+ */
+export function ensureBuild() {
+  const target = join(builds, fingerprint());
+  if (!existsSync(join(target, 'main.js'))) build(target);
+  const now = new Date();
+  utimesSync(target, now, now);
+  pointTo(target);
+  return target;
+}
+
+/** A digest of everything that a build is made from. */
+function fingerprint() {
+  const hash = createHash('sha256');
+  const files = [
+    ...INPUTS,
+    ...readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+      .map((name) => join('src', name))
+      .filter((name) => statSync(join(root, name)).isFile())
+      .sort(),
+  ];
+  for (const file of files)
+    hash
+      .update(`${file}\0`)
+      .update(readFileSync(join(root, file)))
+      .update('\0');
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** @param {string} target */
+function build(target) {
+  process.stderr.write('Building Latchkey …\n');
+  const draft = join(builds, `draft-${randomUUID()}`);
+  mkdirSync(draft, { recursive: true });
+  try {
+    const config = join(draft, 'tsconfig.json');
+    const out = join(draft, 'out');
+    writeFileSync(
+      config,
+      JSON.stringify({
+        extends: join(root, 'tsconfig.build.json'),
+        compilerOptions: { rootDir: join(root, 'src'), outDir: out },
+        include: [join(root, 'src')],
+        exclude: [join(root, 'src/**/*.spec.ts')],
+      }),
+    );
+    const nest = createRequire(import.meta.url).resolve('@nestjs/cli/bin/nest.js');
+    execFileSync(process.execPath, [nest, 'build', '--path', relative(root, config)], {
+      cwd: root,
+      stdio: ['ignore', 2, 2],
+    });
+    renameSync(out, target);
+  } catch (error) {
+    // Somebody else was faster with the same sources.
+    if (!existsSync(join(target, 'main.js'))) throw error;
+  } finally {
+    rmSync(draft, { recursive: true, force: true });
+  }
+  removeOld();
+}
+
+function removeOld() {
+  for (const name of readdirSync(builds)) {
+    const folder = join(builds, name);
+    const age = Date.now() - (statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+    if (age > KEEP_MILLISECONDS) rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** @param {string} target */
+function pointTo(target) {
+  const link = join(builds, `link-${randomUUID()}`);
+  symlinkSync(target, link, 'junction');
+  renameSync(link, join(root, 'dist'));
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) ensureBuild();

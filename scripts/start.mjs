@@ -1,0 +1,20 @@
+// @ts-check
+// `node scripts/start.mjs main`: builds if need be, then runs that program of the build in this very process, so that
+// signals reach it.
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { ensureBuild } from './build.mjs';
+
+const [program = 'main', ...parameters] = process.argv.slice(2);
+let folder;
+try {
+  folder = ensureBuild();
+} catch {
+  process.stderr.write(
+    'Latchkey could not be built; see above. (`npm ci` must have installed the development tools too.)\n',
+  );
+  process.exit(1);
+}
+const file = join(folder, `${program}.js`);
+process.argv = [process.execPath, file, ...parameters];
+await import(pathToFileURL(file).href);
