@@ -1,0 +1,72 @@
+import { dirname, join, resolve } from 'node:path';
+import type { DatabaseLocation, Settings } from './settings';
+
+/** The settings as the code reads them: typed, checked, named for what they mean. Injected; nothing reads the environment. */
+export abstract class Config {
+  readonly production: boolean;
+  readonly host: string;
+  readonly port: number;
+  readonly database: DatabaseLocation;
+  /** The master secret as configured; absent where it is kept in `secretFile`. */
+  readonly authSecret: string | undefined;
+  /** Secrets that still verify and never sign. */
+  readonly previousAuthSecrets: readonly string[];
+  /** Where the generated master secret lives; only with SQLite. */
+  readonly secretFile: string | undefined;
+  /** Absent: derived from the master secret. */
+  readonly jwtSecret: string | undefined;
+  readonly jwtIssuer: string;
+  readonly jwtAudience: string;
+  /** Seconds. */
+  readonly accessTokenTtl: number;
+  /** Seconds a session may lie idle. */
+  readonly sessionIdleTimeout: number;
+  /** Seconds a session may live. */
+  readonly sessionMaxAge: number;
+  /** Seconds; 0 accepts each refresh token once. */
+  readonly refreshGrace: number;
+  /** Seconds; 0 switches the check off. */
+  readonly stepUpMaxAge: number;
+  /** Hops, addresses and CIDR ranges, or nobody. */
+  readonly trustProxy: number | string[] | undefined;
+  /** Whether an unknown user is answered like a wrong password. */
+  readonly uniformLoginErrors: boolean;
+  readonly registrationOpen: boolean;
+  /** Code points. */
+  readonly passwordMinLength: number;
+  readonly apiKeyEnvironment: 'live' | 'test';
+  /** Absent: none in production, any localhost origin elsewhere. */
+  readonly corsOrigins: readonly string[] | undefined;
+  readonly apiDocs: boolean;
+  readonly logLevel: Settings['LOG_LEVEL'];
+}
+
+export function toConfig(settings: Settings): Config {
+  const { DATABASE_URL: database } = settings;
+  return {
+    production: settings.NODE_ENV === 'production',
+    host: settings.HOST,
+    port: settings.PORT,
+    database: database.engine === 'sqlite' ? { engine: 'sqlite', file: resolve(database.file) } : database,
+    authSecret: settings.AUTH_SECRET,
+    previousAuthSecrets: settings.AUTH_SECRET_PREVIOUS,
+    secretFile:
+      database.engine === 'sqlite' ? join(dirname(resolve(database.file)), 'auth-secret') : undefined,
+    jwtSecret: settings.JWT_SECRET,
+    jwtIssuer: settings.JWT_ISSUER,
+    jwtAudience: settings.JWT_AUDIENCE ?? settings.JWT_ISSUER,
+    accessTokenTtl: settings.ACCESS_TOKEN_TTL,
+    sessionIdleTimeout: settings.REFRESH_TOKEN_TTL,
+    sessionMaxAge: settings.SESSION_MAX_AGE,
+    refreshGrace: settings.REFRESH_GRACE,
+    stepUpMaxAge: settings.STEP_UP_MAX_AGE,
+    trustProxy: settings.TRUST_PROXY,
+    uniformLoginErrors: settings.LOGIN_ERRORS === 'uniform',
+    registrationOpen: settings.REGISTRATION === 'open',
+    passwordMinLength: settings.PASSWORD_MIN_LENGTH,
+    apiKeyEnvironment: settings.API_KEY_ENVIRONMENT,
+    corsOrigins: settings.CORS_ORIGINS,
+    apiDocs: settings.API_DOCS === 'on',
+    logLevel: settings.LOG_LEVEL,
+  };
+}

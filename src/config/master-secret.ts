@@ -1,0 +1,48 @@
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Random } from '../core/random';
+import { ConfigError } from './load-config';
+
+/**
+ * The master secret kept in `file`, made first if there is none. Readable by its owner only.
+ *
+ * The file appears whole or not at all, and of two processes that start together one makes it and both use it: it is
+ * written under another name and then linked, which fails where the name is taken.
+ *
+ * @throws ConfigError when the file holds less than 32 bytes
+ */
+export function readOrCreateMasterSecret(file: string, random: Random): string {
+  const existing = readSecret(file);
+  if (existing !== undefined) return existing;
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const draft = `${file}.${random.bytes(6).toString('hex')}`;
+  writeFileSync(draft, `${random.bytes(48).toString('base64url')}\n`, {
+    mode: 0o600,
+    flag: 'wx',
+    flush: true,
+  });
+  try {
+    linkSync(draft, file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    rmSync(draft);
+  }
+  return readSecret(file) as string;
+}
+
+function readSecret(file: string): string | undefined {
+  let secret: string;
+  try {
+    secret = readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  if (Buffer.byteLength(secret) < 32) {
+    throw new ConfigError([
+      `The master secret in ${file} is shorter than 32 bytes; restore the file or set AUTH_SECRET`,
+    ]);
+  }
+  return secret;
+}

@@ -1,0 +1,208 @@
+import { isIP } from 'node:net';
+import { z } from 'zod';
+
+/** Ten years: far beyond any sensible lifetime, and far below where dates overflow. */
+const LONGEST_SPAN_SECONDS = 315_360_000;
+
+const integer = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/, `must be a whole number from ${least} to ${most}`)
+    .transform(Number)
+    .refine((value) => value >= least && value <= most, `must be a whole number from ${least} to ${most}`);
+
+const seconds = (least: number) => integer(least, LONGEST_SPAN_SECONDS);
+
+const choice = <const T extends readonly [string, ...string[]]>(...values: T) =>
+  z.enum(values, `must be ${values.map((value) => `'${value}'`).join(' or ')}`);
+
+const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+
+const secret = z
+  .string()
+  .refine(
+    (value) => Buffer.byteLength(value) >= 32,
+    'must be at least 32 bytes long; make one with: openssl rand -base64 48',
+  );
+
+/** One that can stand in a list later. */
+const listableSecret = secret.refine(
+  (value) => !/[\s,]/.test(value),
+  'must not hold commas or white space: it has to fit into the list AUTH_SECRET_PREVIOUS one day',
+);
+
+const secretList = z
+  .string()
+  .transform(list)
+  .refine(
+    (values) => values.every((value) => Buffer.byteLength(value) >= 32),
+    'must be a comma-separated list of secrets of at least 32 bytes each',
+  );
+
+/** Where rows are kept. */
+export type DatabaseLocation =
+  | { engine: 'sqlite'; file: string }
+  | { engine: 'mysql'; host: string; port: number; user: string; password: string; database: string };
+
+const databaseUrl = z.string().transform((text, context): DatabaseLocation => {
+  const location = parseDatabaseUrl(text);
+  if (typeof location !== 'string') return location;
+  context.addIssue(location);
+  return z.NEVER;
+});
+
+function parseDatabaseUrl(text: string): DatabaseLocation | string {
+  if (text.startsWith('sqlite:')) {
+    const file = text.slice('sqlite:'.length);
+    return file === '' ? 'must name a file, as in sqlite:data/auth.sqlite' : { engine: 'sqlite', file };
+  }
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== 'mysql:') {
+    return 'must be sqlite:<file> or mysql://user:password@host:3306/name';
+  }
+  const database = decodeURIComponent(url.pathname.slice(1));
+  if (url.hostname === '' || url.username === '' || !/^[\w$-]+$/.test(database)) {
+    return 'must name a user, a host and a database, as in mysql://user:password@host:3306/name';
+  }
+  if (url.search !== '') return 'takes no parameters after the database name';
+  return {
+    engine: 'mysql',
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? 3306 : Number(url.port),
+    user: decodeURIComponent(url.username),
+    password: decodeURIComponent(url.password),
+    database,
+  };
+}
+
+const origins = z
+  .string()
+  .transform(list)
+  .refine(
+    (values) => values.every((value) => URL.canParse(value) && new URL(value).origin === value),
+    "must be a comma-separated list of exact origins such as https://app.example.com, without a path or a '*'",
+  );
+
+const PROXY_NAMES = ['loopback', 'linklocal', 'uniquelocal'];
+
+const proxies = z
+  .string()
+  .transform((text) => (/^\d{1,2}$/.test(text) ? Number(text) : list(text)))
+  .refine(
+    (value) => typeof value === 'number' || value.every(isProxyAddress),
+    'must be a number of hops, or a comma-separated list of addresses and CIDR ranges',
+  );
+
+function isProxyAddress(text: string): boolean {
+  if (PROXY_NAMES.includes(text)) return true;
+  const [address = '', prefix, ...rest] = text.split('/');
+  const version = isIP(address);
+  if (version === 0 || rest.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
+}
+
+/**
+ * Every setting, in the order of the README's table (a test compares the two). `meta.default` is what the table shows;
+ * a setting marked secret can also be given as a file, by its name with `_FILE` behind it.
+ */
+export const SETTINGS = z.object({
+  NODE_ENV: z
+    .string()
+    .default('development')
+    .meta({ default: '`development`', description: '`production` turns off what is for development only' }),
+  HOST: z.string().default('127.0.0.1').meta({
+    default: '`127.0.0.1`',
+    description: 'address to listen on (`0.0.0.0` in the container image)',
+  }),
+  PORT: integer(0, 65_535)
+    .default(3000)
+    .meta({ default: '`3000`', description: 'port to listen on; `0` takes any free one' }),
+  DATABASE_URL: databaseUrl.default({ engine: 'sqlite', file: 'data/auth.sqlite' }).meta({
+    default: '`sqlite:data/auth.sqlite`',
+    description: 'or `mysql://user:password@host:3306/name` (MySQL 8.4+, MariaDB 10.11+)',
+    secret: true,
+  }),
+  AUTH_SECRET: listableSecret.optional().meta({
+    default: 'made at first start beside the SQLite file, mode 0600',
+    description: 'the master secret, 32 bytes or more; required with MySQL',
+    secret: true,
+  }),
+  AUTH_SECRET_PREVIOUS: secretList.default([]).meta({
+    default: 'none',
+    description:
+      'comma-separated secrets that still verify and never sign, for changing `AUTH_SECRET` without a gap',
+    secret: true,
+  }),
+  JWT_SECRET: secret.optional().meta({
+    default: 'derived from `AUTH_SECRET`',
+    description: 'HS256 key of the access tokens; set it where other services verify them',
+    secret: true,
+  }),
+  JWT_ISSUER: z
+    .string()
+    .default('http://localhost:3000')
+    .meta({ default: '`http://localhost:3000`', description: '`iss` of every access token' }),
+  JWT_AUDIENCE: z
+    .string()
+    .optional()
+    .meta({ default: 'the issuer', description: '`aud` of every access token' }),
+  ACCESS_TOKEN_TTL: seconds(1)
+    .default(3600)
+    .meta({ default: '`3600`', description: 'seconds an access token lives' }),
+  REFRESH_TOKEN_TTL: seconds(1)
+    .default(2_592_000)
+    .meta({ default: '`2592000`', description: 'seconds a session may lie idle' }),
+  SESSION_MAX_AGE: seconds(1)
+    .default(7_776_000)
+    .meta({ default: '`7776000`', description: 'seconds a session may live, however busy' }),
+  REFRESH_GRACE: seconds(0).default(10).meta({
+    default: '`10`',
+    description:
+      'seconds in which a repeated refresh gets the same answer; `0` accepts each refresh token exactly once (RFC 9700)',
+  }),
+  STEP_UP_MAX_AGE: seconds(0).default(900).meta({
+    default: '`900`',
+    description: 'seconds since the sign-in within which API keys can be made; `0` switches the check off',
+  }),
+  TRUST_PROXY: proxies.optional().meta({
+    default: 'none',
+    description:
+      'proxies whose `X-Forwarded-For` is believed: a number of hops, or addresses and CIDR ranges',
+  }),
+  LOGIN_ERRORS: choice('documented', 'uniform').default('documented').meta({
+    default: '`documented`',
+    description: '`uniform` answers `Invalid credentials` for unknown users too',
+  }),
+  REGISTRATION: choice('open', 'closed')
+    .default('open')
+    .meta({ default: '`open`', description: '`closed` refuses sign-ups; operators still make users' }),
+  PASSWORD_MIN_LENGTH: integer(8, 64)
+    .default(8)
+    .meta({ default: '`8`', description: 'fewest characters (code points) of a new password, 8 to 64' }),
+  API_KEY_ENVIRONMENT: choice('live', 'test')
+    .default('live')
+    .meta({
+      default: '`live`',
+      description: 'the part of API keys that tells environments apart: `sk_live_…`',
+    }),
+  CORS_ORIGINS: origins.optional().meta({
+    default: 'none; any `localhost` origin outside production',
+    description: 'comma-separated origins whose pages may call the API',
+  }),
+  API_DOCS: choice('on', 'off')
+    .default('on')
+    .meta({ default: '`on`', description: 'Swagger UI and the OpenAPI document' }),
+  LOG_LEVEL: choice('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent')
+    .default('info')
+    .meta({
+      default: '`info`',
+      description: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
+    }),
+});
+
+export type Settings = z.infer<typeof SETTINGS>;
+export type SettingName = keyof Settings;

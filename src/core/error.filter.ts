@@ -1,0 +1,60 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Inject } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { toErrorResponse } from './error-response';
+import { API_ERRORS, ApiError, type ErrorCode } from './errors';
+import { LOG, type Log } from './log';
+
+/** The code for a status that the framework or the HTTP server chose. */
+const BY_STATUS: Record<number, ErrorCode> = {
+  404: 'not_found',
+  405: 'method_not_allowed',
+  408: 'request_timeout',
+  413: 'payload_too_large',
+  414: 'uri_too_long',
+  415: 'unsupported_media_type',
+  431: 'headers_too_large',
+  503: 'service_unavailable',
+};
+
+/** The one place where failures become answers, whoever raised them: our code, the framework or the HTTP server. */
+@Catch()
+export class ErrorFilter implements ExceptionFilter {
+  constructor(@Inject(LOG) private readonly log: Log) {}
+
+  catch(exception: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<FastifyRequest>();
+    const reply = http.getResponse<FastifyReply>();
+    const error = toApiError(exception);
+    this.report(error, request);
+    if (reply.sent) return;
+    const response = toErrorResponse(error, {
+      requestId: request.id,
+      accept: request.headers.accept,
+      sentToken: request.headers.authorization !== undefined,
+    });
+    void reply.code(response.status).headers(response.headers).send(response.body);
+  }
+
+  /** Our trouble is an error in the log, with what lies underneath; a caller's mistake is of use in debugging only. */
+  private report(error: ApiError, request: FastifyRequest): void {
+    const route = request.routeOptions.url;
+    const entry = { requestId: request.id, code: error.code, method: request.method, route };
+    if (error.status >= 500) {
+      this.log.error({ ...entry, err: error.cause ?? error }, API_ERRORS[error.code].sentence);
+    } else {
+      this.log.debug(entry, API_ERRORS[error.code].sentence);
+    }
+  }
+}
+
+function toApiError(exception: unknown): ApiError {
+  if (exception instanceof ApiError) return exception;
+  return new ApiError(codeOf(exception), { cause: exception });
+}
+
+function codeOf(exception: unknown): ErrorCode {
+  if (!(exception instanceof HttpException)) return 'internal_error';
+  const status = exception.getStatus();
+  return BY_STATUS[status] ?? (status < 500 ? 'bad_request' : 'internal_error');
+}

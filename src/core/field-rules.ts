@@ -1,0 +1,58 @@
+import { applyDecorators } from '@nestjs/common';
+import { ApiProperty } from '@nestjs/swagger';
+import { ValidateBy, ValidateIf } from 'class-validator';
+import { countCodePoints } from './canonical';
+
+/** A string of at most `most` characters, counted as code points. */
+export const MaxCharacters = (most: number) =>
+  applyDecorators(
+    ValidateBy({
+      name: 'maxCharacters',
+      constraints: [most],
+      validator: {
+        validate: (value) => typeof value === 'string' && countCodePoints(value) <= most,
+        defaultMessage: () => `$property must be no longer than ${most} characters`,
+      },
+    }),
+    ApiProperty({ maxLength: most }),
+  );
+
+/** A string of at least `least` characters, counted as code points. */
+export const MinCharacters = (least: number) =>
+  applyDecorators(
+    ValidateBy({
+      name: 'minCharacters',
+      constraints: [least],
+      validator: {
+        validate: (value) => typeof value === 'string' && countCodePoints(value) >= least,
+        defaultMessage: () => `$property must be no shorter than ${least} characters`,
+      },
+    }),
+    ApiProperty({ minLength: least }),
+  );
+
+/** A string that UTF-8 can carry: a lone surrogate would be stored as another character. */
+export const IsWellFormed = () =>
+  ValidateBy({
+    name: 'isWellFormed',
+    validator: {
+      validate: (value) => typeof value === 'string' && value.isWellFormed(),
+      defaultMessage: () => '$property must be well-formed Unicode',
+    },
+  });
+
+/** A string with something to see in it, and nothing that could break a line or a terminal. */
+export const IsVisible = () =>
+  ValidateBy({
+    name: 'isVisible',
+    validator: {
+      validate: (value) => typeof value === 'string' && /\S/u.test(value) && !/\p{Cc}/u.test(value),
+      defaultMessage: () => '$property must have a visible character and no control characters',
+    },
+  });
+
+/** The field may be left out; `null` is a value like any other, and wrong like any other. */
+export const MayBeAbsent = () => ValidateIf((_, value) => value !== undefined);
+
+/** Says in the API document that a field is a point in time, RFC 3339. */
+export const ApiInstant = () => ApiProperty({ format: 'date-time' });

@@ -1,0 +1,39 @@
+import type { LoggerService } from '@nestjs/common';
+import { pino, type DestinationStream, type Logger } from 'pino';
+
+/** Injection token of the process's logger (pino: one JSON object a line). */
+export const LOG = Symbol('log');
+export type Log = Logger;
+
+/**
+ * The process's logger.
+ *
+ * @param level least severe level that is written
+ * @param destination where lines go; standard output unless a test catches them
+ */
+export function createLog(level: string, destination?: DestinationStream): Log {
+  const options = {
+    level,
+    base: undefined,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  return destination ? pino(options, destination) : pino(options);
+}
+
+/** Sends what the framework itself logs the same way. Its progress reports at start are of use in debugging only. */
+export class FrameworkLog implements LoggerService {
+  constructor(private readonly sink: Log) {}
+
+  log(message: unknown, context?: string): void {
+    this.sink.debug({ context }, String(message));
+  }
+
+  warn(message: unknown, context?: string): void {
+    this.sink.warn({ context }, String(message));
+  }
+
+  error(message: unknown, stack?: string, context?: string): void {
+    this.sink.error({ context, stack }, String(message));
+  }
+}
