@@ -1,0 +1,102 @@
+import { type Connection, createConnection } from 'mysql2/promise';
+import type { DataSourceOptions, EntitySchema, MixedList } from 'typeorm';
+import type { DatabaseLocation } from '../config/settings';
+import { StartError } from '../core/start-error';
+import { migrations } from './migrations';
+import { mysqlDriver } from './mysql-pool';
+import { SqliteConnection } from './sqlite-connection';
+
+/** Milliseconds after which a statement is given up, and its connection with it. */
+const STATEMENT_TIMEOUT_MS = 3_000;
+
+/** Milliseconds to wait for a new connection. */
+const CONNECT_TIMEOUT_MS = 2_000;
+
+const POOL_SIZE = 10;
+
+/** Callers that may wait for a connection. Beyond that, 503 at once. */
+const POOL_QUEUE_LIMIT = 500;
+
+export type Entities = MixedList<(new () => object) | EntitySchema>;
+
+/**
+ * TypeORM's options for a location, the same for the application and for TypeORM's command line.
+ *
+ * @throws StartError when the MySQL server does not let us in
+ */
+export async function dataSourceOptions(
+  location: DatabaseLocation,
+  entities: Entities,
+): Promise<DataSourceOptions> {
+  if (location.engine === 'sqlite') {
+    return {
+      type: 'better-sqlite3',
+      database: location.file,
+      driver: SqliteConnection,
+      entities,
+      migrations,
+      migrationsTransactionMode: 'none',
+    };
+  }
+  return {
+    type: await askServerType(location),
+    host: location.host,
+    port: location.port,
+    username: location.user,
+    password: location.password,
+    database: location.database,
+    driver: mysqlDriver,
+    charset: 'utf8mb4_bin',
+    timezone: 'Z',
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    poolSize: POOL_SIZE,
+    extra: { queueLimit: POOL_QUEUE_LIMIT },
+    enableQueryTimeout: true,
+    maxQueryExecutionTime: STATEMENT_TIMEOUT_MS,
+    entities,
+    migrations,
+    migrationsTransactionMode: 'each',
+  };
+}
+
+/** MySQL or MariaDB: TypeORM reads their schemas differently, so it must know before it connects. */
+async function askServerType(
+  location: Extract<DatabaseLocation, { engine: 'mysql' }>,
+): Promise<'mysql' | 'mariadb'> {
+  let connection: Connection;
+  try {
+    connection = await createConnection({
+      host: location.host,
+      port: location.port,
+      user: location.user,
+      password: location.password,
+      database: location.database,
+      connectTimeout: CONNECT_TIMEOUT_MS,
+    });
+  } catch (error) {
+    throw new StartError(describeRefusal(location, error as NodeJS.ErrnoException), error);
+  }
+  try {
+    const [rows] = await connection.query('SELECT VERSION() AS version');
+    const [{ version }] = rows as [{ version: string }];
+    return version.includes('MariaDB') ? 'mariadb' : 'mysql';
+  } finally {
+    await connection.end();
+  }
+}
+
+function describeRefusal(
+  location: Extract<DatabaseLocation, { engine: 'mysql' }>,
+  { code }: NodeJS.ErrnoException,
+): string {
+  const server = `${location.host}:${location.port}`;
+  switch (code) {
+    case 'ER_ACCESS_DENIED_ERROR':
+    case 'ER_DBACCESS_DENIED_ERROR':
+      return `The MySQL server at ${server} refuses user '${location.user}' on database '${location.database}'; check the user, the password and the grants behind DATABASE_URL.`;
+    case 'ER_BAD_DB_ERROR':
+      return `The MySQL server at ${server} has no database '${location.database}'; create it, or name another one in DATABASE_URL.`;
+    default:
+      return `The MySQL server at ${server} cannot be reached (${code ?? 'no answer'}); start it, or point DATABASE_URL elsewhere.`;
+  }
+}

@@ -1,0 +1,43 @@
+import { QueryFailedError } from 'typeorm';
+
+/** SQLite's extended result codes for a violated UNIQUE or PRIMARY KEY. */
+const SQLITE_UNIQUE = new Set([2067, 1555]);
+const MYSQL_DUPLICATE_ENTRY = 1062;
+
+/** MySQL and MariaDB: deadlock. TiDB: write conflict, and its retryable form. */
+const MYSQL_TRY_AGAIN = new Set([1213, 8002, 9007]);
+
+interface DriverError {
+  /** MySQL. */
+  errno?: number;
+  /** SQLite. */
+  errcode?: number;
+  message: string;
+}
+
+function driverErrorOf(error: unknown): DriverError | undefined {
+  return error instanceof QueryFailedError ? (error.driverError as DriverError) : undefined;
+}
+
+/** Whether a row was refused because another one has its place. */
+export function isUniqueViolation(error: unknown): error is QueryFailedError {
+  const driverError = driverErrorOf(error);
+  return (
+    driverError !== undefined &&
+    (driverError.errno === MYSQL_DUPLICATE_ENTRY || SQLITE_UNIQUE.has(driverError.errcode ?? 0))
+  );
+}
+
+/**
+ * Whether that place is in the index `index` over `table.column`. SQLite tells the column, MySQL the index; both are
+ * asked for at the end of the message, where no value that a caller chose can stand.
+ */
+export function violates(error: QueryFailedError, index: string, table: string, column: string): boolean {
+  const message = driverErrorOf(error)?.message ?? '';
+  return message.endsWith(`${table}.${column}`) || message.endsWith(`${index}'`);
+}
+
+/** Whether the engine undid the transaction and it may simply be run again. */
+export function isDeadlock(error: unknown): boolean {
+  return MYSQL_TRY_AGAIN.has(driverErrorOf(error)?.errno ?? 0);
+}

@@ -1,0 +1,33 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DataSource } from 'typeorm';
+import type { DatabaseLocation } from '../config/settings';
+import { StartError } from '../core/start-error';
+import { dataSourceOptions, type Entities } from './data-source-options';
+import { migrate } from './migrate';
+
+/**
+ * Opens the database with its schema up to date.
+ *
+ * @throws StartError saying what to change when it cannot be reached, opened or migrated
+ */
+export async function openDatabase(
+  location: DatabaseLocation,
+  entities: (engine: 'sqlite' | 'mysql') => Entities,
+): Promise<DataSource> {
+  try {
+    if (location.engine === 'sqlite') mkdirSync(dirname(location.file), { recursive: true, mode: 0o700 });
+    const options = await dataSourceOptions(location, entities(location.engine));
+    await migrate(options);
+    return await new DataSource(options).initialize();
+  } catch (error) {
+    if (error instanceof StartError) throw error;
+    const reason = (error as Error).message;
+    throw new StartError(
+      location.engine === 'sqlite'
+        ? `The database file ${location.file} cannot be used (${reason}); check the permissions of its folder, or set DATABASE_URL.`
+        : `The database '${location.database}' at ${location.host}:${location.port} cannot be prepared (${reason}); check the grants of user '${location.user}', or set DATABASE_URL.`,
+      error,
+    );
+  }
+}

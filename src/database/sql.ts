@@ -1,0 +1,33 @@
+import type { EntityManager, QueryResult } from 'typeorm';
+
+export type SqlValue = string | number | Date | null;
+
+/**
+ * Runs one statement that both engines understand and tells how many rows it matched: the answer to a guarded update.
+ * MySQL counts matched rows, also those that already were as asked for, and so does SQLite.
+ */
+export async function execute(tx: EntityManager, sql: string, values: SqlValue[]): Promise<number> {
+  return (await run(tx, sql, values)).affected ?? 0;
+}
+
+/** Runs one SELECT that both engines understand. Instants in the rows are as the engine gives them. */
+export async function select<Row>(tx: EntityManager, sql: string, values: SqlValue[]): Promise<Row[]> {
+  return (await run(tx, sql, values)).records as Row[];
+}
+
+async function run(tx: EntityManager, sql: string, values: SqlValue[]): Promise<QueryResult> {
+  const runner = tx.queryRunner;
+  if (!runner) throw new Error('Not inside a unit of work');
+  const bound = tx.dataSource.options.type === 'better-sqlite3' ? values.map(toSqlite) : values;
+  return await runner.query(sql, bound, true);
+}
+
+/** The form in which TypeORM keeps instants in SQLite. It sorts by time. */
+function toSqlite(value: SqlValue): string | number | null {
+  return value instanceof Date ? value.toISOString().replace('T', ' ').replace('Z', '') : value;
+}
+
+/** An instant out of a row of `select`: MySQL's driver gives a Date, SQLite's the text that `toSqlite` wrote. */
+export function toInstant(value: Date | string): Date {
+  return value instanceof Date ? value : new Date(`${value.replace(' ', 'T')}Z`);
+}

@@ -1,0 +1,79 @@
+import { DatabaseSync, type DatabaseSyncInstance, type StatementSyncInstance } from '@photostructure/sqlite';
+
+/** Milliseconds to wait while another process writes. */
+const BUSY_TIMEOUT_MS = 5_000;
+
+const SQLITE_BUSY = 5;
+
+/** A statement in the form that TypeORM expects of its `better-sqlite3` driver. */
+interface Statement {
+  /** Whether it returns rows. */
+  reader: boolean;
+  all(...parameters: never[]): unknown[];
+  run(...parameters: never[]): { changes: number | bigint; lastInsertRowid: number | bigint };
+}
+
+/**
+ * SQLite as TypeORM's `better-sqlite3` driver wants it, over a build that comes whole from the registry: no compiler, no
+ * download, the same SQLite on every Node.
+ */
+export class SqliteConnection {
+  private readonly database: DatabaseSyncInstance;
+
+  constructor(file: string) {
+    this.database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+    this.enterWalMode();
+    // Safe under WAL against a crash of the process; a loss of power may cost the last commits, never the file.
+    this.database.exec('PRAGMA synchronous = NORMAL');
+  }
+
+  prepare(sql: string): Statement {
+    // A transaction that begins as a reader cannot become a writer once another process has written: it fails without
+    // waiting. All of ours write.
+    const statement = this.database.prepare(sql === 'BEGIN TRANSACTION' ? 'BEGIN IMMEDIATE' : sql);
+    if (sql === 'ROLLBACK') return this.forgivingRollback(statement);
+    return {
+      reader: statement.columns().length > 0,
+      all: (...parameters) => statement.all(...parameters) as unknown[],
+      run: (...parameters) => statement.run(...parameters),
+    };
+  }
+
+  pragma(text: string): unknown[] {
+    return this.database.prepare(`PRAGMA ${text}`).all();
+  }
+
+  exec(sql: string): void {
+    this.database.exec(sql);
+  }
+
+  close(): void {
+    // Leaves everything in the one file, which can then be copied as it is; the write-ahead log beside it is empty.
+    this.database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    this.database.close();
+  }
+
+  /** On a full disk SQLite has ended the transaction itself; ending it again would fail, and TypeORM believe it open. */
+  private forgivingRollback(rollback: StatementSyncInstance): Statement {
+    return {
+      reader: false,
+      all: () => [],
+      run: () => (this.database.isTransaction ? rollback.run() : { changes: 0, lastInsertRowid: 0 }),
+    };
+  }
+
+  /** Two processes that open a new file at once disturb each other here, and the busy timeout does not apply. */
+  private enterWalMode(): void {
+    const deadline = performance.now() + BUSY_TIMEOUT_MS;
+    for (;;) {
+      try {
+        this.database.exec('PRAGMA journal_mode = WAL');
+        return;
+      } catch (error) {
+        const busy = ((error as { errcode?: number }).errcode ?? 0) % 256 === SQLITE_BUSY;
+        if (!busy || performance.now() > deadline) throw error;
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+      }
+    }
+  }
+}

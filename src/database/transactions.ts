@@ -1,0 +1,160 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Injectable } from '@nestjs/common';
+import { DataSource, type EntityManager, QueryFailedError, type QueryRunner } from 'typeorm';
+import { Clock } from '../core/clock';
+import { ApiError } from '../core/errors';
+import { isDeadlock, isUniqueViolation } from './failures';
+import { SerialQueue } from './serial-queue';
+
+/**
+ * Milliseconds a transaction may take. One that takes longer is rolled back, so that whoever reads in the order of
+ * insertion knows how long to look back for late commits.
+ */
+export const LONGEST_TRANSACTION_MS = 5_000;
+
+/** How often a transaction is run again that the engine undid because of a deadlock. */
+const DEADLOCK_RETRIES = 5;
+
+/** What to do once the transaction behind an `EntityManager` has committed. */
+const effects = new WeakMap<EntityManager, (() => void)[]>();
+
+/**
+ * Has `effect` run as soon as the transaction has committed, before `run` returns; never, if it does not commit. For
+ * what this process must know at once: it must be quick and must not fail.
+ */
+export function afterCommit(tx: EntityManager, effect: () => void): void {
+  const list = effects.get(tx);
+  if (!list) throw new Error('Not inside a transaction');
+  list.push(effect);
+}
+
+/** A unit of work: its helpers take the `EntityManager` on as their first parameter and open none of their own. */
+export type Work<T> = (tx: EntityManager) => Promise<T>;
+
+/**
+ * The only door to the database.
+ *
+ * TypeORM's SQLite driver shares one connection, on which overlapping transactions corrupt each other: there, one unit
+ * of work passes at a time. On MySQL each has a connection of the pool. Trouble of the engine comes out as
+ * `service_unavailable`; a violated unique index comes out as it is, for the caller to name.
+ */
+@Injectable()
+export class Transactions {
+  private readonly inside = new AsyncLocalStorage<true>();
+  private readonly queue: SerialQueue | undefined;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly clock: Clock,
+  ) {
+    this.queue = dataSource.options.type === 'better-sqlite3' ? new SerialQueue() : undefined;
+  }
+
+  /**
+   * Runs several statements, all or nothing. The work may be run again from the start after a deadlock, so it must
+   * change nothing but the database; it must not hash, send or wait.
+   *
+   * @throws ApiError `service_unavailable` when the database is in trouble
+   */
+  run<T>(work: Work<T>): Promise<T> {
+    return this.enter(() => this.retryDeadlocks(work));
+  }
+
+  /**
+   * Runs reads. Each sees what was committed when it began.
+   *
+   * @throws ApiError `service_unavailable` when the database is in trouble
+   */
+  read<T>(work: Work<T>): Promise<T> {
+    return this.enter(() => this.onConnection((runner) => work(runner.manager)));
+  }
+
+  /**
+   * Runs one writing statement that commits by itself: half the cost of a transaction around it.
+   *
+   * @throws ApiError `service_unavailable` when the database is in trouble
+   */
+  statement<T>(work: Work<T>): Promise<T> {
+    return this.read(work);
+  }
+
+  private enter<T>(unit: () => Promise<T>): Promise<T> {
+    if (this.inside.getStore()) {
+      throw new Error('A unit of work is open already: hand its tx on instead of opening another');
+    }
+    const marked = () => this.inside.run(true, unit);
+    return this.queue ? this.queue.push(marked) : marked();
+  }
+
+  private async retryDeadlocks<T>(work: Work<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.onConnection((runner) => this.inTransaction(runner, work));
+      } catch (error) {
+        const deadlock = error instanceof ApiError && isDeadlock(error.cause);
+        if (!deadlock || attempt > DEADLOCK_RETRIES) throw error;
+        await delay(attempt * 5);
+      }
+    }
+  }
+
+  private async inTransaction<T>(runner: QueryRunner, work: Work<T>): Promise<T> {
+    const begun = this.clock.monotonic();
+    const pending: (() => void)[] = [];
+    effects.set(runner.manager, pending);
+    try {
+      await runner.startTransaction();
+      const result = await work(runner.manager);
+      if (this.clock.monotonic() - begun > LONGEST_TRANSACTION_MS) {
+        throw new ApiError('service_unavailable', { cause: new Error('The transaction took too long') });
+      }
+      await runner.commitTransaction();
+      for (const effect of pending) effect();
+      return result;
+    } catch (error) {
+      await this.rollBack(runner);
+      throw error;
+    } finally {
+      effects.delete(runner.manager);
+    }
+  }
+
+  /** A connection whose transaction cannot be ended is not given to anybody else. */
+  private async rollBack(runner: QueryRunner): Promise<void> {
+    if (!runner.isTransactionActive) return;
+    try {
+      await runner.rollbackTransaction();
+    } catch {
+      await discard(runner);
+    }
+  }
+
+  private async onConnection<T>(use: (runner: QueryRunner) => Promise<T>): Promise<T> {
+    const runner = this.dataSource.createQueryRunner();
+    try {
+      await runner.connect();
+    } catch (cause) {
+      throw new ApiError('service_unavailable', { cause });
+    }
+    try {
+      return await use(runner);
+    } catch (error) {
+      if (!(error instanceof QueryFailedError) || isUniqueViolation(error)) throw error;
+      if (isTimeout(error)) await discard(runner);
+      throw new ApiError('service_unavailable', { cause: error });
+    } finally {
+      await runner.release();
+    }
+  }
+}
+
+/** The statement may still be running: what its connection answers next would be the answer to something else. */
+function isTimeout(error: unknown): boolean {
+  return (error as { driverError: { code?: string } }).driverError.code === 'PROTOCOL_SEQUENCE_TIMEOUT';
+}
+
+async function discard(runner: QueryRunner): Promise<void> {
+  const connection = (await runner.connect()) as { destroy?: () => void };
+  connection.destroy?.();
+}

@@ -1,0 +1,15 @@
+import { ApiKey, ApiKeySecret } from './api-keys/api-key.entity';
+import { AuditEventRow } from './audit/audit-event.entity';
+import { revocationEntrySchema } from './revocation/revocation-entry.entity';
+import { Session } from './sessions/session.entity';
+import { User } from './users/user.entity';
+
+/** Every entity, for the application's data source and for TypeORM's command line. */
+export const entities = (engine: 'sqlite' | 'mysql') => [
+  User,
+  Session,
+  ApiKey,
+  ApiKeySecret,
+  AuditEventRow,
+  revocationEntrySchema(engine),
+];
