@@ -1,0 +1,86 @@
+import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import { AuthGuard } from '@nestjs/passport';
+import type { FastifyRequest } from 'fastify';
+import { ApiError } from '../core/errors';
+import { clientAddress } from './client-address';
+import { ACCESS_POLICY, type AccessPolicy, type AuthenticatedRequest } from './decorators';
+import type { Principal } from './principal';
+import { holdsScope } from './scopes';
+
+/** Names under which the Passport strategies register. */
+export const SESSION_STRATEGY = 'session-token';
+export const API_KEY_STRATEGY = 'api-key';
+
+/** The header of an API key. */
+export const API_KEY_HEADER = 'x-api-key';
+
+class SessionTokenGuard extends AuthGuard(SESSION_STRATEGY) {
+  /** Passport's own answer would turn trouble of ours into a 401. */
+  override handleRequest<T>(error: unknown, principal: T | false): T {
+    if (error) throw error as Error;
+    if (!principal) throw new ApiError('token_invalid');
+    return principal;
+  }
+}
+
+/** A key that was found good. Whether it may be used from where the request comes is for the one who sees the request. */
+export interface ApiKeyCredential {
+  /** The caller, if the key may be used from `address`; that use counts as the key's last. */
+  admit(address: string): Principal | undefined;
+}
+
+class ApiKeyGuard extends AuthGuard(API_KEY_STRATEGY) {
+  override handleRequest<T>(error: unknown, found: unknown, _info: unknown, context: ExecutionContext): T {
+    if (error) throw error as Error;
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const principal = found && (found as ApiKeyCredential).admit(clientAddress(request));
+    if (!principal) throw new ApiError('api_key_invalid');
+    return principal as T;
+  }
+}
+
+/**
+ * Stands before every route. Closed by default: a route that declares nothing takes sessions only; `@Public()` opens it,
+ * `@RequireScopes()` lets API keys in too.
+ */
+@Injectable()
+export class AccessGuard implements CanActivate {
+  private readonly sessionToken = new SessionTokenGuard();
+  private readonly apiKey = new ApiKeyGuard();
+
+  constructor(private readonly reflector: Reflector) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const policy = this.policyOf(context);
+    if (policy.kind === 'public') return true;
+    const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
+    await this.credentialGuard(request).canActivate(context);
+    authorize(request.user, policy);
+    return true;
+  }
+
+  private policyOf(context: ExecutionContext): AccessPolicy {
+    const targets = [context.getHandler(), context.getClass()];
+    return (
+      this.reflector.getAllAndOverride<AccessPolicy | undefined>(ACCESS_POLICY, targets) ?? {
+        kind: 'session',
+      }
+    );
+  }
+
+  private credentialGuard({ headers }: AuthenticatedRequest): SessionTokenGuard | ApiKeyGuard {
+    const token = headers.authorization !== undefined;
+    const key = headers[API_KEY_HEADER] !== undefined;
+    if (token && key) throw new ApiError('ambiguous_credentials');
+    if (!token && !key) throw new ApiError('authentication_required');
+    return key ? this.apiKey : this.sessionToken;
+  }
+}
+
+function authorize(principal: Principal, policy: AccessPolicy): void {
+  if (principal.credential === 'session' && policy.kind === 'session') return;
+  if (policy.kind !== 'scopes') throw new ApiError('session_required');
+  const lacking = policy.scopes.some((scope) => !holdsScope(principal.scopes, scope));
+  if (lacking) throw new ApiError('scope_missing');
+}

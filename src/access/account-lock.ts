@@ -1,0 +1,41 @@
+import type { EntityManager } from 'typeorm';
+import { execute, select } from '../database/sql';
+import { parseScopes } from './scopes';
+
+/**
+ * Takes the account's row for the rest of the transaction, if it is enabled and, where a version is given, its password
+ * is still the one that was proven. Whoever makes something lasting in an account's name (a session, a key) or takes
+ * such things away goes through here first, so that neither can outrun the other.
+ *
+ * @returns whether the account still stands as expected
+ */
+export async function lockAccount(
+  tx: EntityManager,
+  userId: string,
+  credentialVersion?: number,
+): Promise<boolean> {
+  // An update that changes nothing locks the row on both engines; SQLite has no SELECT … FOR UPDATE.
+  const matched =
+    credentialVersion === undefined
+      ? await execute(tx, 'UPDATE users SET disabled_at = disabled_at WHERE id = ? AND disabled_at IS NULL', [
+          userId,
+        ])
+      : await execute(
+          tx,
+          'UPDATE users SET disabled_at = disabled_at WHERE id = ? AND disabled_at IS NULL AND credential_version = ?',
+          [userId, credentialVersion],
+        );
+  return matched === 1;
+}
+
+/** Whether the session has not been revoked. Under the account's lock the answer holds until the transaction ends. */
+export async function isSessionStanding(tx: EntityManager, sessionId: string): Promise<boolean> {
+  const rows = await select(tx, 'SELECT id FROM sessions WHERE id = ? AND revoked_at IS NULL', [sessionId]);
+  return rows.length === 1;
+}
+
+/** What the account may do at most. */
+export async function accountScopes(tx: EntityManager, userId: string): Promise<string[]> {
+  const [account] = await select<{ scopes: string }>(tx, 'SELECT scopes FROM users WHERE id = ?', [userId]);
+  return account ? parseScopes(account.scopes) : [];
+}

@@ -1,0 +1,68 @@
+import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
+import { ApiBearerAuth, ApiSecurity } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import type { ErrorCode } from '../core/errors';
+import type { Origin } from '../core/origin';
+import { ApiErrors } from '../openapi/api-errors.decorator';
+import { clientAddress } from './client-address';
+import type { Principal } from './principal';
+
+/** Who may call a route. Without any of the decorators below: a session only. */
+export type AccessPolicy =
+  { kind: 'public' } | { kind: 'session' } | { kind: 'scopes'; scopes: readonly string[] };
+
+const TOKEN_REFUSALS = [
+  'ambiguous_credentials',
+  'authentication_required',
+  'token_invalid',
+  'token_expired',
+  'token_revoked',
+] as const satisfies ErrorCode[];
+
+export const ACCESS_POLICY = 'latchkey:access-policy';
+
+const policy = (value: AccessPolicy) => SetMetadata(ACCESS_POLICY, value);
+
+/** Anyone may call; credentials are not looked at. The list of these routes is a test's expectation. */
+export const Public = () => applyDecorators(policy({ kind: 'public' }), ApiSecurity({}));
+
+/** A signed-in user only: API keys are refused (403). */
+export const SessionOnly = () =>
+  applyDecorators(
+    policy({ kind: 'session' }),
+    ApiBearerAuth('bearer'),
+    ApiErrors(...TOKEN_REFUSALS, 'session_required'),
+  );
+
+/** A session, or an API key that holds all of these scopes. */
+export const RequireScopes = (...scopes: string[]) =>
+  applyDecorators(
+    policy({ kind: 'scopes', scopes }),
+    ApiBearerAuth('bearer'),
+    ApiSecurity('apiKey'),
+    ApiErrors(...TOKEN_REFUSALS, 'api_key_invalid', 'scope_missing'),
+  );
+
+/** The request once a guard has let it in. */
+export interface AuthenticatedRequest extends FastifyRequest {
+  user: Principal;
+}
+
+/** The caller. On protected routes only. */
+export const CurrentPrincipal = createParamDecorator(
+  (_: unknown, context: ExecutionContext): Principal =>
+    context.switchToHttp().getRequest<AuthenticatedRequest>().user,
+);
+
+/** Longest `User-Agent` that is kept. */
+const USER_AGENT_LENGTH = 256;
+
+/** Whence the request came. */
+export const CallOrigin = createParamDecorator((_: unknown, context: ExecutionContext): Origin => {
+  const request = context.switchToHttp().getRequest<FastifyRequest>();
+  return {
+    ip: clientAddress(request),
+    userAgent: request.headers['user-agent']?.slice(0, USER_AGENT_LENGTH) ?? null,
+    requestId: request.id,
+  };
+});

@@ -1,0 +1,180 @@
+import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { type EntityManager, MoreThan } from 'typeorm';
+import { Clock } from '../core/clock';
+import { LOG, type Log } from '../core/log';
+import { afterCommit, LONGEST_TRANSACTION_MS, Transactions } from '../database/transactions';
+import type { RevocationEntry, RevocationSubject } from './revocation-entry.entity';
+
+/** Milliseconds from the beginning of one poll to the beginning of the next. */
+export const POLL_INTERVAL_MS = 300;
+
+/** A poll that began longer ago than this proves nothing any more. With it, every instance knows within a second. */
+export const FRESHNESS_BOUND_MS = 900;
+
+/**
+ * How long lines are read again. A line's position is given at insertion, its commit may come as much later as a
+ * transaction may last; the rest is for a commit that was on its way when the time was up.
+ */
+const OVERLAP_MS = 3 * LONGEST_TRANSACTION_MS;
+
+/** How often entries are dropped that concern nothing valid any more. */
+const SWEEP_INTERVAL_MS = 10_000;
+
+/** Something revoked or changed, and when nothing that it concerns can be valid any more. */
+export interface Revocation {
+  id: string;
+  expiresAt: Date;
+}
+
+/** How far a poll had read when it began. */
+interface Mark {
+  begun: number;
+  position: number;
+}
+
+/**
+ * What has been revoked lately, held in memory, so that a request need not ask the database. This instance's own
+ * revocations are known at once; those of others through a poll.
+ *
+ * Whether it may be relied on is decided by this instance's own monotonic clock alone: no two clocks are compared.
+ */
+@Injectable()
+export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
+  private readonly revokedSessions = new Map<string, number>();
+  private readonly listeners: ((keyId: string) => void)[] = [];
+  private readonly seen = new Set<number>();
+  private marks: Mark[] = [];
+  private lastPoll = -Infinity;
+  private lastSweep = -Infinity;
+  private timer: NodeJS.Timeout | undefined;
+  private polling: Promise<void> | undefined;
+  private stopped = false;
+  private failing = false;
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly clock: Clock,
+    @Inject(LOG) private readonly log: Log,
+  ) {}
+
+  /** Reads what is there before the first request is served. */
+  async onModuleInit(): Promise<void> {
+    await this.poll();
+    this.schedule();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    await this.polling;
+  }
+
+  /** Whether the memory is recent enough to be relied on. */
+  get isFresh(): boolean {
+    return this.clock.monotonic() - this.lastPoll <= FRESHNESS_BOUND_MS;
+  }
+
+  /** What is known of a session: `unknown` when the poll is late, and the database must be asked. */
+  statusOf(sessionId: string): 'revoked' | 'live' | 'unknown' {
+    if (this.revokedSessions.has(sessionId)) return 'revoked';
+    return this.isFresh ? 'live' : 'unknown';
+  }
+
+  /** Has `listener` called with the id of every API key that was changed, here or elsewhere. */
+  onKeyChange(listener: (keyId: string) => void): void {
+    this.listeners.push(listener);
+  }
+
+  /**
+   * Tells all instances, as part of the transaction that revokes. This one knows as soon as it has committed. Nothing
+   * is told about what can no longer be valid anyway.
+   */
+  async announce(tx: EntityManager, subject: RevocationSubject, revocations: Revocation[]): Promise<void> {
+    const now = this.clock.now();
+    const lines = revocations
+      .filter(({ expiresAt }) => expiresAt > now)
+      .map(({ id, expiresAt }) => ({ subject, subjectId: id, expiresAt }));
+    if (lines.length === 0) return;
+    await tx.insert<RevocationEntry>('RevocationEntry', lines);
+    afterCommit(tx, () => lines.forEach((line) => this.learn(line)));
+  }
+
+  /** One round: reads what is new and what may have been committed late. Never throws; a failed round is made up for. */
+  async poll(): Promise<void> {
+    const begun = this.clock.monotonic();
+    const from = this.rereadFrom(begun);
+    let lines: RevocationEntry[];
+    try {
+      lines = await this.transactions.read((tx) =>
+        tx.find<RevocationEntry>('RevocationEntry', {
+          where: { position: MoreThan(from), expiresAt: MoreThan(this.clock.now()) },
+        }),
+      );
+    } catch (error) {
+      this.reportFailure(error);
+      return;
+    }
+    this.failing = false;
+    for (const line of lines) this.learnOnce(line);
+    const position = lines.reduce(
+      (furthest, line) => Math.max(furthest, Number(line.position)),
+      this.marks.at(-1)?.position ?? 0,
+    );
+    this.marks.push({ begun, position });
+    this.lastPoll = begun;
+    if (begun - this.lastSweep >= SWEEP_INTERVAL_MS) this.forgetExpired(begun);
+  }
+
+  /**
+   * The position behind which everything is known: how far the newest of the polls had read that began longer than the
+   * overlap ago. Until there is one, everything that has not expired is read again.
+   */
+  private rereadFrom(now: number): number {
+    while (this.marks[1] && this.marks[1].begun <= now - OVERLAP_MS) this.marks.shift();
+    const [oldest] = this.marks;
+    if (!oldest || oldest.begun > now - OVERLAP_MS) return 0;
+    for (const position of this.seen) if (position <= oldest.position) this.seen.delete(position);
+    return oldest.position;
+  }
+
+  private learnOnce(line: RevocationEntry): void {
+    const position = Number(line.position);
+    if (this.seen.has(position)) return;
+    this.seen.add(position);
+    this.learn(line);
+  }
+
+  private learn({ subject, subjectId, expiresAt }: Omit<RevocationEntry, 'position'>): void {
+    if (subject === 'api_key') {
+      for (const listener of this.listeners) listener(subjectId);
+      return;
+    }
+    const known = this.revokedSessions.get(subjectId) ?? 0;
+    this.revokedSessions.set(subjectId, Math.max(known, expiresAt.getTime()));
+  }
+
+  private forgetExpired(begun: number): void {
+    this.lastSweep = begun;
+    const now = this.clock.now().getTime();
+    for (const [sessionId, expiresAt] of this.revokedSessions) {
+      if (expiresAt <= now) this.revokedSessions.delete(sessionId);
+    }
+  }
+
+  /** After an outage the server may be another one, with other positions: everything is read anew. */
+  private reportFailure(error: unknown): void {
+    this.marks = [];
+    this.seen.clear();
+    if (!this.failing)
+      this.log.warn({ err: error }, 'The revocation feed cannot be read; each request asks the database');
+    this.failing = true;
+  }
+
+  private schedule(): void {
+    if (this.stopped) return;
+    this.timer = setTimeout(() => {
+      this.polling = this.poll().finally(() => this.schedule());
+    }, POLL_INTERVAL_MS);
+    this.timer.unref();
+  }
+}
