@@ -1,0 +1,18 @@
+import { Injectable } from '@nestjs/common';
+import { PassportStrategy } from '@nestjs/passport';
+import { HeaderAPIKeyStrategy } from 'passport-headerapikey';
+import { API_KEY_HEADER, API_KEY_STRATEGY, type ApiKeyCredential } from '../access/access.guard';
+import { ApiKeyVerifier } from './api-key-verifier';
+
+/** Takes the key out of `X-API-Key`. */
+@Injectable()
+export class ApiKeyStrategy extends PassportStrategy(HeaderAPIKeyStrategy, API_KEY_STRATEGY) {
+  constructor(private readonly verifier: ApiKeyVerifier) {
+    super({ header: API_KEY_HEADER, prefix: '' }, false);
+  }
+
+  /** Passport's contract: false is a refusal, a throw is trouble of ours. */
+  async validate(presented: string): Promise<ApiKeyCredential | false> {
+    return (await this.verifier.verify(presented)) ?? false;
+  }
+}

@@ -1,0 +1,89 @@
+import { Injectable } from '@nestjs/common';
+import { JwtService } from '@nestjs/jwt';
+import { Config } from '../config/config';
+import { Clock } from '../core/clock';
+import type { ErrorCode } from '../core/errors';
+import { toNumericDate } from '../core/instant';
+import { Random } from '../core/random';
+import type { SessionGrant } from '../sessions/sessions.service';
+
+/** Seconds by which the clock of an instance that issued a token may be ahead. Expiry has no such leeway. */
+const CLOCK_LEEWAY_SECONDS = 5;
+
+/** The claims of an access token (RFC 7519 section 4.1; `sid` and `auth_time` as in OpenID Connect). */
+export interface AccessTokenClaims {
+  iss: string;
+  aud: string;
+  /** The account. */
+  sub: string;
+  /** The session. */
+  sid: string;
+  /** Unique to this token. */
+  jti: string;
+  iat: number;
+  exp: number;
+  /** When the password was shown, in seconds. */
+  auth_time: number;
+}
+
+/** An access token and how long it is good for. */
+export interface IssuedAccessToken {
+  token: string;
+  /** Seconds. */
+  expiresIn: number;
+}
+
+/** Issues access tokens and judges their claims. */
+@Injectable()
+export class AccessTokens {
+  constructor(
+    private readonly jwt: JwtService,
+    private readonly config: Config,
+    private readonly clock: Clock,
+    private readonly random: Random,
+  ) {}
+
+  issue(grant: SessionGrant): IssuedAccessToken {
+    const iat = toNumericDate(this.clock.now());
+    const exp = toNumericDate(grant.accessTokenEnd);
+    const claims: AccessTokenClaims = {
+      iss: this.config.jwtIssuer,
+      aud: this.config.jwtAudience,
+      sub: grant.userId,
+      sid: grant.sessionId,
+      jti: this.random.bytes(16).toString('base64url'),
+      iat,
+      exp,
+      auth_time: toNumericDate(grant.authenticatedAt),
+    };
+    return { token: this.jwt.sign(claims), expiresIn: exp - iat };
+  }
+
+  /**
+   * Why the claims of a well-signed token do not let it in, or undefined if they do. The library that checks the signature
+   * would accept a token without `exp`, an infinite one, and an array of audiences.
+   */
+  refusalOf(payload: unknown): ErrorCode | undefined {
+    if (!isClaims(payload)) return 'token_invalid';
+    if (payload.iss !== this.config.jwtIssuer || payload.aud !== this.config.jwtAudience)
+      return 'token_invalid';
+    const now = this.clock.now().getTime() / 1000;
+    if (payload.iat > now + CLOCK_LEEWAY_SECONDS) return 'token_invalid';
+    if (payload.nbf !== undefined && payload.nbf > now + CLOCK_LEEWAY_SECONDS) return 'token_invalid';
+    return payload.exp <= now ? 'token_expired' : undefined;
+  }
+}
+
+function isClaims(payload: unknown): payload is AccessTokenClaims & { nbf?: number } {
+  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) return false;
+  const { iss, aud, sub, sid, jti, iat, exp, nbf, auth_time } = payload as Record<string, unknown>;
+  return (
+    [iss, aud, sub, sid, jti].every((claim) => typeof claim === 'string') &&
+    [iat, exp, auth_time].every(isNumericDate) &&
+    (nbf === undefined || isNumericDate(nbf))
+  );
+}
+
+function isNumericDate(claim: unknown): boolean {
+  return Number.isSafeInteger(claim) && (claim as number) >= 0;
+}

@@ -1,0 +1,36 @@
+import { IsBoolean } from 'class-validator';
+import { MayBeAbsent } from '../core/field-rules';
+import { IsNewPassword, IsPresentedPassword } from '../users/user-rules';
+
+export class ChangePasswordRequest {
+  /**
+   * The password of today, as proof.
+   * @example tidal-lantern-47-orchid
+   */
+  @IsPresentedPassword()
+  currentPassword: string;
+
+  /**
+   * The password from now on, taken exactly as sent.
+   * @example copper-violin-drifts-82
+   */
+  @IsNewPassword()
+  newPassword: string;
+
+  /**
+   * Whether all API keys of the account are deleted too. Default: `false`.
+   * @example false
+   */
+  @MayBeAbsent()
+  @IsBoolean()
+  revokeKeys?: boolean;
+}
+
+export class DeleteAccountRequest {
+  /**
+   * The account's password, as proof.
+   * @example tidal-lantern-47-orchid
+   */
+  @IsPresentedPassword()
+  password: string;
+}

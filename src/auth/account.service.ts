@@ -1,0 +1,102 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { isSessionStanding, lockAccount } from '../access/account-lock';
+import type { Principal } from '../access/principal';
+import { ApiKeysService } from '../api-keys/api-keys.service';
+import { AuditTrail } from '../audit/audit-trail';
+import { ApiError } from '../core/errors';
+import type { Origin } from '../core/origin';
+import { Transactions } from '../database/transactions';
+import { SessionsService } from '../sessions/sessions.service';
+import type { User } from '../users/user.entity';
+import { UsersService } from '../users/users.service';
+import type { ChangePasswordRequest } from './account.dto';
+
+/** What changes an account as a whole, and therefore its sessions and keys with it. */
+@Injectable()
+export class AccountService {
+  constructor(
+    private readonly users: UsersService,
+    private readonly sessions: SessionsService,
+    private readonly keys: ApiKeysService,
+    private readonly transactions: Transactions,
+    private readonly audit: AuditTrail,
+  ) {}
+
+  /**
+   * Sets a new password. Every other session ends; the caller's goes on. Keys stay unless asked.
+   *
+   * @throws ApiError `current_password_wrong`, `validation_failed`, `token_revoked`, `overloaded`, `service_unavailable`
+   */
+  async changePassword(principal: Principal, request: ChangePasswordRequest, origin: Origin): Promise<void> {
+    const { userId, credentialId: sessionId } = principal;
+    const user = await this.provePassword(userId, request.currentPassword);
+    const hash = await this.users.hashNewPassword('newPassword', request.newPassword);
+    await this.transactions.run(async (tx) => {
+      await requireStillProven(tx, user, sessionId);
+      await this.users.setPasswordHash(tx, userId, hash);
+      await this.sessions.revokeAll(tx, userId, 'password_changed', sessionId);
+      if (request.revokeKeys) await this.keys.deleteAll(tx, userId, origin);
+      await this.audit.record(tx, { type: 'password_changed', userId, sessionId }, origin);
+    });
+  }
+
+  /**
+   * Deletes the account with its sessions and keys. The audit trail stays.
+   *
+   * @throws ApiError `current_password_wrong`, `token_revoked`, `overloaded`, `service_unavailable`
+   */
+  async delete(principal: Principal, password: string, origin: Origin): Promise<void> {
+    const { userId, credentialId: sessionId } = principal;
+    const user = await this.provePassword(userId, password);
+    await this.transactions.run(async (tx) => {
+      await requireStillProven(tx, user, sessionId);
+      await this.sessions.revokeAll(tx, userId, 'account_deleted');
+      await this.keys.deleteAll(tx, userId, origin);
+      await this.users.remove(tx, userId);
+      await this.audit.record(tx, { type: 'account_deleted', userId, sessionId }, origin);
+    });
+  }
+
+  /**
+   * Disables an account for an operator: its sessions end, its keys stop working, nobody can sign in.
+   *
+   * @returns whether it was enabled before
+   */
+  async disable(userId: string, origin: Origin): Promise<boolean> {
+    return this.transactions.run(async (tx) => {
+      if (!(await lockAccount(tx, userId))) return false;
+      await this.users.setEnabled(tx, userId, false);
+      await this.sessions.revokeAll(tx, userId, 'account_disabled');
+      await this.keys.announceAll(tx, userId);
+      await this.audit.record(tx, { type: 'account_disabled', userId }, origin);
+      return true;
+    });
+  }
+
+  /**
+   * Enables an account again. Its keys work again; its sessions stay ended.
+   *
+   * @returns whether it was disabled before
+   */
+  async enable(userId: string, origin: Origin): Promise<boolean> {
+    return this.transactions.run(async (tx) => {
+      if (!(await this.users.setEnabled(tx, userId, true))) return false;
+      await this.keys.announceAll(tx, userId);
+      await this.audit.record(tx, { type: 'account_enabled', userId }, origin);
+      return true;
+    });
+  }
+
+  private async provePassword(userId: string, password: string): Promise<User> {
+    const user = await this.users.get(userId);
+    if (!(await this.users.verifyPassword(user, password))) throw new ApiError('current_password_wrong');
+    return user;
+  }
+}
+
+/** The password was checked outside the transaction: it must still be the one, and the caller's session still stand. */
+async function requireStillProven(tx: EntityManager, user: User, sessionId: string): Promise<void> {
+  if (!(await lockAccount(tx, user.id, user.credentialVersion))) throw new ApiError('current_password_wrong');
+  if (!(await isSessionStanding(tx, sessionId))) throw new ApiError('token_revoked');
+}

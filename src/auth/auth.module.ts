@@ -1,0 +1,32 @@
+import { Module } from '@nestjs/common';
+import { JwtModule } from '@nestjs/jwt';
+import { ApiKeysModule } from '../api-keys/api-keys.module';
+import { KeyRing } from '../crypto/key-ring';
+import { SessionsModule } from '../sessions/sessions.module';
+import { UsersModule } from '../users/users.module';
+import { AccessTokens } from './access-tokens';
+import { AccountController } from './account.controller';
+import { AccountService } from './account.service';
+import { AuthController } from './auth.controller';
+import { AuthService } from './auth.service';
+import { SessionTokenStrategy } from './session-token.strategy';
+
+@Module({
+  imports: [
+    UsersModule,
+    SessionsModule,
+    ApiKeysModule,
+    JwtModule.registerAsync({
+      inject: [KeyRing],
+      // A KeyObject: from text or a Buffer the library would make one for every token, at forty times the cost.
+      useFactory: (keys: KeyRing) => ({
+        secret: keys.accessToken.current,
+        signOptions: { algorithm: 'HS256' },
+      }),
+    }),
+  ],
+  controllers: [AuthController, AccountController],
+  providers: [AuthService, AccountService, AccessTokens, SessionTokenStrategy],
+  exports: [AccountService],
+})
+export class AuthModule {}

@@ -1,0 +1,76 @@
+import { Injectable } from '@nestjs/common';
+import { lockAccount } from '../access/account-lock';
+import type { Principal } from '../access/principal';
+import { AuditTrail } from '../audit/audit-trail';
+import { Config } from '../config/config';
+import { ApiError } from '../core/errors';
+import type { Origin } from '../core/origin';
+import { Transactions } from '../database/transactions';
+import { type SessionGrant, SessionsService } from '../sessions/sessions.service';
+import type { User } from '../users/user.entity';
+import { UsersService } from '../users/users.service';
+import type { LoginRequest } from './auth.dto';
+
+/** Signing in, staying in, signing out. */
+@Injectable()
+export class AuthService {
+  constructor(
+    private readonly users: UsersService,
+    private readonly sessions: SessionsService,
+    private readonly transactions: Transactions,
+    private readonly audit: AuditTrail,
+    private readonly config: Config,
+  ) {}
+
+  /**
+   * Signs a user in. The same work is done whether or not there is such a user (ASVS 6.3.8).
+   *
+   * @throws ApiError `user_not_found`, `invalid_credentials`, `account_disabled`, `overloaded`, `service_unavailable`
+   */
+  async login(request: LoginRequest, origin: Origin): Promise<{ user: User; grant: SessionGrant }> {
+    const user = await this.authenticate(request);
+    await this.users.renewOutdatedHash(user, request.password);
+    const grant = await this.transactions.run(async (tx) => {
+      if (!(await lockAccount(tx, user.id, user.credentialVersion))) return undefined;
+      const opened = await this.sessions.open(tx, user.id, origin);
+      const { sessionId } = opened;
+      await this.audit.record(tx, { type: 'signed_in', userId: user.id, sessionId }, origin);
+      return opened;
+    });
+    // While the password was being checked it was changed, or the account disabled. What was proven no longer counts.
+    return grant ? { user, grant } : this.login(request, origin);
+  }
+
+  /**
+   * Exchanges a refresh token for its successor.
+   *
+   * @throws ApiError `refresh_token_invalid`, `service_unavailable`
+   */
+  async refresh(text: string, idempotencyKey: string | undefined, origin: Origin): Promise<SessionGrant> {
+    const outcome = await this.sessions.rotate(text, idempotencyKey, origin);
+    if (outcome.kind !== 'granted') throw new ApiError('refresh_token_invalid');
+    return outcome.grant;
+  }
+
+  /**
+   * Ends the caller's session, and with it every token of it.
+   *
+   * @throws ApiError `service_unavailable`
+   */
+  async logout({ userId, credentialId: sessionId }: Principal, origin: Origin): Promise<void> {
+    await this.transactions.run(async (tx) => {
+      const ended = await this.sessions.revoke(tx, sessionId, 'logout');
+      if (ended) await this.audit.record(tx, { type: 'signed_out', userId, sessionId }, origin);
+    });
+  }
+
+  private async authenticate({ username, password }: LoginRequest): Promise<User> {
+    const user = await this.users.findByUsername(username);
+    const matches = await this.users.verifyPassword(user, password);
+    if (!user) throw new ApiError(this.config.uniformLoginErrors ? 'invalid_credentials' : 'user_not_found');
+    if (!matches) throw new ApiError('invalid_credentials');
+    // Only to who knows the password: nobody else learns that there is such an account, and how it stands.
+    if (user.disabledAt !== null) throw new ApiError('account_disabled');
+    return user;
+  }
+}

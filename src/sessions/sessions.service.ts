@@ -1,0 +1,264 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { AuditTrail } from '../audit/audit-trail';
+import { Clock } from '../core/clock';
+import { Ids } from '../core/ids';
+import type { Origin } from '../core/origin';
+import { Random } from '../core/random';
+import { KeyRing } from '../crypto/key-ring';
+import { NONCE_BYTES, type RefreshToken, RefreshTokenFormat } from '../crypto/refresh-token-format';
+import { sha256Hex } from '../crypto/sha256';
+import { execute, select } from '../database/sql';
+import { Transactions } from '../database/transactions';
+import { RevocationFeed } from '../revocation/revocation-feed';
+import { judgeRefresh, type PresentedRefresh } from './refresh-verdict';
+import { SessionLifetimes } from './session-lifetimes';
+import { type RevocationReason, Session } from './session.entity';
+
+/** Sessions an account may have at once. One more, and the longest idle one gives way. */
+export const SESSIONS_PER_ACCOUNT = 100;
+
+/** Never lowers it: another call may have handed out a token that lives longer. Takes the instant twice. */
+const RAISE_ACCESS_END = 'access_ends_at = CASE WHEN access_ends_at < ? THEN ? ELSE access_ends_at END';
+
+/** What a client is handed when it signs in or refreshes. */
+export interface SessionGrant {
+  sessionId: string;
+  userId: string;
+  /** When the password was shown. */
+  authenticatedAt: Date;
+  refreshToken: string;
+  /** When the access token to be issued expires. */
+  accessTokenEnd: Date;
+  /** When the session ends if it is not refreshed. */
+  idleEnd: Date;
+}
+
+/** How a refresh ended. A value, so that what it wrote commits also when the caller is refused. */
+export type RefreshOutcome =
+  | { kind: 'granted'; grant: SessionGrant }
+  | { kind: 'refused' }
+  /** The session has been ended. */
+  | { kind: 'reused' };
+
+/** Opens, rotates and ends sessions. */
+@Injectable()
+export class SessionsService {
+  private readonly format: RefreshTokenFormat;
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly lifetimes: SessionLifetimes,
+    private readonly feed: RevocationFeed,
+    private readonly audit: AuditTrail,
+    private readonly clock: Clock,
+    private readonly random: Random,
+    private readonly ids: Ids,
+    keys: KeyRing,
+  ) {
+    this.format = new RefreshTokenFormat(keys.refreshToken);
+  }
+
+  /**
+   * Opens a session inside `tx`, which must hold the account's lock: that makes the count of sessions hold, and keeps a
+   * login from outrunning a revocation.
+   */
+  async open(tx: EntityManager, userId: string, origin: Origin): Promise<SessionGrant> {
+    const now = this.clock.now();
+    const nonce = this.random.bytes(NONCE_BYTES);
+    const endsAt = this.lifetimes.end(now);
+    const idleEndsAt = this.lifetimes.idleEnd(now, endsAt);
+    const session: Session = {
+      id: this.ids.next('sess'),
+      userId,
+      generation: 0,
+      nonceHash: sha256Hex(nonce),
+      idempotencyHash: null,
+      createdAt: now,
+      rotatedAt: null,
+      idleEndsAt,
+      endsAt,
+      accessEndsAt: this.lifetimes.accessEnd(now, idleEndsAt),
+      revokedAt: null,
+      revocationReason: null,
+      ip: origin.ip,
+      userAgent: origin.userAgent,
+    };
+    await this.makeRoom(tx, userId, now);
+    await tx.insert(Session, session);
+    return this.grant(session, { sessionId: session.id, generation: 0, nonce }, now);
+  }
+
+  /**
+   * Exchanges a refresh token for its successor (RFC 9700 section 4.14.2). A forged token is refused without I/O; of many
+   * calls with one token all get the same successor; a token replaced earlier ends the session, whatever the answer.
+   *
+   * @param idempotencyKey header of the request, repeated on its retries
+   * @throws ApiError `service_unavailable` when the database is in trouble; the token presented is as good as before
+   */
+  async rotate(text: string, idempotencyKey: string | undefined, origin: Origin): Promise<RefreshOutcome> {
+    const token = this.format.decode(text);
+    if (!token) return { kind: 'refused' };
+    const presented: PresentedRefresh = {
+      token,
+      idempotencyHash: idempotencyKey === undefined ? null : sha256Hex(idempotencyKey),
+    };
+    // Whoever finds the row changed under him reads again. Every round means that the session went forward, away from
+    // this token, so there are at most three.
+    for (;;) {
+      const session = await this.transactions.read((tx) => tx.findOneBy(Session, { id: token.sessionId }));
+      const now = this.clock.now();
+      switch (judgeRefresh(session, presented, this.lifetimes, now)) {
+        case 'refused':
+          return { kind: 'refused' };
+        case 'reused':
+          await this.endReused(session as Session, origin);
+          return { kind: 'reused' };
+        case 'advance': {
+          const grant = await this.advance(session as Session, presented, origin, now);
+          if (grant) return { kind: 'granted', grant };
+          break;
+        }
+        case 'repeat': {
+          const grant = await this.repeat(session as Session, token, now);
+          if (grant) return { kind: 'granted', grant };
+          break;
+        }
+      }
+    }
+  }
+
+  /**
+   * Ends a session inside `tx`. From the commit on this instance refuses its tokens at once, others within a second.
+   *
+   * @returns whether it was this call that ended it
+   */
+  async revoke(tx: EntityManager, sessionId: string, reason: RevocationReason): Promise<boolean> {
+    const matched = await execute(
+      tx,
+      'UPDATE sessions SET revoked_at = ?, revocation_reason = ? WHERE id = ? AND revoked_at IS NULL',
+      [this.clock.now(), reason, sessionId],
+    );
+    // Read after the update, whose lock keeps a racing refresh from moving the end of its access tokens. Told also when
+    // somebody else was first: that may have been another instance, whose line has not been read here yet.
+    const session = await tx.findOneBy(Session, { id: sessionId });
+    if (session) await this.announce(tx, [session]);
+    return matched === 1;
+  }
+
+  /** Ends all sessions of an account inside `tx`, which must hold the account's lock, but for the one spared. */
+  async revokeAll(
+    tx: EntityManager,
+    userId: string,
+    reason: RevocationReason,
+    sparedId: string | null = null,
+  ): Promise<void> {
+    const now = this.clock.now();
+    await execute(
+      tx,
+      "UPDATE sessions SET revoked_at = ?, revocation_reason = ? WHERE user_id = ? AND revoked_at IS NULL AND id <> COALESCE(?, '')",
+      [now, reason, userId, sparedId],
+    );
+    await this.announce(tx, await tx.findBy(Session, { userId, revokedAt: now }));
+  }
+
+  /**
+   * Whether the session stands, by the database. For an instance that cannot rely on its memory.
+   *
+   * @throws ApiError `service_unavailable`
+   */
+  async isLive(sessionId: string): Promise<boolean> {
+    const session = await this.transactions.read((tx) => tx.findOneBy(Session, { id: sessionId }));
+    return session !== null && session.revokedAt === null;
+  }
+
+  /** Replaces the live token. Undefined when somebody else was faster. */
+  private async advance(
+    session: Session,
+    { token, idempotencyHash }: PresentedRefresh,
+    origin: Origin,
+    now: Date,
+  ): Promise<SessionGrant | undefined> {
+    const idleEndsAt = this.lifetimes.idleEnd(now, session.endsAt);
+    const accessEndsAt = this.lifetimes.accessEnd(now, idleEndsAt);
+    const matched = await this.transactions.statement((tx) =>
+      execute(
+        tx,
+        `UPDATE sessions SET generation = ?, rotated_at = ?, idempotency_hash = ?, idle_ends_at = ?, ip = ?, user_agent = ?,
+           ${RAISE_ACCESS_END}
+         WHERE id = ? AND generation = ? AND revoked_at IS NULL`,
+        [
+          token.generation + 1,
+          now,
+          idempotencyHash,
+          idleEndsAt,
+          origin.ip,
+          origin.userAgent,
+          accessEndsAt,
+          accessEndsAt,
+          session.id,
+          token.generation,
+        ],
+      ),
+    );
+    if (matched === 0) return undefined;
+    return this.grant({ ...session, idleEndsAt }, { ...token, generation: token.generation + 1 }, now);
+  }
+
+  /**
+   * The answer of the rotation that this call repeats. Writes only where the access token it hands out outlives every
+   * one before it, since a revocation is remembered until `accessEndsAt`. Undefined when the session has moved on.
+   */
+  private async repeat(session: Session, token: RefreshToken, now: Date): Promise<SessionGrant | undefined> {
+    const accessTokenEnd = this.lifetimes.accessTokenEnd(now, session.idleEndsAt);
+    if (accessTokenEnd > session.accessEndsAt) {
+      const matched = await this.transactions.statement((tx) =>
+        execute(
+          tx,
+          `UPDATE sessions SET ${RAISE_ACCESS_END} WHERE id = ? AND generation = ? AND revoked_at IS NULL`,
+          [accessTokenEnd, accessTokenEnd, session.id, session.generation],
+        ),
+      );
+      if (matched === 0) return undefined;
+    }
+    return this.grant(session, { ...token, generation: session.generation }, now);
+  }
+
+  private async endReused(session: Session, origin: Origin): Promise<void> {
+    await this.transactions.run(async (tx) => {
+      const ended = await this.revoke(tx, session.id, 'refresh_token_reused');
+      if (!ended) return;
+      const { userId, id: sessionId } = session;
+      await this.audit.record(tx, { type: 'refresh_token_reused', userId, sessionId }, origin);
+    });
+  }
+
+  private async makeRoom(tx: EntityManager, userId: string, now: Date): Promise<void> {
+    const standing = await select<{ id: string }>(
+      tx,
+      `SELECT id FROM sessions WHERE user_id = ? AND revoked_at IS NULL AND idle_ends_at > ?
+       ORDER BY COALESCE(rotated_at, created_at) DESC, id DESC`,
+      [userId, now],
+    );
+    for (const { id } of standing.slice(SESSIONS_PER_ACCOUNT - 1)) await this.revoke(tx, id, 'session_limit');
+  }
+
+  private announce(tx: EntityManager, sessions: Session[]): Promise<void> {
+    return this.feed.announce(
+      tx,
+      'session',
+      sessions.map(({ id, accessEndsAt }) => ({ id, expiresAt: accessEndsAt })),
+    );
+  }
+
+  private grant(session: Session, token: RefreshToken, now: Date): SessionGrant {
+    return {
+      sessionId: session.id,
+      userId: session.userId,
+      authenticatedAt: session.createdAt,
+      refreshToken: this.format.encode(token),
+      accessTokenEnd: this.lifetimes.accessTokenEnd(now, session.idleEndsAt),
+      idleEnd: session.idleEndsAt,
+    };
+  }
+}

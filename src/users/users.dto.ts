@@ -1,0 +1,77 @@
+import { ApiInstant, MayBeAbsent } from '../core/field-rules';
+import { formatInstant } from '../core/instant';
+import type { User } from './user.entity';
+import { IsEmailAddress, IsNewPassword, IsUsername } from './user-rules';
+
+export class SignUpRequest {
+  /**
+   * Unique without regard to case, kept as typed.
+   * @example jane.doe
+   */
+  @IsUsername()
+  username: string;
+
+  /**
+   * Unique without regard to case, kept as typed. It does not log in.
+   * @example jane.doe@example.com
+   */
+  @IsEmailAddress()
+  email: string;
+
+  /**
+   * Taken exactly as sent. The least length is the setting `PASSWORD_MIN_LENGTH`, 8 characters unless configured.
+   * @example tidal-lantern-47-orchid
+   */
+  @IsNewPassword()
+  password: string;
+}
+
+export class UpdateProfileRequest {
+  /**
+   * The new user name.
+   * @example jane.smith
+   */
+  @MayBeAbsent()
+  @IsUsername()
+  username?: string;
+
+  /**
+   * The new e-mail address.
+   * @example jane.smith@example.com
+   */
+  @MayBeAbsent()
+  @IsEmailAddress()
+  email?: string;
+}
+
+export class UserProfile {
+  /**
+   * Stable, never given to anybody else.
+   * @example user_01k9v3cde8f2mreav4z6w2x5td
+   */
+  id: string;
+
+  /**
+   * As typed at sign-up.
+   * @example jane.doe
+   */
+  username: string;
+
+  /**
+   * As typed at sign-up.
+   * @example jane.doe@example.com
+   */
+  email: string;
+
+  /**
+   * RFC 3339, UTC.
+   * @example 2026-11-23T10:00:00Z
+   */
+  @ApiInstant()
+  createdAt: string;
+}
+
+export function toProfile(user: Pick<User, 'id' | 'username' | 'email' | 'createdAt'>): UserProfile {
+  const { id, username, email, createdAt } = user;
+  return { id, username, email, createdAt: formatInstant(createdAt) };
+}

@@ -1,0 +1,193 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager, QueryFailedError } from 'typeorm';
+import { isSessionStanding, lockAccount } from '../access/account-lock';
+import type { Principal } from '../access/principal';
+import { ALL_SCOPES } from '../access/scopes';
+import { AuditTrail } from '../audit/audit-trail';
+import { canonical } from '../core/canonical';
+import { Clock } from '../core/clock';
+import { ApiError } from '../core/errors';
+import { Ids } from '../core/ids';
+import type { Origin } from '../core/origin';
+import { PasswordHasher } from '../crypto/password-hasher';
+import { isUniqueViolation, violates } from '../database/failures';
+import { execute } from '../database/sql';
+import { Transactions } from '../database/transactions';
+import { PasswordPolicy } from './password-policy';
+import { User } from './user.entity';
+import type { SignUpRequest, UpdateProfileRequest } from './users.dto';
+
+/** Accounts: how they come to be, what they are called, and what their owner proves himself with. */
+@Injectable()
+export class UsersService {
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly hasher: PasswordHasher,
+    private readonly policy: PasswordPolicy,
+    private readonly audit: AuditTrail,
+    private readonly clock: Clock,
+    private readonly ids: Ids,
+  ) {}
+
+  /**
+   * Makes an account.
+   *
+   * @throws ApiError `validation_failed` for the password, `username_taken`, `email_taken`, `overloaded`, `service_unavailable`
+   */
+  async register(request: SignUpRequest, origin: Origin): Promise<User> {
+    this.policy.check('password', request.password);
+    await this.refuseTaken(request);
+    const user: User = {
+      id: this.ids.next('user'),
+      username: request.username,
+      usernameCanonical: canonical(request.username),
+      email: request.email,
+      emailCanonical: canonical(request.email),
+      passwordHash: await this.hasher.hash(request.password),
+      credentialVersion: 1,
+      scopes: ALL_SCOPES,
+      disabledAt: null,
+      createdAt: this.clock.now(),
+    };
+    await this.namingConflicts(() =>
+      this.transactions.run(async (tx) => {
+        await tx.insert(User, user);
+        await this.audit.record(tx, { type: 'account_created', userId: user.id }, origin);
+      }),
+    );
+    return user;
+  }
+
+  /** The account of that name, compared without regard to case. Opens its own read. */
+  findByUsername(username: string): Promise<User | null> {
+    return this.transactions.read((tx) => tx.findOneBy(User, { usernameCanonical: canonical(username) }));
+  }
+
+  /**
+   * The caller's account.
+   *
+   * @throws ApiError `token_revoked` when it has been deleted meanwhile
+   */
+  async get(userId: string): Promise<User> {
+    const user = await this.transactions.read((tx) => tx.findOneBy(User, { id: userId }));
+    if (!user) throw new ApiError('token_revoked');
+    return user;
+  }
+
+  /**
+   * Changes what the caller is called.
+   *
+   * @throws ApiError `username_taken`, `email_taken`, `token_revoked`, `service_unavailable`
+   */
+  async updateProfile(principal: Principal, change: UpdateProfileRequest, origin: Origin): Promise<User> {
+    const { userId, credentialId: sessionId } = principal;
+    return this.namingConflicts(() =>
+      this.transactions.run(async (tx) => {
+        const standing = (await lockAccount(tx, userId)) && (await isSessionStanding(tx, sessionId));
+        if (!standing) throw new ApiError('token_revoked');
+        const { username, email } = change;
+        if (username !== undefined) {
+          await tx.update(User, { id: userId }, { username, usernameCanonical: canonical(username) });
+        }
+        if (email !== undefined) {
+          await tx.update(User, { id: userId }, { email, emailCanonical: canonical(email) });
+        }
+        await this.audit.record(tx, { type: 'profile_changed', userId, sessionId }, origin);
+        return tx.findOneByOrFail(User, { id: userId });
+      }),
+    );
+  }
+
+  /**
+   * Whether `password` is the account's. Without an account the same work is done.
+   *
+   * @throws ApiError `overloaded`
+   */
+  verifyPassword(user: User | null, password: string): Promise<boolean> {
+    return this.hasher.verify(user?.passwordHash, password);
+  }
+
+  /** Hashes anew what was hashed with parameters of the past, unless the password has been changed meanwhile. */
+  async renewOutdatedHash(user: User, password: string): Promise<void> {
+    if (!this.hasher.isOutdated(user.passwordHash)) return;
+    const renewed = await this.hasher.hash(password);
+    await this.transactions.statement((tx) =>
+      execute(tx, 'UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?', [
+        renewed,
+        user.id,
+        user.passwordHash,
+      ]),
+    );
+  }
+
+  /**
+   * The hash of a password that is to be set.
+   *
+   * @throws ApiError `validation_failed` naming `field`, `overloaded`
+   */
+  hashNewPassword(field: string, password: string): Promise<string> {
+    this.policy.check(field, password);
+    return this.hasher.hash(password);
+  }
+
+  /** Sets the password inside `tx`, which must hold the account's lock. Proofs against the old one are void from here. */
+  async setPasswordHash(tx: EntityManager, userId: string, hash: string): Promise<void> {
+    await execute(
+      tx,
+      'UPDATE users SET password_hash = ?, credential_version = credential_version + 1 WHERE id = ?',
+      [hash, userId],
+    );
+  }
+
+  /**
+   * Disables or enables the account inside `tx`.
+   *
+   * @returns whether that changed anything
+   */
+  async setEnabled(tx: EntityManager, userId: string, enabled: boolean): Promise<boolean> {
+    const matched = enabled
+      ? await execute(tx, 'UPDATE users SET disabled_at = NULL WHERE id = ? AND disabled_at IS NOT NULL', [
+          userId,
+        ])
+      : await execute(tx, 'UPDATE users SET disabled_at = ? WHERE id = ? AND disabled_at IS NULL', [
+          this.clock.now(),
+          userId,
+        ]);
+    return matched === 1;
+  }
+
+  /** Removes the account inside `tx`, and with it the rows of its sessions and keys. */
+  async remove(tx: EntityManager, userId: string): Promise<void> {
+    await tx.delete(User, { id: userId });
+  }
+
+  /** Spares the hash where the answer is known already. The unique indexes decide; this only saves work. */
+  private async refuseTaken({ username, email }: SignUpRequest): Promise<void> {
+    const holders = await this.transactions.read((tx) =>
+      tx.find(User, {
+        select: { usernameCanonical: true },
+        where: [{ usernameCanonical: canonical(username) }, { emailCanonical: canonical(email) }],
+      }),
+    );
+    if (holders.some((holder) => holder.usernameCanonical === canonical(username))) {
+      throw new ApiError('username_taken');
+    }
+    if (holders.length > 0) throw new ApiError('email_taken');
+  }
+
+  private async namingConflicts<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (isUniqueViolation(error)) throw conflictOf(error);
+      throw error;
+    }
+  }
+}
+
+function conflictOf(error: QueryFailedError): Error {
+  if (violates(error, 'uq_users_username', 'users', 'username_canonical'))
+    return new ApiError('username_taken');
+  if (violates(error, 'uq_users_email', 'users', 'email_canonical')) return new ApiError('email_taken');
+  return error;
+}
