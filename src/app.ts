@@ -1,0 +1,117 @@
+import type { DynamicModule, INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { LogController } from 'fastify';
+import { AppModule } from './app.module';
+import type { Config } from './config/config';
+import { readOrCreateMasterSecret } from './config/master-secret';
+import { type Clock, SystemClock } from './core/clock';
+import { Ids } from './core/ids';
+import { acceptJsonBodies, BODY_LIMIT } from './core/json-body';
+import { FrameworkLog, type Log } from './core/log';
+import { type Random, SystemRandom } from './core/random';
+import type { HashCost } from './crypto/password-hasher';
+import { openDatabase } from './database/open-database';
+import { entities } from './entities';
+import { answerOtherMethods } from './http/allowed-methods';
+import { answerUnparsable, answerUnroutable } from './http/broken-requests';
+import { shareWithOrigins } from './http/cors';
+import { describeEveryResponse } from './http/response-headers';
+import { serveApiDocs } from './openapi/serve-docs';
+
+/** Where the API begins. Health checks and documents lie outside. */
+export const BASE_PATH = 'api/v1';
+
+/** Seconds a client may take to send a request. */
+const REQUEST_TIMEOUT_SECONDS = 15;
+
+/** What a test puts in the place of the real thing. */
+export interface Replacements {
+  clock?: Clock;
+  random?: Random;
+  hashCost?: HashCost;
+}
+
+/** The modules of the application and what the HTTP server needs of them. */
+interface Assembly {
+  module: DynamicModule;
+  ids: Ids;
+}
+
+/** Reads the secrets, opens and migrates the database, and puts the modules together over them. */
+async function assemble(
+  config: Config,
+  log: Log,
+  { clock = new SystemClock(), random = new SystemRandom(), hashCost }: Replacements,
+): Promise<Assembly> {
+  const secrets = {
+    master: config.authSecret ?? readOrCreateMasterSecret(config.secretFile as string, random),
+    previous: config.previousAuthSecrets,
+    accessToken: config.jwtSecret,
+  };
+  const dataSource = await openDatabase(config.database, entities);
+  const ids = new Ids(clock, random);
+  const module = AppModule.forRoot({ config, secrets, dataSource, hashCost, log, clock, random, ids });
+  return { module, ids };
+}
+
+/**
+ * The whole application, ready to listen: database migrated, secrets read, routes in place. The tests use it too.
+ *
+ * @throws StartError, ConfigError
+ */
+export async function createApp(
+  config: Config,
+  log: Log,
+  replacements: Replacements = {},
+): Promise<NestFastifyApplication> {
+  const { module, ids } = await assemble(config, log, replacements);
+  const adapter = new FastifyAdapter({
+    // The server's own news (that it listens, that a path is unknown) is told elsewhere.
+    loggerInstance: log.child({}, { level: log.isLevelEnabled('warn') ? 'warn' : log.level }),
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: () => ids.next('req'),
+    trustProxy: trustedProxies(config.trustProxy),
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: REQUEST_TIMEOUT_SECONDS * 1000,
+    clientErrorHandler: answerUnparsable(ids),
+    frameworkErrors: answerUnroutable,
+    // An id of any length is an id that is not found; the length of the whole request line is bounded by the server.
+    routerOptions: { maxParamLength: 16_384 },
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
+    logger: new FrameworkLog(log),
+    abortOnError: false,
+    bodyParser: false,
+  });
+  const server = app.getHttpAdapter().getInstance();
+  acceptJsonBodies(server);
+  await describeEveryResponse(server, log);
+  shareWithOrigins(app, config);
+  const answerTheRest = answerOtherMethods(server);
+  app.setGlobalPrefix(BASE_PATH, { exclude: ['health/live', 'health/ready'] });
+  if (config.apiDocs) serveApiDocs(app);
+  await app.init();
+  answerTheRest();
+  return app;
+}
+
+/**
+ * The application without its HTTP server, for the operator's commands: the same services over the same database.
+ *
+ * @throws StartError, ConfigError
+ */
+export async function createContext(
+  config: Config,
+  log: Log,
+  replacements: Replacements = {},
+): Promise<INestApplicationContext> {
+  const { module } = await assemble(config, log, replacements);
+  return NestFactory.createApplicationContext(module, { logger: new FrameworkLog(log), abortOnError: false });
+}
+
+/** By hops: as many of the last addresses as there are proxies are the proxies' own. */
+function trustedProxies(setting: Config['trustProxy']) {
+  if (typeof setting !== 'number') return setting ?? false;
+  return (_address: string, hop: number) => hop < setting;
+}

@@ -1,0 +1,31 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { BASE_PATH } from './app';
+import type { Config } from './config/config';
+import { projectRoot } from './config/project-root';
+
+/** What a person reads who has just started the service. */
+export function banner(address: string, config: Config): string {
+  const { version } = JSON.parse(readFileSync(join(projectRoot(), 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  const { database } = config;
+  const data =
+    database.engine === 'sqlite'
+      ? database.file
+      : `${database.database} on ${database.host}:${database.port}`;
+  const lines = [
+    ['API', `${address}/${BASE_PATH}`],
+    ...(config.apiDocs ? [['Docs', `${address}/docs`]] : []),
+    ['Health', `${address}/health/ready`],
+    ['Data', data],
+  ];
+  return [
+    '',
+    `Latchkey ${version} is ready.`,
+    ...lines.map(([name, value]) => `  ${name?.padEnd(7)} ${value}`),
+    'Press Ctrl+C to stop.',
+    '',
+    '',
+  ].join('\n');
+}

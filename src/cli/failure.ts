@@ -1,0 +1,19 @@
+import { ConfigError } from '../config/load-config';
+import { ApiError } from '../core/errors';
+import { StartError } from '../core/start-error';
+import { CommandError, UsageError } from './command';
+
+/** Ends the process: with a sentence for what was to be expected, with everything for a defect of ours. */
+export function exitWith(error: unknown): void {
+  process.stderr.write(`${describe(error)}\n`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}
+
+function describe(error: unknown): string {
+  if (error instanceof UsageError) return `${error.message} See --help.`;
+  if (error instanceof ApiError) {
+    return error.details?.map(({ message }) => message).join('; ') ?? `${error.message}.`;
+  }
+  const expected = [ConfigError, StartError, CommandError].some((kind) => error instanceof kind);
+  return expected ? (error as Error).message : String((error as Error).stack);
+}

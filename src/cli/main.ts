@@ -1,0 +1,51 @@
+import 'reflect-metadata';
+import { parseArgs } from 'node:util';
+import { createContext } from '../app';
+import { loadConfig } from '../config/load-config';
+import { createLog } from '../core/log';
+import { type Command, UsageError } from './command';
+import { exitWith } from './failure';
+import { USER_COMMANDS } from './user-commands';
+
+const COMMANDS: Command[] = [...USER_COMMANDS];
+
+const USAGE = [
+  'latchkey: what an operator does, on the database that the settings name. Works while the server runs.',
+  '',
+  ...COMMANDS.map(({ name, parameters, summary }) => `  ${name} ${parameters}\n      ${summary}`),
+  '',
+  '  --json   answer for programs',
+  '  --help   this text',
+  '',
+  'Exits with 0 when done, 1 when it cannot be done, 2 when it is not understood.',
+  '',
+].join('\n');
+
+async function main(line: string[]): Promise<void> {
+  if (line.length === 0 || line.includes('--help')) {
+    process.stdout.write(USAGE);
+    return;
+  }
+  const name = line.slice(0, 2).join(' ');
+  const command = COMMANDS.find((candidate) => candidate.name === name);
+  if (!command) throw new UsageError(`There is no command '${name}'.`);
+  const { values, positionals } = parse(command, line.slice(2));
+  const { json, ...options } = values as { json?: boolean } & Record<string, string | undefined>;
+  const context = await createContext(loadConfig(process.env), createLog('warn'));
+  try {
+    const { text, data } = await command.run(context, { words: positionals, options });
+    process.stdout.write(json ? `${JSON.stringify(data)}\n` : `${text}\n`);
+  } finally {
+    await context.close();
+  }
+}
+
+function parse({ options }: Command, args: string[]) {
+  try {
+    return parseArgs({ args, options: { json: { type: 'boolean' }, ...options }, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+main(process.argv.slice(2)).catch(exitWith);

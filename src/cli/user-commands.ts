@@ -1,0 +1,68 @@
+import type { INestApplicationContext } from '@nestjs/common';
+import { plainToInstance } from 'class-transformer';
+import { validate } from 'class-validator';
+import { AccountService } from '../auth/account.service';
+import { Ids } from '../core/ids';
+import type { Origin } from '../core/origin';
+import { SignUpRequest, toProfile } from '../users/users.dto';
+import type { User } from '../users/user.entity';
+import { UsersService } from '../users/users.service';
+import { type Command, CommandError, type Given, UsageError } from './command';
+import { readSecret } from './standard-input';
+
+export const USER_COMMANDS: Command[] = [
+  {
+    name: 'user create',
+    parameters: '--username NAME --email ADDRESS',
+    summary: 'makes an account; its password is read from standard input',
+    options: { username: { type: 'string' }, email: { type: 'string' } },
+    async run(context, { options }) {
+      const request = await signUpRequest({ ...options, password: await readSecret() });
+      const user = await context.get(UsersService).register(request, atTheConsole(context));
+      return { text: `Made user ${user.username} (${user.id}).`, data: toProfile(user) };
+    },
+  },
+  {
+    name: 'user disable',
+    parameters: 'NAME',
+    summary: 'ends the sessions of an account, stops its keys and keeps it from signing in',
+    async run(context, given) {
+      const user = await findUser(context, given);
+      const changed = await context.get(AccountService).disable(user.id, atTheConsole(context));
+      const text = changed ? `Disabled ${user.username}.` : `${user.username} was disabled already.`;
+      return { text, data: { id: user.id, username: user.username, disabled: true, changed } };
+    },
+  },
+  {
+    name: 'user enable',
+    parameters: 'NAME',
+    summary: 'lets an account sign in again and its keys work again',
+    async run(context, given) {
+      const user = await findUser(context, given);
+      const changed = await context.get(AccountService).enable(user.id, atTheConsole(context));
+      const text = changed ? `Enabled ${user.username}.` : `${user.username} was enabled already.`;
+      return { text, data: { id: user.id, username: user.username, disabled: false, changed } };
+    },
+  },
+];
+
+/** Whence an operator's command comes, for the audit trail. */
+function atTheConsole(context: INestApplicationContext): Origin {
+  return { ip: 'command line', userAgent: null, requestId: context.get(Ids).next('req') };
+}
+
+/** The same rules as at sign-up over HTTP. */
+async function signUpRequest(fields: Record<string, string | undefined>): Promise<SignUpRequest> {
+  const request = plainToInstance(SignUpRequest, fields);
+  const [fault] = await validate(request);
+  if (fault) throw new CommandError(Object.values(fault.constraints ?? {}).join('; '));
+  return request;
+}
+
+async function findUser(context: INestApplicationContext, { words }: Given): Promise<User> {
+  const [name, ...rest] = words;
+  if (name === undefined || rest.length > 0) throw new UsageError('Name one user.');
+  const user = await context.get(UsersService).findByUsername(name);
+  if (!user) throw new CommandError(`There is no user '${name}'.`);
+  return user;
+}

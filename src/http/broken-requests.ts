@@ -1,0 +1,60 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { type ErrorResponse, toErrorResponse } from '../core/error-response';
+import { ApiError, type ErrorCode } from '../core/errors';
+import type { Ids } from '../core/ids';
+import { CONTENT_POLICY } from './response-headers';
+
+/** What Node's HTTP parser and Fastify's router complain of, as our codes. Everything else is a `bad_request`. */
+const CODES: Record<string, ErrorCode> = {
+  HPE_HEADER_OVERFLOW: 'headers_too_large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+  FST_ERR_MAX_PARAM_LENGTH: 'uri_too_long',
+};
+
+/** No hook runs for these requests, so what the hooks set is set here. */
+const HEADERS = {
+  'content-security-policy': CONTENT_POLICY,
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+};
+
+function refuse(code: string | undefined, requestId: string): ErrorResponse {
+  const response = toErrorResponse(new ApiError(CODES[code ?? ''] ?? 'bad_request'), {
+    requestId,
+    sentToken: false,
+  });
+  return { ...response, headers: { ...HEADERS, ...response.headers } };
+}
+
+/** Answers a request whose path the router cannot read, in the shape of every other error. */
+export function answerUnroutable(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  const { status, headers, body } = refuse(error.code, request.id);
+  void reply.code(status).headers(headers).send(body);
+}
+
+/** Answers what never becomes a request, because it is not HTTP or does not arrive, in the same shape. */
+export function answerUnparsable(ids: Ids) {
+  return (error: NodeJS.ErrnoException, socket: Socket): void => {
+    if (!socket.writable || error.code === 'ECONNRESET') {
+      socket.destroy();
+      return;
+    }
+    const { status, headers, body } = refuse(error.code, ids.next('req'));
+    const lines = Object.entries({
+      ...headers,
+      'content-length': Buffer.byteLength(body),
+      connection: 'close',
+    });
+    socket.end(
+      [
+        `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+        ...lines.map(([name, value]) => `${name}: ${value}`),
+        '',
+        body,
+      ].join('\r\n'),
+    );
+  };
+}

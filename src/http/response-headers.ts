@@ -1,0 +1,62 @@
+import helmet from '@fastify/helmet';
+import type { FastifyInstance } from 'fastify';
+import type { Log } from '../core/log';
+
+/** Nothing in a JSON answer is to be loaded, run or framed. */
+export const CONTENT_POLICY =
+  "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const STRICT_TRANSPORT = 'max-age=31536000; includeSubDomains';
+
+/** Sets what every answer carries, and writes down each request at level `debug`. */
+export async function describeEveryResponse(server: FastifyInstance, log: Log): Promise<void> {
+  await server.register(helmet, {
+    // Set below as it is: the documentation page has another one.
+    contentSecurityPolicy: false,
+    crossOriginEmbedderPolicy: false,
+    referrerPolicy: { policy: 'no-referrer' },
+    xFrameOptions: { action: 'deny' },
+    // Set below where the request came over TLS: browsers ignore them elsewhere, and complain.
+    strictTransportSecurity: false,
+    crossOriginOpenerPolicy: false,
+    originAgentCluster: false,
+  });
+  server.addHook('onRequest', (request, reply, done) => {
+    void reply
+      .header('x-request-id', request.id)
+      .header('cache-control', 'no-store')
+      .header('content-security-policy', CONTENT_POLICY);
+    if (request.protocol === 'https') {
+      void reply
+        .header('strict-transport-security', STRICT_TRANSPORT)
+        .header('cross-origin-opener-policy', 'same-origin');
+    }
+    done();
+  });
+  // Whose request is under way when the service stops learns with the answer that the connection is over; without a word
+  // it would be kept until it times out, and the stop with it.
+  let stopping = false;
+  server.addHook('preClose', (done) => {
+    stopping = true;
+    done();
+  });
+  server.addHook('onSend', (_request, reply, payload, done) => {
+    if (stopping) void reply.header('connection', 'close');
+    done(null, payload);
+  });
+  server.addHook('onResponse', (request, reply, done) => {
+    if (log.isLevelEnabled('debug')) {
+      log.debug(
+        {
+          requestId: request.id,
+          method: request.method,
+          route: request.routeOptions.url,
+          status: reply.statusCode,
+          milliseconds: Math.round(reply.elapsedTime),
+        },
+        'request',
+      );
+    }
+    done();
+  });
+}

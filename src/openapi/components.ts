@@ -1,0 +1,70 @@
+import type { HeaderObject, SchemaObject } from '@nestjs/swagger';
+
+const FIELD_FAULT: SchemaObject = {
+  type: 'object',
+  description: 'One fault of one field.',
+  required: ['field', 'rule', 'message'],
+  properties: {
+    field: { type: 'string', description: 'Name of the field or header; empty for the body as a whole.' },
+    rule: { type: 'string', description: 'Name of the rule that was broken; stable.' },
+    message: { type: 'string', description: 'The rule as a sentence.' },
+  },
+};
+
+/** Bodies that all operations share. */
+export const SHARED_SCHEMAS: Record<string, SchemaObject> = {
+  FieldFault: FIELD_FAULT,
+  Error: {
+    type: 'object',
+    description: 'Why a call failed.',
+    required: ['error'],
+    properties: {
+      error: { type: 'string', description: 'A sentence for people. Branch on `X-Error-Code` instead.' },
+      details: {
+        type: 'array',
+        description: 'With `validation_failed` only: what is wrong with which field.',
+        items: { $ref: '#/components/schemas/FieldFault' },
+      },
+    },
+  },
+  Problem: {
+    type: 'object',
+    description: 'The same as RFC 9457 problem details.',
+    required: ['type', 'title', 'status', 'detail', 'code', 'requestId'],
+    properties: {
+      type: {
+        type: 'string',
+        description: 'Always `about:blank`: the status says what kind of problem it is.',
+      },
+      title: { type: 'string', description: 'The status in words.' },
+      status: { type: 'integer', description: 'The HTTP status.' },
+      detail: { type: 'string', description: 'A sentence for people.' },
+      code: { type: 'string', description: 'The machine code, as in `X-Error-Code`.' },
+      requestId: { type: 'string', description: 'The request id, as in `X-Request-Id`.' },
+      errors: {
+        type: 'array',
+        description: 'With `validation_failed` only: what is wrong with which field.',
+        items: { $ref: '#/components/schemas/FieldFault' },
+      },
+    },
+  },
+};
+
+/** Headers that operations share. */
+export const SHARED_HEADERS: Record<string, HeaderObject> = {
+  'X-Request-Id': {
+    description: 'Id of the request, as in the log. Quote it when you ask for help.',
+    required: true,
+    schema: { type: 'string' },
+  },
+  'WWW-Authenticate': {
+    description: '`Bearer`; with `error="invalid_token"` where a token was sent (RFC 6750).',
+    required: true,
+    schema: { type: 'string' },
+  },
+  'Retry-After': {
+    description: 'Seconds after which the call may be repeated.',
+    required: true,
+    schema: { type: 'integer', minimum: 1 },
+  },
+};

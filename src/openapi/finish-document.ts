@@ -1,0 +1,94 @@
+import { STATUS_CODES } from 'node:http';
+import type {
+  MediaTypeObject,
+  OpenAPIObject,
+  OperationObject,
+  ReferenceObject,
+  SchemaObject,
+} from '@nestjs/swagger';
+import type { ErrorCode } from '../core/errors';
+import { ERROR_EXTENSION } from './api-errors.decorator';
+import { SHARED_HEADERS, SHARED_SCHEMAS } from './components';
+import { errorResponses } from './error-responses';
+
+/** What a request with a body can always fail for. */
+const BODY_ERRORS: ErrorCode[] = [
+  'validation_failed',
+  'malformed_json',
+  'payload_too_large',
+  'unsupported_media_type',
+];
+
+type Schemas = Record<string, SchemaObject | ReferenceObject>;
+
+/** Adds what the framework does not know: errors, headers, an example for every request and response. */
+export function finishDocument(document: OpenAPIObject): OpenAPIObject {
+  const components = (document.components ??= {});
+  const schemas = (components.schemas = { ...components.schemas, ...SHARED_SCHEMAS });
+  components.headers = SHARED_HEADERS;
+  for (const [path, item] of Object.entries(document.paths)) {
+    for (const operation of [item.get, item.post, item.patch, item.delete]) {
+      if (operation) finishOperation(path, operation, schemas);
+    }
+  }
+  return document;
+}
+
+function finishOperation(path: string, operation: OperationObject, schemas: Schemas): void {
+  const codes = takeErrorCodes(operation);
+  const body = operation.requestBody;
+  if (body && 'content' in body) {
+    codes.unshift(...BODY_ERRORS);
+    for (const media of Object.values(body.content)) {
+      closeSchema(media, schemas);
+      addExample(media, schemas, 'A complete request');
+    }
+  }
+  // Whether the process is alive depends on nothing that could fail.
+  if (path !== '/health/live') codes.push('internal_error', 'service_unavailable');
+  for (const [status, response] of Object.entries(operation.responses)) {
+    if (!response || '$ref' in response) continue;
+    response.description ||= STATUS_CODES[status] ?? status;
+    response.headers = { 'X-Request-Id': { $ref: '#/components/headers/X-Request-Id' } };
+    for (const media of Object.values(response.content ?? {}))
+      addExample(media, schemas, 'A complete answer');
+  }
+  Object.assign(operation.responses, errorResponses(codes));
+  // `@Public()` says that no credential is needed; OpenAPI says it with an empty list.
+  if (operation.security?.some((scheme) => Object.keys(scheme).length === 0)) operation.security = [];
+}
+
+/** The codes that `@ApiErrors` left, without duplicates, in their order; the marks are taken off. */
+function takeErrorCodes(operation: OperationObject): ErrorCode[] {
+  const marked = operation as unknown as Record<string, unknown>;
+  const marks = Object.keys(marked).filter((key) => key.startsWith(ERROR_EXTENSION));
+  for (const mark of marks) delete marked[mark];
+  return marks.map((mark) => mark.slice(ERROR_EXTENSION.length) as ErrorCode);
+}
+
+/** Unknown fields of a request are refused, so its schema says so. */
+function closeSchema({ schema }: MediaTypeObject, schemas: Schemas): void {
+  const target = schema && '$ref' in schema ? schemas[nameOf(schema)] : schema;
+  if (target && !('$ref' in target)) target.additionalProperties = false;
+}
+
+function addExample(media: MediaTypeObject, schemas: Schemas, summary: string): void {
+  if (!media.schema) return;
+  media.examples = { default: { summary, value: exampleOf(media.schema, schemas) } };
+}
+
+/** Puts an example together from those of the properties. */
+function exampleOf(schema: SchemaObject | ReferenceObject, schemas: Schemas): unknown {
+  if ('$ref' in schema) return exampleOf(schemas[nameOf(schema)], schemas);
+  const [first] = schema.examples instanceof Array ? (schema.examples as unknown[]) : [];
+  if (schema.example !== undefined || first !== undefined) return schema.example ?? first;
+  if (schema.allOf?.[0]) return exampleOf(schema.allOf[0], schemas);
+  if (schema.items) return [exampleOf(schema.items, schemas)];
+  return Object.fromEntries(
+    Object.entries(schema.properties ?? {}).map(([name, property]) => [name, exampleOf(property, schemas)]),
+  );
+}
+
+function nameOf({ $ref }: ReferenceObject): string {
+  return $ref.slice('#/components/schemas/'.length);
+}
