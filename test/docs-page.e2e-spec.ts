@@ -1,0 +1,106 @@
+import { existsSync } from 'node:fs';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { startApp, type TestApp } from './support/app';
+import { signUp } from './support/people';
+
+const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+const installed = existsSync(CHROMIUM);
+
+/** A host name that is not localhost, as of a machine in the office. */
+const HOST = 'latchkey.test';
+
+if (!installed) {
+  process.stderr.write(
+    `\n!!! ${CHROMIUM} is missing: the documentation page is NOT tested. Install chromium, or set CHROMIUM.\n\n`,
+  );
+  if (process.env['CI']) throw new Error('CI must test the documentation page');
+}
+
+(installed ? describe : describe.skip)('the documentation page in a browser', () => {
+  let app: TestApp;
+  let browser: Browser;
+  let page: Page;
+  let complaints: string[];
+  let foreign: string[];
+
+  beforeAll(async () => {
+    app = await startApp();
+    browser = await chromium.launch({
+      executablePath: CHROMIUM,
+      args: [
+        '--no-sandbox',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+        '--no-first-run',
+        `--host-resolver-rules=MAP ${HOST} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
+      ],
+    });
+  }, 60_000);
+  afterAll(async () => {
+    await browser.close();
+    await app.close();
+  });
+
+  beforeEach(async () => {
+    complaints = [];
+    foreign = [];
+    page = await browser.newPage();
+    // Policy violations are console errors too.
+    page.on('console', (message) => {
+      if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
+    });
+    page.on('pageerror', (error) => complaints.push(error.message));
+    page.on('request', (request) => {
+      const url = new URL(request.url());
+      if (url.protocol !== 'data:' && url.hostname !== HOST) foreign.push(request.url());
+    });
+  });
+  afterEach(() => page.close());
+
+  const open = (path: string) => page.goto(`http://${HOST}:${new URL(app.url).port}${path}`);
+
+  /** Unfolds an operation, executes it as it stands, and gives the status that the page shows. */
+  const execute = async (operationId: string): Promise<string> => {
+    const operation = page.locator(`[id$="-${operationId}"]`);
+    await operation.locator('button.opblock-summary-control').click();
+    await operation.locator('button.execute').click();
+    return operation.locator('.live-responses-table tbody .response-col_status').first().innerText();
+  };
+
+  it('signs in with the example as it stands, is authorized by that, and reads the profile', async () => {
+    await app.inDatabase((tx) => tx.query('DELETE FROM users'));
+    await signUp(app, {
+      username: 'jane.doe',
+      email: 'jane.doe@example.com',
+      password: 'tidal-lantern-47-orchid',
+    });
+    await open('/docs');
+    await page.locator('button.authorize.unlocked').waitFor();
+
+    expect(await execute('login')).toMatch(/^200/);
+    await page.locator('button.authorize.locked').waitFor();
+    expect(await execute('getProfile')).toMatch(/^200/);
+    const profile = page.locator('[id$="-getProfile"] .live-responses-table tbody .response-col_description');
+    expect(await profile.first().innerText()).toContain('"username": "jane.doe"');
+
+    expect(complaints).toEqual([]);
+    expect(foreign).toEqual([]);
+  }, 60_000);
+
+  it('is where the root leads', async () => {
+    await open('/');
+
+    expect(new URL(page.url()).pathname).toBe('/docs');
+    expect(await page.title()).toBe('Latchkey API');
+    expect(complaints).toEqual([]);
+  });
+
+  it('keeps the policy that every other answer has, but for what it needs itself', async () => {
+    const { headers } = await app.fetch('/docs');
+
+    expect(headers.get('content-security-policy')).toContain("script-src 'self';");
+    expect(headers.get('content-security-policy')).not.toContain('upgrade-insecure-requests');
+    expect(headers.get('x-frame-options')).toBe('DENY');
+  });
+});

@@ -1,0 +1,305 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { MediaTypeObject, ResponseObject } from '@nestjs/swagger';
+import { DataSource } from 'typeorm';
+import { parse as parseYaml } from 'yaml';
+import { Transactions } from '../src/database/transactions';
+import { PasswordHasher } from '../src/crypto/password-hasher';
+import { type Answer, type Call, startApp, type TestApp } from './support/app';
+import { type DocumentedOperation, openApiDocument, operations } from './support/contract';
+import { createKey, type LoginBody } from './support/people';
+
+const root = join(__dirname, '..');
+
+describe('the OpenAPI document', () => {
+  it('is what the code says: run `npm run openapi` and commit', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'latchkey-openapi-'));
+    const fresh = join(folder, 'openapi.json');
+    execFileSync(process.execPath, [join(root, 'dist', 'openapi', 'write-document.js'), fresh]);
+
+    const made = readFileSync(fresh, 'utf8');
+
+    rmSync(folder, { recursive: true });
+    expect(JSON.parse(made)).toEqual(openApiDocument);
+    expect(made).toBe(readFileSync(join(root, 'openapi.json'), 'utf8'));
+  });
+
+  it('has for every operation an id, a summary, a description, its credentials and examples', () => {
+    expect(new Set(operations.map(({ id }) => id)).size).toBe(operations.length);
+    for (const { operation } of operations) {
+      expect(operation).toMatchObject({
+        operationId: expect.stringMatching(/^[a-z]+[A-Za-z]*$/) as string,
+        summary: expect.stringMatching(/\w/) as string,
+        description: expect.stringMatching(/\w/) as string,
+        security: expect.any(Array) as unknown[],
+      });
+    }
+    expect(examples.filter(({ media }) => !media.examples)).toEqual([]);
+  });
+});
+
+describe('its publication', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp()));
+  afterAll(() => app.close());
+
+  it('is /openapi.json and /openapi.yaml', async () => {
+    const json = await app.fetch('/openapi.json');
+    const yaml = await app.fetch('/openapi.yaml');
+
+    expect(await json.json()).toEqual(openApiDocument);
+    expect(parseYaml(await yaml.text())).toEqual(openApiDocument);
+    expect(json.headers.get('content-type')).toContain('application/json');
+    expect(yaml.headers.get('content-type')).toContain('yaml');
+  });
+
+  it('can be switched off, and the page with it', async () => {
+    await app.restart({ API_DOCS: 'off' });
+
+    for (const path of ['/docs', '/docs/swagger-ui.css', '/openapi.json', '/openapi.yaml', '/']) {
+      expect((await app.fetch(path)).status).toBe(404);
+    }
+  });
+});
+
+type Undo = () => unknown;
+type Provocation = (call: Call) => Undo | undefined | void | Promise<Undo | undefined | void>;
+
+/** One example of an answer. */
+interface AnswerExample {
+  of: DocumentedOperation;
+  status: number;
+  mediaType: string;
+  media: MediaTypeObject;
+  /** Name of the example: an error code, or `default`. */
+  name: string;
+  value: unknown;
+}
+
+const examples: AnswerExample[] = operations.flatMap((of) =>
+  Object.entries(of.operation.responses).flatMap(([status, response]) =>
+    Object.entries(
+      (response as ResponseObject).content ?? { none: { examples: { default: { value: undefined } } } },
+    ).flatMap(([mediaType, media]) =>
+      Object.entries(media.examples ?? {}).map(([name, example]) => ({
+        of,
+        status: Number(status),
+        mediaType,
+        media,
+        name,
+        value: (example as { value: unknown }).value,
+      })),
+    ),
+  ),
+);
+
+/** The request example of an operation. */
+function requestExample({ operation }: DocumentedOperation): Record<string, unknown> | undefined {
+  const body = operation.requestBody as { content: Record<string, MediaTypeObject> } | undefined;
+  const example = body?.content['application/json']?.examples?.['default'] as { value: object } | undefined;
+  return example && { ...example.value };
+}
+
+describe('every example of the document, executed', () => {
+  let app: TestApp;
+  let jane: LoginBody;
+  let keyId: string;
+
+  beforeAll(async () => (app = await startApp()));
+  afterAll(() => app.close());
+
+  const signUp = operations.find(({ id }) => id === 'signUp') as DocumentedOperation;
+
+  const createApiKey = operations.find(({ id }) => id === 'createApiKey') as DocumentedOperation;
+
+  /** Jane Doe of the examples is the only user there is, signed in, with one key. */
+  beforeEach(async () => {
+    await app.inDatabase((tx) => tx.query('DELETE FROM users'));
+    const { username, email, password } = requestExample(signUp) as Record<string, string>;
+    await app.call('POST', '/users', { body: { username, email, password } });
+    jane = (await app.call<LoginBody>('POST', '/auth/login', { body: { username, password } })).body;
+    ({ keyId } = await createKey(app, jane.token, requestExample(createApiKey)));
+  });
+
+  /** The request of the document, with what can only be Jane's own put in. */
+  const requestOf = (of: DocumentedOperation): Call => {
+    const body = requestExample(of);
+    if (body?.['refreshToken']) body['refreshToken'] = jane.refreshToken;
+    const needsCredential = (of.operation.security ?? []).length > 0;
+    return { ...(body && { body }), ...(needsCredential && { token: jane.token }) };
+  };
+
+  const send = async (of: DocumentedOperation, call: Call, mediaType: string): Promise<Answer<unknown>> => {
+    const path = of.path.replace('{keyId}', keyId);
+    const headers = { ...call.headers, ...(mediaType.includes('problem') && { accept: mediaType }) };
+    if (path.startsWith('/api/v1'))
+      return app.call(of.method, path.slice('/api/v1'.length), { ...call, headers });
+    const response = await app.fetch(path, { headers });
+    return { status: response.status, headers: response.headers, body: await response.json() };
+  };
+
+  /** What has to be done, or sent otherwise, to be answered with that error. Undone by the function returned. */
+  const provocations: Record<string, Provocation> = {
+    validation_failed: (call) => {
+      call.body = { ...(call.body as object), nickname: 'Jane' };
+    },
+    malformed_json: (call) => {
+      call.body = '{"unfinished":';
+    },
+    payload_too_large: (call) => {
+      call.body = JSON.stringify({ x: 'x'.repeat(65_536) });
+    },
+    unsupported_media_type: (call) => {
+      call.headers = { 'content-type': 'text/plain' };
+    },
+    ambiguous_credentials: (call) => {
+      call.key = 'sk_live_whatever';
+    },
+    authentication_required: (call) => {
+      delete call.token;
+    },
+    token_invalid: (call) => {
+      call.token = 'not.a.token';
+    },
+    token_expired: () => {
+      app.clock.advance(3600);
+      return () => app.clock.advance(-3600);
+    },
+    token_revoked: async () => {
+      await app.call('POST', '/auth/logout', { token: jane.token });
+    },
+    api_key_invalid: (call) => {
+      delete call.token;
+      call.key = 'sk_live_whatever';
+    },
+    session_required: async (call) => {
+      call.key = (await createKey(app, jane.token)).apiKey;
+      delete call.token;
+    },
+    scope_missing: async (call) => {
+      call.key = (await createKey(app, jane.token, { scopes: ['invoices:read'] })).apiKey;
+      delete call.token;
+    },
+    scope_not_held: async () => {
+      await app.inDatabase((tx) => tx.update('User', { id: jane.user.id }, { scopes: 'users:read' }));
+    },
+    invalid_credentials: (call) => {
+      call.body = { ...(call.body as object), password: 'not the password' };
+    },
+    user_not_found: async () => {
+      await app.inDatabase((tx) => tx.query('DELETE FROM users'));
+    },
+    account_disabled: async () => {
+      await app.inDatabase((tx) => tx.query('UPDATE users SET disabled_at = created_at'));
+    },
+    current_password_wrong: (call) => {
+      const { currentPassword: _, password: __, ...rest } = call.body as Record<string, unknown>;
+      const field = 'newPassword' in rest ? 'currentPassword' : 'password';
+      call.body = { ...rest, [field]: 'not the password' };
+    },
+    recent_login_required: () => {
+      app.clock.advance(901);
+      return () => app.clock.advance(-901);
+    },
+    registration_closed: async () => {
+      await app.restart({ REGISTRATION: 'closed' });
+      return () => app.restart();
+    },
+    username_taken: async (call) => {
+      const wanted = call.body as { username: string; email: string };
+      if (wanted.username === 'jane.doe') return;
+      await app.call('POST', '/users', {
+        body: { ...wanted, email: 'x@example.com', password: 'some password' },
+      });
+    },
+    email_taken: async (call) => {
+      const wanted = call.body as { username: string; email: string };
+      const body = { username: 'somebody.else', email: wanted.email, password: 'some password' };
+      await app.call('POST', '/users', { body });
+      call.body = { ...wanted, username: 'yet.another' };
+    },
+    api_key_limit_reached: async () => {
+      for (let count = 1; count < 100; count += 1) await createKey(app, jane.token);
+    },
+    api_key_not_found: async () => {
+      await app.call('DELETE', `/auth/keys/${keyId}`, { token: jane.token });
+    },
+    refresh_token_invalid: (call) => {
+      call.body = { refreshToken: 'rt_whatever' };
+    },
+    overloaded: async (call) => {
+      if ('email' in (call.body as object)) await app.inDatabase((tx) => tx.query('DELETE FROM users'));
+      const hasher = app.nest.get<{ queueLimit: number }>(PasswordHasher);
+      const limit = hasher.queueLimit;
+      hasher.queueLimit = 0;
+      return () => void (hasher.queueLimit = limit);
+    },
+    service_unavailable: () => {
+      const dataSource = app.nest.get(DataSource);
+      const createQueryRunner = dataSource.createQueryRunner.bind(dataSource);
+      dataSource.createQueryRunner = () =>
+        ({ connect: () => Promise.reject(new Error('no database')) }) as never;
+      return () => void (dataSource.createQueryRunner = createQueryRunner);
+    },
+    internal_error: () => {
+      const door = app.nest.get<{ enter: unknown }>(Transactions);
+      const { enter } = door;
+      door.enter = () => Promise.reject(new TypeError('a defect'));
+      return () => void (door.enter = enter);
+    },
+  };
+
+  const named = (wanted: (name: string) => boolean): [string, AnswerExample][] =>
+    examples
+      .filter(({ name }) => wanted(name))
+      .map((example) => [`${example.of.id} ${example.status} ${example.name} ${example.mediaType}`, example]);
+
+  it.each(named((name) => name === 'default'))('%s', async (_, { of, status, mediaType, value }) => {
+    if (of.id === 'signUp') await app.inDatabase((tx) => tx.query('DELETE FROM users'));
+
+    const answer = await send(of, requestOf(of), mediaType);
+
+    expect(answer.status).toBe(status);
+    expect(shapeOf(answer.body)).toEqual(shapeOf(value));
+  });
+
+  it.each(named((name) => name !== 'default' && name !== 'bad_request'))(
+    '%s',
+    async (_, { of, status, mediaType, name, value }) => {
+      const call = requestOf(of);
+      const undo = await provocations[name]?.(call);
+
+      const answer = await send(of, call, mediaType);
+      await undo?.();
+
+      expect(answer.headers.get('x-error-code')).toBe(name);
+      expect(answer.status).toBe(status);
+      expect(withoutRequestId(answer.body)).toEqual(withoutRequestId(value));
+    },
+  );
+
+  it.each(named((name) => name === 'bad_request'))('%s', async (_, { of, value }) => {
+    const received = await new Promise<string>((resolve) => {
+      let text = '';
+      const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
+      socket.on('data', (chunk) => (text += chunk.toString())).on('close', () => resolve(text));
+      socket.write(`GET ${of.path} HTTP/1.1\r\nHost: x\r\nbroken\r\n\r\n`);
+    });
+
+    expect(JSON.parse(received.slice(received.indexOf('\r\n\r\n') + 4))).toEqual(value);
+  });
+});
+
+/** Names and types, without the values. */
+function shapeOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.slice(0, 1).map(shapeOf);
+  if (value === null || typeof value !== 'object') return value === null ? 'string' : typeof value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, shapeOf(member)]));
+}
+
+function withoutRequestId(body: unknown): unknown {
+  return { ...(body as object), requestId: undefined };
+}

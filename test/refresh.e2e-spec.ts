@@ -1,0 +1,443 @@
+import { createHmac } from 'node:crypto';
+import { KeyRing } from '../src/crypto/key-ring';
+import { RefreshTokenFormat } from '../src/crypto/refresh-token-format';
+import { type Answer, MASTER_SECRET, startApp, type TestApp } from './support/app';
+import { logIn, newcomer, statusWith, type TokensBody } from './support/people';
+
+const INVALID = { error: 'Invalid or expired refresh token' };
+
+/** A client's key for one refresh and its retries. */
+const KEY = 'one-refresh-and-its-retries';
+
+describe('refresh', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp({ AUTH_SECRET: MASTER_SECRET })));
+  afterAll(() => app.close());
+
+  const refresh = (refreshToken: unknown, key?: string): Promise<Answer<TokensBody>> =>
+    app.call('POST', '/auth/refresh', {
+      body: { refreshToken },
+      headers: key === undefined ? {} : { 'Idempotency-Key': key },
+    });
+
+  const sessionOf = async (userId: string) => {
+    const [session] = await app.rows<{ generation: number; revocation_reason: string | null }>(
+      'SELECT * FROM sessions WHERE user_id = ?',
+      [userId],
+    );
+    return session;
+  };
+
+  it('exchanges a refresh token for a new pair of tokens', async () => {
+    const person = await newcomer(app);
+
+    const { status, body } = await refresh(person.refreshToken);
+
+    expect(status).toBe(200);
+    expect(body).toEqual({
+      token: expect.any(String) as string,
+      expires_in: 3600,
+      refreshToken: expect.stringMatching(/^rt_[\w-]{92}$/) as string,
+      refresh_expires_in: 2_592_000,
+    });
+    expect(body.refreshToken).not.toBe(person.refreshToken);
+    expect(body.token).not.toBe(person.token);
+    expect(await statusWith(app, body)).toBe(200);
+    expect(await sessionOf(person.id)).toMatchObject({ generation: 1 });
+  });
+
+  it('lets a session go on from refresh to refresh', async () => {
+    const person = await newcomer(app);
+    let { refreshToken } = person;
+
+    for (let round = 1; round <= 5; round += 1) {
+      app.clock.advance(600);
+      const { status, body } = await refresh(refreshToken);
+      expect(status).toBe(200);
+      refreshToken = body.refreshToken;
+    }
+
+    expect(await sessionOf(person.id)).toMatchObject({ generation: 5 });
+  });
+
+  it('answers a refresh repeated within the grace with the same successor', async () => {
+    const { refreshToken } = await newcomer(app);
+    const first = await refresh(refreshToken);
+    app.clock.advance(10);
+
+    const repeated = await refresh(refreshToken);
+
+    expect(repeated.status).toBe(200);
+    expect(repeated.body.refreshToken).toBe(first.body.refreshToken);
+    expect(await statusWith(app, repeated.body)).toBe(200);
+  });
+
+  it('gives a hundred calls with one token the same successor', async () => {
+    const { refreshToken, id } = await newcomer(app);
+
+    const answers = await Promise.all(Array.from({ length: 100 }, () => refresh(refreshToken)));
+
+    expect(answers.map(({ status }) => status)).toEqual(Array(100).fill(200));
+    expect(new Set(answers.map(({ body }) => body.refreshToken)).size).toBe(1);
+    expect(await sessionOf(id)).toMatchObject({ generation: 1 });
+  });
+
+  it('does not let the grace slide: repetitions do not prolong it', async () => {
+    const { refreshToken, id } = await newcomer(app);
+    await refresh(refreshToken);
+    app.clock.advance(6);
+    await refresh(refreshToken);
+    app.clock.advance(5);
+
+    const late = await refresh(refreshToken);
+
+    expect([late.status, late.body]).toEqual([401, INVALID]);
+    expect(await sessionOf(id)).toMatchObject({ revocation_reason: 'refresh_token_reused' });
+  });
+
+  it('takes a token used after the grace for stolen and ends the session', async () => {
+    const person = await newcomer(app);
+    const successor = await refresh(person.refreshToken);
+    app.clock.advance(10.001);
+
+    const { status, body, headers } = await refresh(person.refreshToken);
+
+    expect([status, body]).toEqual([401, INVALID]);
+    expect(headers.get('x-error-code')).toBe('refresh_token_invalid');
+    expect((await refresh(successor.body.refreshToken)).status).toBe(401);
+    expect(await statusWith(app, successor.body)).toBe(401);
+    expect(await statusWith(app, person)).toBe(401);
+    const events = await app.rows('SELECT type FROM audit_events WHERE user_id = ? ORDER BY id', [person.id]);
+    expect(events).toEqual([
+      { type: 'account_created' },
+      { type: 'signed_in' },
+      { type: 'refresh_token_reused' },
+    ]);
+  });
+
+  it('takes the token before the last for stolen even within the grace', async () => {
+    const { refreshToken, id } = await newcomer(app);
+    const second = await refresh(refreshToken);
+    const third = await refresh(second.body.refreshToken);
+
+    const stale = await refresh(refreshToken);
+
+    expect([stale.status, stale.body]).toEqual([401, INVALID]);
+    expect((await refresh(third.body.refreshToken)).status).toBe(401);
+    expect(await sessionOf(id)).toMatchObject({ generation: 2, revocation_reason: 'refresh_token_reused' });
+  });
+
+  it('writes one theft down once, however often the token is tried', async () => {
+    const { refreshToken, id } = await newcomer(app);
+    await refresh(refreshToken);
+    app.clock.advance(60);
+
+    await Promise.all(Array.from({ length: 20 }, () => refresh(refreshToken)));
+
+    const events = await app.rows(
+      "SELECT id FROM audit_events WHERE user_id = ? AND type = 'refresh_token_reused'",
+      [id],
+    );
+    expect(events).toHaveLength(1);
+  });
+
+  it('ends only the session whose token was stolen', async () => {
+    const person = await newcomer(app);
+    const other = await logIn(app, person);
+    await refresh(person.refreshToken);
+    app.clock.advance(60);
+
+    await refresh(person.refreshToken);
+
+    expect(await statusWith(app, person)).toBe(401);
+    expect(await statusWith(app, other)).toBe(200);
+    expect((await refresh(other.refreshToken)).status).toBe(200);
+  });
+
+  describe('with an Idempotency-Key', () => {
+    it('gives a retry the same successor however late', async () => {
+      const { refreshToken } = await newcomer(app);
+      const lost = await refresh(refreshToken, KEY);
+      app.clock.advance(7200);
+
+      const retry = await refresh(refreshToken, KEY);
+
+      expect(retry.status).toBe(200);
+      expect(retry.body.refreshToken).toBe(lost.body.refreshToken);
+      expect(await statusWith(app, retry.body)).toBe(200);
+    });
+
+    it('remembers a logout until the access token of a late retry has expired', async () => {
+      const { refreshToken, id } = await newcomer(app);
+      await refresh(refreshToken, KEY);
+      app.clock.advance(7200);
+      const retry = await refresh(refreshToken, KEY);
+
+      await app.call('POST', '/auth/logout', { token: retry.body.token });
+
+      app.clock.advance(3599);
+      await app.restart();
+      expect(await statusWith(app, retry.body)).toBe(401);
+      const [session] = await app.rows(
+        'SELECT id FROM sessions WHERE user_id = ? AND revoked_at IS NOT NULL',
+        [id],
+      );
+      expect(session).toBeDefined();
+    });
+
+    it('takes a late retry with another key, or with none, for theft', async () => {
+      for (const key of ['another-key-altogether', undefined]) {
+        const { refreshToken, id } = await newcomer(app);
+        await refresh(refreshToken, KEY);
+        app.clock.advance(60);
+
+        expect((await refresh(refreshToken, key)).status).toBe(401);
+
+        expect(await sessionOf(id)).toMatchObject({ revocation_reason: 'refresh_token_reused' });
+      }
+    });
+
+    it('takes a retry for theft once the successor has been used', async () => {
+      const { refreshToken, id } = await newcomer(app);
+      const { body } = await refresh(refreshToken, KEY);
+      await refresh(body.refreshToken, 'the-key-of-the-next-one');
+
+      expect((await refresh(refreshToken, KEY)).status).toBe(401);
+
+      expect(await sessionOf(id)).toMatchObject({ revocation_reason: 'refresh_token_reused' });
+    });
+
+    it('does not accept the key of one rotation for the next', async () => {
+      const { refreshToken } = await newcomer(app);
+      const second = await refresh(refreshToken, KEY);
+      await refresh(second.body.refreshToken);
+      app.clock.advance(60);
+
+      expect((await refresh(second.body.refreshToken, KEY)).status).toBe(401);
+    });
+
+    it.each([
+      ['15 characters', 'x'.repeat(15)],
+      ['129 characters', 'x'.repeat(129)],
+      ['a blank inside', 'sixteen chars or more'],
+    ])('refuses one of %s with 400, and nothing is lost', async (_, key) => {
+      const { refreshToken } = await newcomer(app);
+
+      const { status, body } = await refresh(refreshToken, key);
+
+      expect(status).toBe(400);
+      expect(body).toMatchObject({ details: [{ field: 'Idempotency-Key' }] });
+      expect((await refresh(refreshToken)).status).toBe(200);
+    });
+  });
+
+  describe('refuses', () => {
+    it.each([
+      ['nothing', ''],
+      ['any text', 'not a refresh token'],
+      ['only the prefix', 'rt_'],
+      ['random bytes of the right length', `rt_${'A'.repeat(92)}`],
+      ['a lone surrogate', '\ud800'],
+      ['ten thousand characters', 'x'.repeat(10_000)],
+    ])('%s with 401', async (_, text) => {
+      const { status, body } = await refresh(text);
+
+      expect([status, body]).toEqual([401, INVALID]);
+    });
+
+    it.each([
+      ['no token', {}],
+      ['null', { refreshToken: null }],
+      ['a number', { refreshToken: 1 }],
+      ['an object', { refreshToken: { a: 1 } }],
+      ['an unknown field', { refreshToken: 'x', extra: 1 }],
+    ])('%s with 400', async (_, body) => {
+      expect((await app.call('POST', '/auth/refresh', { body })).status).toBe(400);
+    });
+
+    it('a token with any one character changed, and leaves the session alone', async () => {
+      const { refreshToken, id } = await newcomer(app);
+
+      for (let position = 3; position < refreshToken.length; position += 1) {
+        const changed = refreshToken[position] === 'A' ? 'B' : 'A';
+        const forged = refreshToken.slice(0, position) + changed + refreshToken.slice(position + 1);
+        expect((await refresh(forged)).status).toBe(401);
+      }
+
+      expect(await sessionOf(id)).toMatchObject({ generation: 0, revocation_reason: null });
+    });
+
+    it.each([
+      ['padding', (token: string) => `${token}==`],
+      ['a blank', (token: string) => ` ${token}`],
+      ['a line break', (token: string) => `${token}\n`],
+      [
+        'another alphabet',
+        (token: string) => token.replaceAll('-', '+').replaceAll('_', '/').replace('rt/', 'rt_') + '+',
+      ],
+    ])('another spelling of a good token: %s', async (_, spell) => {
+      const { refreshToken } = await newcomer(app);
+
+      expect((await refresh(spell(refreshToken))).status).toBe(401);
+
+      expect((await refresh(refreshToken)).status).toBe(200);
+    });
+
+    it('an access token', async () => {
+      const { token } = await newcomer(app);
+
+      expect((await refresh(token)).status).toBe(401);
+    });
+
+    it('a token signed by another secret', async () => {
+      const { refreshToken } = await newcomer(app);
+      const bytes = Buffer.from(refreshToken.slice(3), 'base64url');
+      createHmac('sha256', 'another secret')
+        .update(bytes.subarray(0, -32))
+        .digest()
+        .copy(bytes, bytes.length - 32);
+
+      expect((await refresh(`rt_${bytes.toString('base64url')}`)).status).toBe(401);
+    });
+
+    it('a token made by who has the master secret but not the nonce, and leaves the session alone', async () => {
+      const { id } = await newcomer(app);
+      const [session] = await app.rows<{ id: string }>('SELECT id FROM sessions WHERE user_id = ?', [id]);
+      const { refreshToken: keys } = new KeyRing({ master: MASTER_SECRET, previous: [] });
+      const forged = new RefreshTokenFormat(keys).encode({
+        sessionId: session?.id ?? '',
+        generation: 0,
+        nonce: Buffer.alloc(16),
+      });
+
+      expect((await refresh(forged)).status).toBe(401);
+
+      expect(await sessionOf(id)).toMatchObject({ generation: 0, revocation_reason: null });
+    });
+
+    it('a token newer than the database, as after a restored backup, and leaves the session alone', async () => {
+      const { refreshToken, id } = await newcomer(app);
+      const newer = await refresh(refreshToken);
+      await app.inDatabase((tx) => tx.query('UPDATE sessions SET generation = 0 WHERE user_id = ?', [id]));
+
+      expect((await refresh(newer.body.refreshToken)).status).toBe(401);
+
+      expect(await sessionOf(id)).toMatchObject({ generation: 0, revocation_reason: null });
+    });
+
+    it('a token whose session has been deleted', async () => {
+      const { refreshToken, id } = await newcomer(app);
+      await app.inDatabase((tx) => tx.query('DELETE FROM sessions WHERE user_id = ?', [id]));
+
+      expect((await refresh(refreshToken)).status).toBe(401);
+    });
+  });
+
+  it('refuses a forged or malformed token without asking the database', async () => {
+    const { refreshToken } = await newcomer(app);
+    const forged = refreshToken.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A'));
+    // Made unusable for the session table alone, so that any statement on it would show.
+    await app.inDatabase((tx) => tx.query('ALTER TABLE sessions RENAME TO sessions_hidden'));
+    try {
+      expect((await refresh(forged)).status).toBe(401);
+      expect((await refresh('not a refresh token')).status).toBe(401);
+      expect((await refresh(refreshToken)).status).toBe(503);
+    } finally {
+      await app.inDatabase((tx) => tx.query('ALTER TABLE sessions_hidden RENAME TO sessions'));
+    }
+  });
+});
+
+describe('lifetimes of a session', () => {
+  let app: TestApp;
+  beforeAll(async () => {
+    app = await startApp({ ACCESS_TOKEN_TTL: '60', REFRESH_TOKEN_TTL: '300', SESSION_MAX_AGE: '1000' });
+  });
+  afterAll(() => app.close());
+
+  const refresh = (refreshToken: string): Promise<Answer<TokensBody>> =>
+    app.call('POST', '/auth/refresh', { body: { refreshToken } });
+
+  it('ends when it has been idle for as long as allowed, to the second', async () => {
+    const [early, late] = [await newcomer(app), await newcomer(app)];
+
+    app.clock.advance(299);
+    expect((await refresh(early.refreshToken)).status).toBe(200);
+    app.clock.advance(1);
+
+    expect((await refresh(late.refreshToken)).status).toBe(401);
+  });
+
+  it('ends at its absolute end however busy, and no token outlives it', async () => {
+    const person = await newcomer(app);
+    let { refreshToken } = person;
+    for (let seconds = 200; seconds < 1000; seconds += 200) {
+      app.clock.advance(200);
+      refreshToken = (await refresh(refreshToken)).body.refreshToken;
+    }
+    app.clock.advance(190);
+
+    const last = await refresh(refreshToken);
+
+    expect(last.body).toMatchObject({ expires_in: 10, refresh_expires_in: 10 });
+    app.clock.advance(10);
+    expect((await refresh(last.body.refreshToken)).status).toBe(401);
+    expect(await statusWith(app, last.body)).toBe(401);
+  });
+
+  it('gives an expired access token its own code, so that a client knows to refresh', async () => {
+    const { token, refreshToken } = await newcomer(app);
+    app.clock.advance(60);
+
+    const { status, body, headers } = await app.call('GET', '/users/me', { token });
+
+    expect([status, body]).toEqual([401, { error: 'Authentication required' }]);
+    expect(headers.get('x-error-code')).toBe('token_expired');
+    expect((await refresh(refreshToken)).status).toBe(200);
+  });
+});
+
+describe('refresh with REFRESH_GRACE=0', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp({ REFRESH_GRACE: '0' })));
+  afterAll(() => app.close());
+
+  it('accepts a token once: of twenty calls one succeeds, and the session is dead', async () => {
+    const { refreshToken, token } = await newcomer(app);
+
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () =>
+        app.call<TokensBody>('POST', '/auth/refresh', { body: { refreshToken } }),
+      ),
+    );
+
+    const granted = answers.filter(({ status }) => status === 200);
+    expect(granted).toHaveLength(1);
+    expect(answers.filter(({ status }) => status === 401)).toHaveLength(19);
+    const successor = granted[0]?.body.refreshToken;
+    expect((await app.call('POST', '/auth/refresh', { body: { refreshToken: successor } })).status).toBe(401);
+    expect(await statusWith(app, { token })).toBe(401);
+  });
+});
+
+describe('changing AUTH_SECRET', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp({ AUTH_SECRET: MASTER_SECRET })));
+  afterAll(() => app.close());
+
+  it('keeps every session while the old secret is listed as a previous one, and none afterwards', async () => {
+    const next = 'another-master-secret-also-of-more-than-32-bytes';
+    const { token, refreshToken } = await newcomer(app);
+
+    await app.restart({ AUTH_SECRET: next, AUTH_SECRET_PREVIOUS: MASTER_SECRET });
+    expect(await statusWith(app, { token })).toBe(200);
+    const renewed = await app.call<TokensBody>('POST', '/auth/refresh', { body: { refreshToken } });
+    expect(renewed.status).toBe(200);
+
+    await app.restart({ AUTH_SECRET: next });
+    expect(await statusWith(app, { token })).toBe(401);
+    expect(await statusWith(app, renewed.body)).toBe(200);
+    const again = { refreshToken: renewed.body.refreshToken };
+    expect((await app.call('POST', '/auth/refresh', { body: again })).status).toBe(200);
+  });
+});

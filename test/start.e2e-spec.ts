@@ -1,0 +1,232 @@
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createDatabase, onMysql, type TestDatabase } from './support/database';
+import { freePort } from './support/mariadb-server';
+import { Program, settingsFor, startServer } from './support/server-process';
+
+const root = join(__dirname, '..');
+const START = join('scripts', 'start.mjs');
+
+const register = (url: string, username: string) =>
+  fetch(`${url}/api/v1/users`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ username, email: `${username}@example.com`, password: 'a password of theirs' }),
+  });
+
+const login = async (url: string, username: string) => {
+  const response = await fetch(`${url}/api/v1/auth/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ username, password: 'a password of theirs' }),
+  });
+  return (await response.json()) as { token: string; refreshToken: string };
+};
+
+describe('the start', () => {
+  let database: TestDatabase;
+  beforeEach(async () => (database = await createDatabase()));
+  afterEach(() => database.drop());
+
+  it('prints the addresses and finds everything as it was left when it is made again', async () => {
+    const first = await startServer(settingsFor(database));
+    expect(first.stdout).toMatch(/^Latchkey \d+\.\d+\.\d+ is ready\.$/m);
+    for (const [name, path] of [
+      ['API', '/api/v1'],
+      ['Docs', '/docs'],
+      ['Health', '/health/ready'],
+    ]) {
+      expect(first.stdout).toContain(`  ${name?.padEnd(7)} ${first.url}${path}\n`);
+    }
+    expect((await register(first.url, 'somebody')).status).toBe(201);
+    const { token } = await login(first.url, 'somebody');
+    first.signal('SIGTERM');
+    expect(await first.exit()).toBe(0);
+
+    const second = await startServer(settingsFor(database));
+
+    const profile = await fetch(`${second.url}/api/v1/users/me`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    expect(profile.status).toBe(200);
+    second.signal('SIGTERM');
+    expect(await second.exit()).toBe(0);
+  });
+
+  it('brings up two instances that start together on an empty database', async () => {
+    const instances = await Promise.all([
+      startServer(settingsFor(database)),
+      startServer(settingsFor(database)),
+    ]);
+
+    expect((await register(instances[0].url, 'somebody')).status).toBe(201);
+    const { token } = await login(instances[1].url, 'somebody');
+    const headers = { authorization: `Bearer ${token}` };
+    for (const { url } of instances) {
+      expect((await fetch(`${url}/api/v1/users/me`, { headers })).status).toBe(200);
+    }
+    for (const instance of instances) instance.signal('SIGTERM');
+    expect(await Promise.all(instances.map((instance) => instance.exit()))).toEqual([0, 0]);
+  });
+
+  it('is refused with one sentence where the port is in use', async () => {
+    const occupant: Server = createServer().listen(0, '127.0.0.1');
+    await once(occupant, 'listening');
+    const { port } = occupant.address() as { port: number };
+
+    const program = new Program([START, 'main'], settingsFor(database, { PORT: String(port) }));
+    const code = await program.exit();
+    occupant.close();
+
+    expect(code).toBe(1);
+    expect(program.stderr).toBe(
+      `Latchkey cannot start. Port ${port} on 127.0.0.1 is in use; stop the other program, or set PORT to a free one.\n`,
+    );
+    expect(program.stdout).toBe('');
+  });
+
+  it('is refused with one sentence where the database cannot be reached', async () => {
+    const port = await freePort();
+    const settings = {
+      DATABASE_URL: `mysql://root:topsecret@127.0.0.1:${port}/latchkey`,
+      AUTH_SECRET: 'x'.repeat(32),
+    };
+
+    const program = new Program([START, 'main'], settings);
+
+    expect(await program.exit()).toBe(1);
+    expect(program.stderr).toBe(
+      `Latchkey cannot start. The MySQL server at 127.0.0.1:${port} cannot be reached (ECONNREFUSED); start it, or point DATABASE_URL elsewhere.\n`,
+    );
+  });
+
+  it('is refused with every wrong setting named at once, and no secret shown', async () => {
+    const program = new Program([START, 'main'], {
+      PORT: 'eighty',
+      ACCESS_TOKEN_TTL: '0',
+      LOGIN_ERRORS: 'none',
+      AUTH_SECRET: 'short-secret',
+      CORS_ORIGINS: '*',
+    });
+
+    expect(await program.exit()).toBe(1);
+    for (const name of ['PORT', 'ACCESS_TOKEN_TTL', 'LOGIN_ERRORS', 'AUTH_SECRET', 'CORS_ORIGINS']) {
+      expect(program.stderr).toMatch(new RegExp(`^  ${name} must `, 'm'));
+    }
+    expect(program.stderr).not.toContain('short-secret');
+    expect(program.stderr).not.toContain('    at ');
+  });
+
+  it('ends cleanly, requests under way answered, however often it is told to', async () => {
+    const server = await startServer(settingsFor(database));
+    const underWay = Array.from({ length: 20 }, (_, index) => register(server.url, `somebody-${index}`));
+    await Promise.race(underWay);
+
+    server.signal('SIGTERM');
+    server.signal('SIGTERM');
+    server.signal('SIGINT');
+
+    const statuses = (await Promise.all(underWay)).map(({ status }) => status);
+    expect(statuses).toEqual(Array(20).fill(201));
+    expect(await server.exit()).toBe(0);
+    expect(server.stderr).toBe('');
+  });
+
+  it('speaks in JSON lines only in production', async () => {
+    const program = new Program([START, 'main'], settingsFor(database, { NODE_ENV: 'production' }));
+    await program.says(/"listening"/);
+    program.signal('SIGTERM');
+
+    expect(await program.exit()).toBe(0);
+    const lines = program.stdout.trim().split('\n');
+    expect(lines.map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual(['listening', 'stopping']);
+  });
+});
+
+(onMysql ? describe.skip : describe)('a first start with nothing configured', () => {
+  let checkout: string;
+
+  /** A checkout of its own, sharing what `npm ci` installs. */
+  beforeAll(() => {
+    checkout = mkdtempSync(join(tmpdir(), 'latchkey-checkout-'));
+    for (const name of readdirSync(root)) {
+      if (['node_modules', '.build', 'dist', 'data', '.git', 'coverage'].includes(name)) continue;
+      cpSync(join(root, name), join(checkout, name), { recursive: true });
+    }
+    symlinkSync(join(root, 'node_modules'), join(checkout, 'node_modules'));
+  });
+  afterAll(() => rmSync(checkout, { recursive: true }));
+
+  const start = () => new Program([START, 'main'], { PORT: '0' }, checkout);
+  const builds = () => readdirSync(join(checkout, '.build'));
+
+  it('builds once though two are started, makes folder and secret, and is ready', async () => {
+    const programs = [start(), start()];
+    await Promise.all(programs.map((program) => program.says(/Ctrl\+C/)));
+
+    expect(statSync(join(checkout, 'data')).mode & 0o777).toBe(0o700);
+    expect(statSync(join(checkout, 'data', 'auth-secret')).mode & 0o777).toBe(0o600);
+    expect(readFileSync(join(checkout, 'data', 'auth-secret'), 'utf8')).toMatch(/^[\w-]{64}\n$/);
+    expect(statSync(join(checkout, 'data', 'auth.sqlite')).mode & 0o777).toBe(0o600);
+    expect(builds()).toHaveLength(1);
+
+    for (const program of programs) {
+      program.signal('SIGTERM');
+      expect(await program.exit()).toBe(0);
+    }
+    expect(statSync(join(checkout, 'data', 'auth.sqlite-wal'), { throwIfNoEntry: false })?.size ?? 0).toBe(0);
+  }, 90_000);
+
+  it('does not build again what has not changed', async () => {
+    const secret = readFileSync(join(checkout, 'data', 'auth-secret'), 'utf8');
+
+    const program = start();
+    await program.says(/Ctrl\+C/);
+    program.signal('SIGTERM');
+    await program.exit();
+
+    expect(program.stderr).toBe('');
+    expect(readFileSync(join(checkout, 'data', 'auth-secret'), 'utf8')).toBe(secret);
+  });
+
+  it('builds what has changed, beside a server that runs from the old build', async () => {
+    const old = start();
+    await old.says(/Ctrl\+C/);
+    const before = realpathSync(join(checkout, 'dist'));
+    const source = join(checkout, 'src', 'banner.ts');
+    writeFileSync(source, readFileSync(source, 'utf8').replace('is ready.', 'is as ready as can be.'));
+
+    const changed = start();
+    await changed.says(/as ready as can be[\s\S]*Ctrl\+C/);
+
+    expect(realpathSync(join(checkout, 'dist'))).not.toBe(before);
+    expect(dirname(before)).toBe(join(realpathSync(checkout), '.build'));
+    for (const program of [old, changed]) program.signal('SIGTERM');
+    expect(await Promise.all([old.exit(), changed.exit()])).toEqual([0, 0]);
+  }, 90_000);
+
+  it('says what is wrong where the sources cannot be built, and leaves the old build alone', async () => {
+    const before = builds();
+    const source = join(checkout, 'src', 'banner.ts');
+    writeFileSync(source, `${readFileSync(source, 'utf8')}\nconst broken: number = 'text';\n`);
+
+    const program = start();
+
+    expect(await program.exit()).toBe(1);
+    expect(program.stderr).toContain('Latchkey could not be built');
+    expect(builds()).toEqual(before);
+  }, 90_000);
+});

@@ -1,0 +1,140 @@
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { EntityManager } from 'typeorm';
+import { createApp } from '../../src/app';
+import type { Config } from '../../src/config/config';
+import { loadConfig } from '../../src/config/load-config';
+import { createLog } from '../../src/core/log';
+import type { HashCost } from '../../src/crypto/password-hasher';
+import { Transactions } from '../../src/database/transactions';
+import { violations } from './contract';
+import { createDatabase, onMysql, type TestDatabase } from './database';
+import { TestClock } from './test-clock';
+
+/** As cheap as Argon2id gets: what is tested is who may do what, not how long a hash takes. */
+export const CHEAP_HASH: HashCost = { memoryKib: 8, passes: 1, lanes: 1 };
+
+export const MASTER_SECRET = 'a-master-secret-for-tests-of-more-than-32-bytes';
+
+/** An answer as a client sees it. */
+export interface Answer<Body = Record<string, unknown>> {
+  status: number;
+  headers: Headers;
+  body: Body;
+}
+
+export interface Call {
+  body?: unknown;
+  /** Sent as a Bearer token. */
+  token?: string;
+  /** Sent as an API key. */
+  key?: string;
+  headers?: Record<string, string>;
+}
+
+/** A running application with a database of its own, and what tests need of it. */
+export interface TestApp {
+  url: string;
+  config: Config;
+  clock: TestClock;
+  nest: NestFastifyApplication;
+  /** Every line that was logged, parsed. */
+  logged: Record<string, unknown>[];
+  /** Calls `/api/v1` + path and holds the answer against the OpenAPI document. */
+  call<Body = Record<string, unknown>>(method: string, path: string, call?: Call): Promise<Answer<Body>>;
+  /** Calls any path, without the document. */
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+  /** Looks into the database, through the same door as the application. */
+  rows<Row = Record<string, unknown>>(sql: string, values?: unknown[]): Promise<Row[]>;
+  inDatabase<T>(work: (tx: EntityManager) => Promise<T>): Promise<T>;
+  /** Stops and starts again, on the same database. */
+  restart(settings?: Record<string, string>): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the application as `main` does, on a free port, with a settable clock and cheap hashes.
+ *
+ * @param settings as environment variables
+ */
+export async function startApp(settings: Record<string, string> = {}): Promise<TestApp> {
+  const database = await createDatabase();
+  const app = new RunningApp(database, settings);
+  await app.start();
+  return app;
+}
+
+class RunningApp implements TestApp {
+  readonly clock = new TestClock();
+  readonly logged: Record<string, unknown>[] = [];
+  url: string;
+  config: Config;
+  nest: NestFastifyApplication;
+
+  constructor(
+    private readonly database: TestDatabase,
+    private readonly settings: Record<string, string>,
+  ) {}
+
+  async start(settings: Record<string, string> = {}): Promise<void> {
+    this.config = loadConfig({
+      DATABASE_URL: this.database.url,
+      ...(onMysql && { AUTH_SECRET: MASTER_SECRET }),
+      LOG_LEVEL: 'debug',
+      ...this.settings,
+      ...settings,
+    });
+    const log = createLog(this.config.logLevel, {
+      write: (line: string) => this.logged.push(JSON.parse(line) as Record<string, unknown>),
+    });
+    this.nest = await createApp(this.config, log, { clock: this.clock, hashCost: CHEAP_HASH });
+    await this.nest.listen(0, '127.0.0.1');
+    this.url = await this.nest.getUrl();
+  }
+
+  async call<Body>(method: string, path: string, call: Call = {}): Promise<Answer<Body>> {
+    const url = `${this.url}/api/v1${path}`;
+    const response = await fetch(url, {
+      method,
+      headers: {
+        ...(call.body !== undefined && { 'content-type': 'application/json' }),
+        ...(call.token !== undefined && { authorization: `Bearer ${call.token}` }),
+        ...(call.key !== undefined && { 'x-api-key': call.key }),
+        ...call.headers,
+      },
+      ...(call.body !== undefined && {
+        body: typeof call.body === 'string' ? call.body : JSON.stringify(call.body),
+      }),
+    });
+    const text = await response.text();
+    const answer: Answer<Body> = {
+      status: response.status,
+      headers: response.headers,
+      body: (text === '' ? undefined : JSON.parse(text)) as Body,
+    };
+    const against = violations(method, url, answer);
+    if (against.length > 0) throw new Error(`${against.join('\n')}\nin ${text}`);
+    return answer;
+  }
+
+  fetch(path: string, init?: RequestInit): Promise<Response> {
+    return fetch(`${this.url}${path}`, init);
+  }
+
+  rows<Row>(sql: string, values: unknown[] = []): Promise<Row[]> {
+    return this.inDatabase((tx) => tx.query<Row[]>(sql, values));
+  }
+
+  inDatabase<T>(work: (tx: EntityManager) => Promise<T>): Promise<T> {
+    return this.nest.get(Transactions).run(work);
+  }
+
+  async restart(settings: Record<string, string> = {}): Promise<void> {
+    await this.nest.close();
+    await this.start(settings);
+  }
+
+  async close(): Promise<void> {
+    await this.nest.close();
+    await this.database.drop();
+  }
+}

@@ -1,0 +1,123 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createConnection } from 'mysql2/promise';
+
+/** Milliseconds within which a server must have come up. */
+const START_TIMEOUT_MS = 30_000;
+
+/** Debian keeps the server where a user's PATH does not look. */
+const PATH = `${process.env['PATH']}:/usr/sbin:/usr/local/sbin`;
+
+/**
+ * A MariaDB server of our own: data folder, port and socket in a temporary folder, gone when it is removed. Tests may kill
+ * it without harm to anybody else's.
+ */
+export class MariadbServer {
+  private process: ChildProcess | undefined;
+
+  private constructor(
+    private readonly folder: string,
+    readonly port: number,
+  ) {}
+
+  /** Makes and starts a server. Throws with a hint where `mariadbd` is not installed. */
+  static async create(): Promise<MariadbServer> {
+    const folder = mkdtempSync(join(tmpdir(), 'latchkey-mariadb-'));
+    const server = new MariadbServer(folder, await freePort());
+    try {
+      execFileSync(
+        'mariadb-install-db',
+        [
+          '--no-defaults',
+          `--datadir=${join(folder, 'data')}`,
+          '--auth-root-authentication-method=normal',
+          '--skip-test-db',
+          ...asCurrentUser(),
+        ],
+        { stdio: 'pipe', env: { ...process.env, PATH } },
+      );
+    } catch (error) {
+      rmSync(folder, { recursive: true });
+      throw new Error(
+        "mariadb-install-db failed; install the package 'mariadb-server', or set DATABASE_URL",
+        {
+          cause: error,
+        },
+      );
+    }
+    await server.start();
+    return server;
+  }
+
+  /** As the setting DATABASE_URL, without a database. */
+  get url(): string {
+    return `mysql://root@127.0.0.1:${this.port}/mysql`;
+  }
+
+  async start(): Promise<void> {
+    this.process = spawn(
+      'mariadbd',
+      [
+        '--no-defaults',
+        `--datadir=${join(this.folder, 'data')}`,
+        `--socket=${join(this.folder, 'socket')}`,
+        `--pid-file=${join(this.folder, 'pid')}`,
+        `--port=${this.port}`,
+        '--bind-address=127.0.0.1',
+        '--skip-name-resolve',
+        '--innodb-buffer-pool-size=64M',
+        ...asCurrentUser(),
+      ],
+      { stdio: 'ignore', env: { ...process.env, PATH } },
+    );
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    while (!(await this.answers())) {
+      if (Date.now() > deadline || this.process.exitCode !== null)
+        throw new Error('mariadbd did not come up');
+      await delay(50);
+    }
+  }
+
+  /** Ends it: `SIGTERM` for a clean stop, `SIGKILL` for a crash. Rows stay; `start` brings it back. */
+  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    const running = this.process;
+    if (!running || running.exitCode !== null || running.signalCode !== null) return;
+    running.kill(signal);
+    await once(running, 'exit');
+  }
+
+  async remove(): Promise<void> {
+    await this.stop('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private async answers(): Promise<boolean> {
+    try {
+      const connection = await createConnection({ host: '127.0.0.1', port: this.port, user: 'root' });
+      await connection.end();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}
+
+/** The server refuses to run as root unless told so. */
+function asCurrentUser(): string[] {
+  return userInfo().uid === 0 ? ['--user=root'] : [];
+}
+
+/** A port of 127.0.0.1 that nobody listens on. */
+export async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as { port: number };
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}

@@ -1,0 +1,78 @@
+import type { TestApp } from './app';
+
+/** A user as a test knows him. */
+export interface Person {
+  id: string;
+  username: string;
+  email: string;
+  password: string;
+}
+
+/** What a login or refresh answers. */
+export interface TokensBody {
+  token: string;
+  expires_in: number;
+  refreshToken: string;
+  refresh_expires_in: number;
+}
+
+export interface LoginBody extends TokensBody {
+  user: { id: string; username: string; email: string };
+}
+
+export interface CreatedKeyBody {
+  keyId: string;
+  apiKey: string;
+  name: string;
+  createdAt: string;
+  scopes: string[];
+  expiresAt: string | null;
+  allowedIps: string[] | null;
+}
+
+let count = 0;
+
+/** Signs up somebody whom no other test knows. */
+export async function signUp(app: TestApp, wishes: Partial<Person> = {}): Promise<Person> {
+  count += 1;
+  const person = {
+    username: `person-${count}`,
+    email: `person-${count}@example.com`,
+    password: `password of person ${count}`,
+    ...wishes,
+  };
+  const { username, email, password } = person;
+  const { status, body } = await app.call<{ id: string }>('POST', '/users', {
+    body: { username, email, password },
+  });
+  if (status !== 201) throw new Error(`Sign-up failed: ${JSON.stringify(body)}`);
+  return { ...person, id: body.id };
+}
+
+/** Signs somebody in. */
+export async function logIn(app: TestApp, { username, password }: Person): Promise<LoginBody> {
+  const { status, body } = await app.call<LoginBody>('POST', '/auth/login', { body: { username, password } });
+  if (status !== 200) throw new Error(`Login failed: ${JSON.stringify(body)}`);
+  return body;
+}
+
+/** Somebody new, signed in. */
+export async function newcomer(app: TestApp): Promise<Person & LoginBody> {
+  const person = await signUp(app);
+  return { ...person, ...(await logIn(app, person)) };
+}
+
+/** Makes a key for the owner of an access token. */
+export async function createKey(app: TestApp, token: string, body: object = {}): Promise<CreatedKeyBody> {
+  const answer = await app.call<CreatedKeyBody>('POST', '/auth/keys', { token, body });
+  if (answer.status !== 201) throw new Error(`Key creation failed: ${JSON.stringify(answer.body)}`);
+  return answer.body;
+}
+
+/** What an access token opens: the status of a request that needs one. */
+export async function statusWith(
+  app: TestApp,
+  credential: { token: string } | { key: string },
+): Promise<number> {
+  return (await app.call('GET', '/users/me', credential)).status;
+}

@@ -1,0 +1,89 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { onMysql, type TestDatabase } from './database';
+import { MASTER_SECRET } from './app';
+
+const root = join(__dirname, '..', '..');
+
+/** Milliseconds within which a process must have said that it is ready. */
+const START_TIMEOUT_MS = 30_000;
+
+/** Settings for a process on that database, the outer environment's own left out. */
+export function settingsFor(
+  database: TestDatabase,
+  settings: Record<string, string> = {},
+): Record<string, string> {
+  return {
+    DATABASE_URL: database.url,
+    PORT: '0',
+    ...(onMysql && { AUTH_SECRET: MASTER_SECRET }),
+    ...settings,
+  };
+}
+
+/** An operating system process of ours, and what it says. */
+export class Program {
+  stdout = '';
+  stderr = '';
+  private readonly child: ChildProcess;
+  private readonly exited: Promise<number | null>;
+
+  /** @param script in the project's folder, and what stands behind it on the command line */
+  constructor(script: string[], environment: Record<string, string>, cwd = root) {
+    this.child = spawn(process.execPath, script, {
+      cwd,
+      env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...environment },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    this.child.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
+    this.child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
+    this.exited = once(this.child, 'close').then(([code]) => code as number | null);
+  }
+
+  /** The exit code, once it has ended; `null` if a signal ended it. */
+  exit(): Promise<number | null> {
+    return this.exited;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  type(text: string): void {
+    this.child.stdin?.end(text);
+  }
+
+  /** Waits until it has written what matches. */
+  async says(pattern: RegExp): Promise<RegExpMatchArray> {
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    for (;;) {
+      const match = this.stdout.match(pattern);
+      if (match) return match;
+      if (this.child.exitCode !== null || Date.now() > deadline) {
+        throw new Error(`Expected ${pattern}, got: ${this.stdout}${this.stderr}`);
+      }
+      await Promise.race([this.child.stdout && once(this.child.stdout, 'data'), this.exited]);
+    }
+  }
+}
+
+/** The service as a process, as `npm start` runs it, ready. */
+export async function startServer(environment: Record<string, string>): Promise<Program & { url: string }> {
+  const program = new Program([join('scripts', 'start.mjs'), 'main'], environment);
+  const [, url] = await program.says(/Docs\s+(http:\/\/[\d.:]+)\/docs[\s\S]*Ctrl\+C/);
+  return Object.assign(program, { url: url });
+}
+
+/** Runs an operator's command to its end. */
+export async function runCommand(
+  program: string,
+  words: string[],
+  environment: Record<string, string>,
+  input = '',
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const command = new Program([join('scripts', 'start.mjs'), program, ...words], environment);
+  command.type(input);
+  const code = await command.exit();
+  return { code, stdout: command.stdout, stderr: command.stderr };
+}
