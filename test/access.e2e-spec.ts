@@ -57,7 +57,7 @@ describe('access', () => {
     const open = controllers.flatMap(({ metatype }) => {
       const { prototype } = metatype as { prototype: Record<string, () => void> };
       return Object.getOwnPropertyNames(prototype).flatMap((name) => {
-        const handler = prototype[name];
+        const handler = prototype[name] as () => void;
         const method = Reflect.getMetadata(METHOD_METADATA, handler) as RequestMethod | undefined;
         const policy = reflector.getAllAndOverride<AccessPolicy>(ACCESS_POLICY, [handler, metatype as never]);
         if (method === undefined || policy?.kind !== 'public') return [];

@@ -18,7 +18,7 @@ describe('the OpenAPI document', () => {
   it('is what the code says: run `npm run openapi` and commit', () => {
     const folder = mkdtempSync(join(tmpdir(), 'latchkey-openapi-'));
     const fresh = join(folder, 'openapi.json');
-    execFileSync(process.execPath, [join(root, 'dist', 'openapi', 'write-document.js'), fresh]);
+    execFileSync(process.execPath, [join(root, 'dist', 'cli', 'write-openapi.js'), fresh]);
 
     const made = readFileSync(fresh, 'utf8');
 

@@ -1,4 +1,3 @@
-import { createHmac, type KeyObject } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { PassportStrategy } from '@nestjs/passport';
 import type { FastifyRequest } from 'fastify';
@@ -7,8 +6,8 @@ import { SESSION_STRATEGY } from '../access/access.guard';
 import type { Principal } from '../access/principal';
 import { ALL_SCOPES } from '../access/scopes';
 import { ApiError } from '../core/errors';
-import { KeyRing, type PurposeKeys } from '../crypto/key-ring';
-import { sameDigest } from '../crypto/sha256';
+import { KeyRing } from '../crypto/key-ring';
+import { signingKeyOf } from '../crypto/signing-key';
 import { RevocationFeed } from '../revocation/revocation-feed';
 import { SessionsService } from '../sessions/sessions.service';
 import { type AccessTokenClaims, AccessTokens } from './access-tokens';
@@ -33,7 +32,7 @@ export class SessionTokenStrategy extends PassportStrategy(Strategy, SESSION_STR
     super({
       jwtFromRequest: extractToken,
       secretOrKeyProvider: (_request, token, done) =>
-        done(null, keyFor(token as string, keys.accessToken) as never),
+        done(null, signingKeyOf(token as string, keys.accessToken) as never),
       algorithms: ['HS256'],
       // Both are judged with the other claims, on the application's clock.
       ignoreExpiration: true,
@@ -69,14 +68,4 @@ export class SessionTokenStrategy extends PassportStrategy(Strategy, SESSION_STR
 
 function extractToken(request: unknown): string | null {
   return AUTHORIZATION.exec((request as FastifyRequest).headers.authorization ?? '')?.[1] ?? null;
-}
-
-/** The key that signed the token; while a secret is being changed there is more than one that may have. */
-function keyFor(token: string, { current, accepted }: PurposeKeys): KeyObject {
-  if (accepted.length === 1) return current;
-  const signed = token.slice(0, token.lastIndexOf('.'));
-  const signature = token.slice(signed.length + 1);
-  const matches = (key: KeyObject) =>
-    sameDigest(createHmac('sha256', key).update(signed).digest('base64url'), signature);
-  return accepted.find(matches) ?? current;
 }

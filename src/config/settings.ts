@@ -183,12 +183,10 @@ export const SETTINGS = z.object({
   PASSWORD_MIN_LENGTH: integer(8, 64)
     .default(8)
     .meta({ default: '`8`', description: 'fewest characters (code points) of a new password, 8 to 64' }),
-  API_KEY_ENVIRONMENT: choice('live', 'test')
-    .default('live')
-    .meta({
-      default: '`live`',
-      description: 'the part of API keys that tells environments apart: `sk_live_…`',
-    }),
+  API_KEY_ENVIRONMENT: choice('live', 'test').default('live').meta({
+    default: '`live`',
+    description: 'the part of API keys that tells environments apart: `sk_live_…`',
+  }),
   CORS_ORIGINS: origins.optional().meta({
     default: 'none; any `localhost` origin outside production',
     description: 'comma-separated origins whose pages may call the API',
@@ -196,12 +194,10 @@ export const SETTINGS = z.object({
   API_DOCS: choice('on', 'off')
     .default('on')
     .meta({ default: '`on`', description: 'Swagger UI and the OpenAPI document' }),
-  LOG_LEVEL: choice('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent')
-    .default('info')
-    .meta({
-      default: '`info`',
-      description: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
-    }),
+  LOG_LEVEL: choice('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent').default('info').meta({
+    default: '`info`',
+    description: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
+  }),
 });
 
 export type Settings = z.infer<typeof SETTINGS>;

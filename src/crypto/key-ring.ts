@@ -25,18 +25,21 @@ export class KeyRing {
   readonly refreshToken: PurposeKeys;
 
   constructor({ master, previous, accessToken }: Secrets) {
-    const masters = [master, ...previous];
-    this.refreshToken = purposeKeys(masters.map((secret) => derive(secret, 'latchkey/refresh-token/v1')));
-    this.accessToken = purposeKeys(
+    const derived = (purpose: string): PurposeKeys =>
+      purposeKeys(
+        derive(master, purpose),
+        previous.map((secret) => derive(secret, purpose)),
+      );
+    this.refreshToken = derived('latchkey/refresh-token/v1');
+    this.accessToken =
       accessToken === undefined
-        ? masters.map((secret) => derive(secret, 'latchkey/access-token/v1'))
-        : [createSecretKey(accessToken, 'utf8')],
-    );
+        ? derived('latchkey/access-token/v1')
+        : purposeKeys(createSecretKey(accessToken, 'utf8'), []);
   }
 }
 
-function purposeKeys(accepted: KeyObject[]): PurposeKeys {
-  return { current: accepted[0], accepted };
+function purposeKeys(current: KeyObject, previous: KeyObject[]): PurposeKeys {
+  return { current, accepted: [current, ...previous] };
 }
 
 function derive(secret: string, purpose: string): KeyObject {

@@ -4,6 +4,7 @@ import type { DatabaseLocation } from '../config/settings';
 import { StartError } from '../core/start-error';
 import { migrations } from './migrations';
 import { mysqlDriver } from './mysql-pool';
+import { QuietLogger } from './quiet-logger';
 import { SqliteConnection } from './sqlite-connection';
 
 /** Milliseconds after which a statement is given up, and its connection with it. */
@@ -33,6 +34,7 @@ export async function dataSourceOptions(
       type: 'better-sqlite3',
       database: location.file,
       driver: SqliteConnection,
+      logger: new QuietLogger(),
       entities,
       migrations,
       migrationsTransactionMode: 'none',
@@ -46,6 +48,7 @@ export async function dataSourceOptions(
     password: location.password,
     database: location.database,
     driver: mysqlDriver,
+    logger: new QuietLogger(),
     charset: 'utf8mb4_bin',
     timezone: 'Z',
     connectTimeout: CONNECT_TIMEOUT_MS,

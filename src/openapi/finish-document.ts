@@ -79,7 +79,7 @@ function addExample(media: MediaTypeObject, schemas: Schemas, summary: string): 
 
 /** Puts an example together from those of the properties. */
 function exampleOf(schema: SchemaObject | ReferenceObject, schemas: Schemas): unknown {
-  if ('$ref' in schema) return exampleOf(schemas[nameOf(schema)], schemas);
+  if ('$ref' in schema) return exampleOf(schemas[nameOf(schema)] ?? {}, schemas);
   const [first] = schema.examples instanceof Array ? (schema.examples as unknown[]) : [];
   if (schema.example !== undefined || first !== undefined) return schema.example ?? first;
   if (schema.allOf?.[0]) return exampleOf(schema.allOf[0], schemas);

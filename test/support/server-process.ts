@@ -71,8 +71,8 @@ export class Program {
 /** The service as a process, as `npm start` runs it, ready. */
 export async function startServer(environment: Record<string, string>): Promise<Program & { url: string }> {
   const program = new Program([join('scripts', 'start.mjs'), 'main'], environment);
-  const [, url] = await program.says(/Docs\s+(http:\/\/[\d.:]+)\/docs[\s\S]*Ctrl\+C/);
-  return Object.assign(program, { url: url });
+  const [, url = ''] = await program.says(/Docs\s+(http:\/\/[\d.:]+)\/docs[\s\S]*Ctrl\+C/);
+  return Object.assign(program, { url });
 }
 
 /** Runs an operator's command to its end. */

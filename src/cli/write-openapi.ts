@@ -6,7 +6,7 @@ import { createApp } from '../app';
 import { loadConfig } from '../config/load-config';
 import { projectRoot } from '../config/project-root';
 import { createLog } from '../core/log';
-import { buildDocument } from './build-document';
+import { buildDocument } from '../openapi/build-document';
 
 /** Writes `openapi.json`, or the file named on the command line, from the code. */
 async function main(): Promise<void> {

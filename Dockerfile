@@ -1,0 +1,27 @@
+# Builds with the development tools, runs without them.
+FROM node:24-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts
+COPY nest-cli.json tsconfig.json tsconfig.build.json ./
+COPY scripts scripts
+COPY src src
+# `dist` is a link to the build; what is copied on is the build itself.
+RUN npm run build && cp -rL dist release
+RUN npm prune --omit=dev --ignore-scripts && find node_modules -name '*.map' -delete
+
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production HOST=0.0.0.0
+WORKDIR /app
+COPY package.json openapi.json ./
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/release dist
+# The embedded database and its secret, where no other database is configured.
+RUN mkdir data && chown node:node data
+VOLUME /app/data
+USER node
+EXPOSE 3000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/health/ready`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+# Not through a shell or npm: the signals are for this process.
+CMD ["node", "dist/main.js"]

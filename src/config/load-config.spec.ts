@@ -1,0 +1,183 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SystemRandom } from '../core/random';
+import { ConfigError, loadConfig } from './load-config';
+import { readOrCreateMasterSecret } from './master-secret';
+
+const faultsOf = (environment: Record<string, string>): readonly string[] => {
+  try {
+    loadConfig(environment);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults;
+    throw error;
+  }
+  return [];
+};
+
+const SECRET = 'x'.repeat(32);
+
+let folder: string;
+beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'latchkey-config-'))));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('settings', () => {
+  it('are complete when nothing is set', () => {
+    expect(loadConfig({})).toMatchObject({
+      production: false,
+      host: '127.0.0.1',
+      port: 3000,
+      database: { engine: 'sqlite', file: join(process.cwd(), 'data/auth.sqlite') },
+      secretFile: join(process.cwd(), 'data/auth-secret'),
+      jwtIssuer: 'http://localhost:3000',
+      jwtAudience: 'http://localhost:3000',
+      accessTokenTtl: 3600,
+      sessionIdleTimeout: 2_592_000,
+      sessionMaxAge: 7_776_000,
+      refreshGrace: 10,
+      stepUpMaxAge: 900,
+      uniformLoginErrors: false,
+      registrationOpen: true,
+      passwordMinLength: 8,
+      apiDocs: true,
+      logLevel: 'info',
+    });
+  });
+
+  it('count as unset when they are empty, as compose files leave them', () => {
+    expect(loadConfig({ PORT: '', AUTH_SECRET: '', REFRESH_GRACE: '' })).toMatchObject({
+      port: 3000,
+      refreshGrace: 10,
+    });
+  });
+
+  it.each<[string, Record<string, string>]>([
+    ['PORT', { PORT: '65536' }],
+    ['PORT', { PORT: '-1' }],
+    ['PORT', { PORT: '3000.5' }],
+    ['PORT', { PORT: ' 3000' }],
+    ['ACCESS_TOKEN_TTL', { ACCESS_TOKEN_TTL: '0' }],
+    ['ACCESS_TOKEN_TTL', { ACCESS_TOKEN_TTL: '1e12' }],
+    ['ACCESS_TOKEN_TTL', { ACCESS_TOKEN_TTL: '999999999999' }],
+    ['REFRESH_GRACE', { REFRESH_GRACE: '-1' }],
+    ['PASSWORD_MIN_LENGTH', { PASSWORD_MIN_LENGTH: '7' }],
+    ['PASSWORD_MIN_LENGTH', { PASSWORD_MIN_LENGTH: '65' }],
+    ['LOGIN_ERRORS', { LOGIN_ERRORS: 'Uniform' }],
+    ['REGISTRATION', { REGISTRATION: 'no' }],
+    ['API_DOCS', { API_DOCS: 'false' }],
+    ['LOG_LEVEL', { LOG_LEVEL: 'loud' }],
+    ['AUTH_SECRET', { AUTH_SECRET: 'x'.repeat(31) }],
+    ['AUTH_SECRET', { AUTH_SECRET: `${'x'.repeat(32)},y` }],
+    ['AUTH_SECRET_PREVIOUS', { AUTH_SECRET_PREVIOUS: `${SECRET},short` }],
+    ['JWT_SECRET', { JWT_SECRET: 'short' }],
+    ['DATABASE_URL', { DATABASE_URL: 'postgres://user@host/name' }],
+    ['DATABASE_URL', { DATABASE_URL: 'sqlite:' }],
+    ['DATABASE_URL', { DATABASE_URL: 'mysql://host/name' }],
+    ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host' }],
+    ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host/na`me' }],
+    ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host/name?ssl=true' }],
+    ['AUTH_SECRET', { DATABASE_URL: 'mysql://user@host/name' }],
+    ['CORS_ORIGINS', { CORS_ORIGINS: '*' }],
+    ['CORS_ORIGINS', { CORS_ORIGINS: 'https://app.example.com/' }],
+    ['CORS_ORIGINS', { CORS_ORIGINS: 'app.example.com' }],
+    ['TRUST_PROXY', { TRUST_PROXY: 'true' }],
+    ['TRUST_PROXY', { TRUST_PROXY: '10.0.0.0/33' }],
+    ['TRUST_PROXY', { TRUST_PROXY: 'proxy.example.com' }],
+  ])('name %s when it is wrong: %j', (name, environment) => {
+    const faults = faultsOf(environment);
+
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toMatch(new RegExp(`^${name} `));
+  });
+
+  it('are all named at once, and no value of a secret is shown', () => {
+    const faults = faultsOf({
+      PORT: 'x',
+      JWT_SECRET: 'mysecret',
+      DATABASE_URL: 'mysql://:hidden@host',
+      API_DOCS: 'x',
+    });
+
+    expect(faults.map((fault) => fault.split(' ')[0])).toEqual([
+      'PORT',
+      'DATABASE_URL',
+      'JWT_SECRET',
+      'API_DOCS',
+    ]);
+    expect(faults.join()).not.toMatch(/mysecret|hidden/);
+  });
+
+  it('reads the parts of a MySQL address, escapes included', () => {
+    const { database } = loadConfig({
+      DATABASE_URL: 'mysql://some%40body:p%2Fw%3A%40@[::1]:3307/latch_key',
+      AUTH_SECRET: SECRET,
+    });
+
+    expect(database).toEqual({
+      engine: 'mysql',
+      host: '::1',
+      port: 3307,
+      user: 'some@body',
+      password: 'p/w:@',
+      database: 'latch_key',
+    });
+  });
+
+  it('takes every secret from a file', () => {
+    const file = join(folder, 'secret');
+    writeFileSync(file, `${SECRET}\n`);
+
+    expect(loadConfig({ AUTH_SECRET_FILE: file, JWT_SECRET_FILE: file })).toMatchObject({
+      authSecret: SECRET,
+      jwtSecret: SECRET,
+    });
+  });
+
+  it('refuses a secret that is given twice, and a file that cannot be read', () => {
+    expect(faultsOf({ AUTH_SECRET: SECRET, AUTH_SECRET_FILE: '/some/file' })).toEqual([
+      'AUTH_SECRET and AUTH_SECRET_FILE are both set; keep one',
+    ]);
+    expect(faultsOf({ AUTH_SECRET_FILE: join(folder, 'missing') })).toEqual([
+      `AUTH_SECRET_FILE cannot be read (ENOENT): ${join(folder, 'missing')}`,
+    ]);
+  });
+});
+
+describe('the master secret', () => {
+  const random = new SystemRandom();
+
+  it('is made once, for its owner only', () => {
+    const file = join(folder, 'data', 'auth-secret');
+
+    const made = readOrCreateMasterSecret(file, random);
+
+    expect(made).toMatch(/^[\w-]{64}$/);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(readOrCreateMasterSecret(file, random)).toBe(made);
+  });
+
+  it('is never replaced by a process that came second', () => {
+    const file = join(folder, 'race', 'auth-secret');
+    // The second arrives while the first is between looking and writing.
+    let theirs: string | undefined;
+    const interrupted = {
+      bytes: (length: number) => {
+        theirs ??= readOrCreateMasterSecret(file, random);
+        return random.bytes(length);
+      },
+    };
+
+    const ours = readOrCreateMasterSecret(file, interrupted);
+
+    expect(ours).toBe(theirs);
+    expect(readFileSync(file, 'utf8').trim()).toBe(theirs);
+  });
+
+  it('is refused when its file holds too little, and the file is left alone', () => {
+    const file = join(folder, 'short-secret');
+    writeFileSync(file, 'short');
+
+    expect(() => readOrCreateMasterSecret(file, random)).toThrow(ConfigError);
+    expect(readFileSync(file, 'utf8')).toBe('short');
+  });
+});

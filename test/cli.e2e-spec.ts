@@ -1,0 +1,92 @@
+import { createDatabase, type TestDatabase } from './support/database';
+import { runCommand, settingsFor, startServer } from './support/server-process';
+
+describe("the operator's command line", () => {
+  let database: TestDatabase;
+  beforeAll(async () => (database = await createDatabase()));
+  afterAll(() => database.drop());
+
+  const latchkey = (words: string[], input = '', settings: Record<string, string> = {}) =>
+    runCommand('cli/main', words, settingsFor(database, settings), input);
+
+  it('makes a user, with the password from standard input, also where sign-up is closed', async () => {
+    const words = ['user', 'create', '--username', 'Op.Erator', '--email', 'op@example.com'];
+
+    const { code, stdout } = await latchkey(words, 'a password of hers\n', { REGISTRATION: 'closed' });
+
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^Made user Op\.Erator \(user_\w{26}\)\.\n$/);
+    const server = await startServer(settingsFor(database));
+    const login = await fetch(`${server.url}/api/v1/auth/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ username: 'op.erator', password: 'a password of hers' }),
+    });
+    expect(login.status).toBe(200);
+    server.signal('SIGTERM');
+    await server.exit();
+  });
+
+  it.each<[string, string[], string, number, RegExp]>([
+    [
+      'a short password',
+      ['user', 'create', '--username', 'other', '--email', 'o@example.com'],
+      'x',
+      1,
+      /no shorter than 8/,
+    ],
+    [
+      'a bad name',
+      ['user', 'create', '--username', 'a b', '--email', 'o@example.com'],
+      'long enough',
+      1,
+      /letters, digits/,
+    ],
+    ['no address', ['user', 'create', '--username', 'other'], 'long enough', 1, /email/],
+    [
+      'a name that is taken',
+      ['user', 'create', '--username', 'OP.ERATOR', '--email', 'o@example.com'],
+      'long enough',
+      1,
+      /already taken/,
+    ],
+    ['an unknown user', ['user', 'disable', 'nobody'], '', 1, /There is no user 'nobody'/],
+    ['no user', ['user', 'disable'], '', 2, /Name one user/],
+    ['two users', ['user', 'disable', 'a', 'b'], '', 2, /Name one user/],
+    ['an unknown option', ['user', 'disable', 'a', '--now'], '', 2, /--now/],
+    ['an unknown command', ['user', 'promote', 'a'], '', 2, /There is no command 'user promote'/],
+  ])('refuses %s with a sentence', async (_, words, input, expected, sentence) => {
+    const { code, stdout, stderr } = await latchkey(words, input);
+
+    expect(stderr).toMatch(sentence);
+    expect(stderr).not.toContain('    at ');
+    expect([code, stdout]).toEqual([expected, '']);
+  });
+
+  it('says that nothing had to be done', async () => {
+    expect((await latchkey(['user', 'enable', 'op.erator'])).stdout).toBe('Op.Erator was enabled already.\n');
+  });
+
+  it('explains itself', async () => {
+    for (const words of [[], ['--help']]) {
+      const { code, stdout } = await latchkey(words);
+
+      expect(code).toBe(0);
+      for (const command of ['user create', 'user disable', 'user enable']) expect(stdout).toContain(command);
+    }
+  });
+
+  it('makes the demo user, twice over, but not in production', async () => {
+    const demo = (settings: Record<string, string> = {}) =>
+      runCommand('cli/demo', [], settingsFor(database, settings));
+
+    for (const { code, stdout } of [await demo(), await demo()]) {
+      expect([code, stdout]).toEqual([0, 'The demo user: jane.doe, password tidal-lantern-47-orchid\n']);
+    }
+    const { code, stderr } = await demo({ NODE_ENV: 'production' });
+    expect([code, stderr]).toEqual([
+      1,
+      'The demo user has a published password; not with NODE_ENV=production.\n',
+    ]);
+  });
+});

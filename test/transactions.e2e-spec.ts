@@ -1,0 +1,189 @@
+import { isUniqueViolation, violates } from '../src/database/failures';
+import { execute } from '../src/database/sql';
+import { afterCommit, LONGEST_TRANSACTION_MS, Transactions } from '../src/database/transactions';
+import { User } from '../src/users/user.entity';
+import { startApp, type TestApp } from './support/app';
+import { onMysql } from './support/database';
+import { gate } from './support/gate';
+import { signUp } from './support/people';
+
+describe('the door to the database', () => {
+  let app: TestApp;
+  let door: Transactions;
+  beforeAll(async () => {
+    app = await startApp();
+    door = app.nest.get(Transactions);
+  });
+  afterAll(() => app.close());
+
+  const row = (id: string): User => ({
+    id,
+    username: id,
+    usernameCanonical: id,
+    email: id,
+    emailCanonical: id,
+    passwordHash: '',
+    credentialVersion: 1,
+    scopes: '*',
+    disabledAt: null,
+    createdAt: app.clock.now(),
+  });
+
+  const exists = async (id: string) =>
+    (await app.rows('SELECT id FROM users WHERE id = ?', [id])).length === 1;
+
+  it('keeps what commits and nothing of what does not, though all run at once', async () => {
+    const units = Array.from({ length: 20 }, (_, index) =>
+      door.run(async (tx) => {
+        await tx.insert(User, row(`a-${index}`));
+        await tx.insert(User, row(`b-${index}`));
+        if (index % 2 === 1) throw new Error('undo');
+      }),
+    );
+
+    const outcomes = await Promise.allSettled(units);
+
+    for (const [index, { status }] of outcomes.entries()) {
+      expect(status).toBe(index % 2 === 1 ? 'rejected' : 'fulfilled');
+      expect(await exists(`a-${index}`)).toBe(index % 2 === 0);
+      expect(await exists(`b-${index}`)).toBe(index % 2 === 0);
+    }
+  });
+
+  it('does not lose a statement to the rollback of a neighbour', async () => {
+    const failing = door.run(async (tx) => {
+      await tx.insert(User, row('rolled-back'));
+      throw new Error('undo');
+    });
+    const single = door.statement((tx) => tx.insert(User, row('single-statement')));
+
+    await Promise.allSettled([failing, single]);
+
+    expect(await exists('rolled-back')).toBe(false);
+    expect(await exists('single-statement')).toBe(true);
+  });
+
+  it('shows nobody what has not been committed', async () => {
+    const [written, checked] = [gate(), gate()];
+    const writing = door.run(async (tx) => {
+      await tx.insert(User, row('in-between'));
+      written.open();
+      // On SQLite the reader waits in line, on MySQL it reads what was there before.
+      if (onMysql) await checked.opened;
+    });
+    await written.opened;
+
+    const reading = door.read((tx) => tx.existsBy(User, { id: 'in-between' }));
+    if (onMysql) expect(await reading).toBe(false);
+    checked.open();
+    await writing;
+
+    if (!onMysql) expect(await reading).toBe(true);
+  });
+
+  it.each(['run', 'read', 'statement'] as const)('refuses %s inside a unit of work', async (method) => {
+    const nested = door.run(async (tx) => {
+      await tx.insert(User, row(`outer-${method}`));
+      await door[method](() => Promise.resolve());
+    });
+
+    await expect(nested).rejects.toThrow('A unit of work is open already');
+    expect(await exists(`outer-${method}`)).toBe(false);
+  });
+
+  it('does what is to be done after a commit only after one', async () => {
+    const done: string[] = [];
+
+    await door.run((tx) => {
+      afterCommit(tx, () => done.push('committed'));
+      expect(done).toEqual([]);
+      return Promise.resolve();
+    });
+    await door
+      .run((tx) => {
+        afterCommit(tx, () => done.push('rolled back'));
+        return Promise.reject(new Error('undo'));
+      })
+      .catch(() => undefined);
+
+    expect(done).toEqual(['committed']);
+    await expect(door.read((tx) => Promise.resolve(afterCommit(tx, () => undefined)))).rejects.toThrow();
+  });
+
+  it('rolls back a transaction that took longer than readers of the feed look back', async () => {
+    const slow = door.run(async (tx) => {
+      await tx.insert(User, row('too-late'));
+      app.clock.push((LONGEST_TRANSACTION_MS + 1) / 1000);
+    });
+
+    await expect(slow).rejects.toMatchObject({ code: 'service_unavailable' });
+    expect(await exists('too-late')).toBe(false);
+  });
+
+  it('counts the rows that a guarded update matches, also those that it leaves as they are', async () => {
+    const { id } = await signUp(app);
+
+    const matched = await door.run(async (tx) => [
+      await execute(tx, 'UPDATE users SET scopes = scopes WHERE id = ?', [id]),
+      await execute(tx, 'UPDATE users SET scopes = scopes WHERE id = ? AND credential_version = ?', [id, 2]),
+    ]);
+
+    expect(matched).toEqual([1, 0]);
+  });
+
+  it('tells which unique index was violated, whatever the value says', async () => {
+    const taken = { ...row('taken'), emailCanonical: "x' for key 'uq_users_username'" };
+    await door.run((tx) => tx.insert(User, taken));
+
+    const error: unknown = await door
+      .run((tx) => tx.insert(User, { ...taken, id: 'b', usernameCanonical: 'b' }))
+      .catch((failure: unknown) => failure);
+
+    if (!isUniqueViolation(error)) throw new Error('Expected a violation');
+    expect(violates(error, 'uq_users_username', 'users', 'username_canonical')).toBe(false);
+    expect(violates(error, 'uq_users_email', 'users', 'email_canonical')).toBe(true);
+  });
+
+  it('calls a statement that the engine refuses trouble of ours', async () => {
+    const failing = door.run((tx) => tx.query('SELECT nothing FROM nowhere'));
+
+    await expect(failing).rejects.toMatchObject({ code: 'service_unavailable' });
+  });
+
+  if (onMysql) {
+    it('runs a transaction again that lost a deadlock', async () => {
+      const [first, second] = [await signUp(app), await signUp(app)];
+      const held = [gate(), gate()] as const;
+      let attempts = 0;
+      const lock = (id: string, index: 0 | 1, then: string) =>
+        door.run(async (tx) => {
+          attempts += 1;
+          await execute(tx, 'UPDATE users SET scopes = ? WHERE id = ?', [`by ${index}`, id]);
+          held[index].open();
+          await held[index === 0 ? 1 : 0].opened;
+          await execute(tx, 'UPDATE users SET scopes = ? WHERE id = ?', [`by ${index}`, then]);
+        });
+
+      await Promise.all([lock(first.id, 0, second.id), lock(second.id, 1, first.id)]);
+
+      expect(attempts).toBe(3);
+      const rows = await app.rows<{ scopes: string }>('SELECT scopes FROM users WHERE id IN (?, ?)', [
+        first.id,
+        second.id,
+      ]);
+      expect(new Set(rows.map(({ scopes }) => scopes)).size).toBe(1);
+    });
+
+    it('gives up a statement that takes longer than three seconds, and its connection', async () => {
+      const sleeping = door.read((tx) => tx.query('SELECT SLEEP(20)'));
+
+      await expect(sleeping).rejects.toMatchObject({ code: 'service_unavailable' });
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, (_, index) =>
+          door.read((tx) => tx.query<{ n: number }[]>(`SELECT ${index} AS n`)),
+        ),
+      );
+      expect(answers.map(([answer]) => Number(answer?.n))).toEqual([...Array(20).keys()]);
+    });
+  }
+});
