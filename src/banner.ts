@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { BASE_PATH } from './app';
 import type { Config } from './config/config';
 import { projectRoot } from './config/project-root';
@@ -12,7 +12,7 @@ export function banner(address: string, config: Config): string {
   const { database } = config;
   const data =
     database.engine === 'sqlite'
-      ? database.file
+      ? relative('', database.file)
       : `${database.database} on ${database.host}:${database.port}`;
   const lines = [
     ['API', `${address}/${BASE_PATH}`],

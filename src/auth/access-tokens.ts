@@ -44,7 +44,7 @@ export class AccessTokens {
   ) {}
 
   issue(grant: SessionGrant): IssuedAccessToken {
-    const iat = toNumericDate(this.clock.now());
+    const iat = toNumericDate(grant.issuedAt);
     const exp = toNumericDate(grant.accessTokenEnd);
     const claims: AccessTokenClaims = {
       iss: this.config.jwtIssuer,

@@ -2,7 +2,6 @@ import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { ApiHeader, ApiTags } from '@nestjs/swagger';
 import { CallOrigin, CurrentPrincipal, Public, SessionOnly } from '../access/decorators';
 import type { Principal } from '../access/principal';
-import { Clock } from '../core/clock';
 import type { Origin } from '../core/origin';
 import { ApiErrors } from '../openapi/api-errors.decorator';
 import type { SessionGrant } from '../sessions/sessions.service';
@@ -17,7 +16,6 @@ export class AuthController {
   constructor(
     private readonly auth: AuthService,
     private readonly tokens: AccessTokens,
-    private readonly clock: Clock,
   ) {}
 
   /**
@@ -90,7 +88,7 @@ export class AuthController {
       token,
       expires_in: expiresIn,
       refreshToken: grant.refreshToken,
-      refresh_expires_in: Math.floor((grant.idleEnd.getTime() - this.clock.now().getTime()) / 1000),
+      refresh_expires_in: Math.floor((grant.idleEnd.getTime() - grant.issuedAt.getTime()) / 1000),
     };
   }
 }

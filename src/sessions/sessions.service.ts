@@ -28,6 +28,8 @@ export interface SessionGrant {
   /** When the password was shown. */
   authenticatedAt: Date;
   refreshToken: string;
+  /** Now: what the lifetimes are counted from. */
+  issuedAt: Date;
   /** When the access token to be issued expires. */
   accessTokenEnd: Date;
   /** When the session ends if it is not refreshed. */
@@ -257,6 +259,7 @@ export class SessionsService {
       userId: session.userId,
       authenticatedAt: session.createdAt,
       refreshToken: this.format.encode(token),
+      issuedAt: now,
       accessTokenEnd: this.lifetimes.accessTokenEnd(now, session.idleEndsAt),
       idleEnd: session.idleEndsAt,
     };

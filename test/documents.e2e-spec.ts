@@ -1,0 +1,184 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isSecret } from '../src/config/load-config';
+import { type SettingName, SETTINGS } from '../src/config/settings';
+import { createDatabase } from './support/database';
+import { runCommand, settingsFor, startServer } from './support/server-process';
+
+const root = join(__dirname, '..');
+const read = (name: string): string => readFileSync(join(root, name), 'utf8');
+const readme = read('README.md');
+
+/** The part of README under a heading. */
+function section(heading: string): string {
+  const begin = readme.indexOf(`## ${heading}\n`);
+  if (begin === -1) throw new Error(`README has no section ${heading}`);
+  const end = readme.indexOf('\n## ', begin + 1);
+  return readme.slice(begin, end === -1 ? undefined : end);
+}
+
+/** The rows of a table, as cells. */
+const rows = (text: string): string[][] =>
+  text
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !line.startsWith('| -'))
+    .slice(1)
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
+
+/** Fenced blocks: language and text. */
+const blocks = (text: string): { language: string; text: string }[] =>
+  [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].map(([, language = '', block = '']) => ({
+    language,
+    text: block,
+  }));
+
+/** What differs from run to run, and what README cuts short. */
+const withoutChance = (text: string): string =>
+  text
+    .replace(/\b(user|key)_[0-9a-z]{26}/g, '$1_id')
+    .replace(/eyJ[^"]*/g, 'jwt')
+    .replace(/rt_[^"]*/g, 'rt')
+    .replace(/sk_live_[^"]*/g, 'key')
+    .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, 'instant')
+    .trim();
+
+describe('README', () => {
+  it('lists every setting with its default and its meaning', () => {
+    const expected = (Object.keys(SETTINGS.shape) as SettingName[]).map((name) => {
+      const meta = SETTINGS.shape[name].meta() as { default: string; description: string };
+      return [`\`${name}\``, meta.default, meta.description];
+    });
+
+    expect(rows(section('Settings'))).toEqual(expected);
+  });
+
+  it('names the settings that may come from a file', () => {
+    const [, named] = section('Settings').match(/Secrets \((.*?)\)/s) ?? [];
+
+    const secrets = (Object.keys(SETTINGS.shape) as SettingName[]).filter(isSecret);
+    expect([...(named ?? '').matchAll(/`(\w+)`/g)].map(([, name]) => name)).toEqual(secrets);
+  });
+
+  it('has every room of src on its map, and no other', () => {
+    const onMap = rows(section('How it is built')).map(([name]) => name?.replace(/[`/]/g, ''));
+
+    expect(onMap.sort()).toEqual(readdirSync(join(root, 'src')).sort());
+  });
+
+  it.each(['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/security.md', 'docs/operations.md'])(
+    'and the pages it leads to have no dead links: %s',
+    (page) => {
+      const targets = [...read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, target]) => target as string);
+      const local = targets.filter((target) => !target.startsWith('http'));
+
+      expect(local.filter((target) => !existsSync(join(root, page, '..', target)))).toEqual([]);
+    },
+  );
+
+  it('shows what the commands print: start, demo, and every curl in its turn', async () => {
+    const database = await createDatabase();
+    const settings = settingsFor(database);
+    const server = await startServer(settings);
+    try {
+      const [start, demo] = blocks(section('Start')).filter(({ language }) => language === 'text');
+      const shown = start?.text.replaceAll('http://127.0.0.1:3000', server.url).replace(/(Data +).*/, '$1…');
+      expect(server.stdout.trim().replace(/(Data +).*/, '$1…')).toBe(shown?.trim());
+      expect((await runCommand('cli/demo', [], settings)).stdout).toBe(demo?.text);
+
+      const turns = blocks(section('Five minutes with curl'));
+      const commands = turns.filter(({ language }) => language === 'sh').map(({ text }) => text);
+      const folder = mkdtempSync(join(tmpdir(), 'latchkey-readme-'));
+      const script = join(folder, 'paste.sh');
+      const mark = '===== next =====\n';
+      const pasted = commands
+        .join(`echo; echo '${mark.trim()}'\n`)
+        .replaceAll('http://127.0.0.1:3000', server.url);
+      writeFileSync(script, pasted);
+      const printed = execFileSync('bash', [script], { encoding: 'utf8' }).split(mark);
+      rmSync(folder, { recursive: true });
+
+      expect(printed).toHaveLength(commands.length);
+      const expected = commands.map((text) => {
+        const next = turns[turns.findIndex((turn) => turn.text === text) + 1];
+        return next && next.language !== 'sh' ? next.text : '';
+      });
+      expect(printed.map(withoutChance)).toEqual(expected.map(withoutChance));
+    } finally {
+      server.signal('SIGTERM');
+      await server.exit();
+      await database.drop();
+    }
+  }, 60_000);
+
+  it('promises Node versions that package.json allows', () => {
+    expect(section('Start')).toContain('20.19 or newer, 22 or 24');
+    expect(JSON.parse(read('package.json'))).toMatchObject({
+      engines: { node: '>=20.19' },
+      version: '0.1.0',
+    });
+    expect(section('Start')).toContain('Latchkey 0.1.0 is ready.');
+  });
+});
+
+describe('docs/security.md', () => {
+  const page = read('docs/security.md');
+
+  /** What the page states, each as a list item with the tests that prove it. */
+  const statements = page
+    .split(/\n(?=- )/)
+    .filter((item) => item.startsWith('- '))
+    .map((item) => item.split(/\n\n|\n#/)[0] as string);
+
+  const references = statements.map((statement) => ({
+    statement,
+    tests: [...statement.replace(/\n\s+/g, ' ').matchAll(/\[`([\w/.-]+spec\.ts)`: ([^\]]+)\]/g)].map(
+      ([, file = '', name = '']) => ({ file, name }),
+    ),
+  }));
+
+  it('names a test for every statement', () => {
+    expect(statements.length).toBeGreaterThan(30);
+    expect(references.filter(({ tests }) => tests.length === 0).map(({ statement }) => statement)).toEqual(
+      [],
+    );
+  });
+
+  it('names tests that exist', () => {
+    const missing = references
+      .flatMap(({ tests }) => tests)
+      .filter(
+        ({ file, name }) =>
+          !existsSync(join(root, file)) || !read(file).replaceAll("\\'", "'").includes(name),
+      );
+
+    expect(missing).toEqual([]);
+  });
+});
+
+describe('CHANGELOG.md', () => {
+  it('has a section for the version that package.json names', () => {
+    const { version } = JSON.parse(read('package.json')) as { version: string };
+
+    expect(read('CHANGELOG.md')).toContain(`## [${version}]`);
+  });
+});
+
+describe('docs/adr', () => {
+  it('numbers its decisions without gaps, each with context, decision and consequences', () => {
+    const files = readdirSync(join(root, 'docs', 'adr')).sort();
+
+    for (const [index, file] of files.entries()) {
+      expect(file.startsWith(`${String(index + 1).padStart(4, '0')}-`)).toBe(true);
+      for (const part of ['# ', '## Context', '## Decision', '## Consequences']) {
+        expect(read(join('docs', 'adr', file))).toContain(part);
+      }
+    }
+  });
+});
