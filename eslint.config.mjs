@@ -22,9 +22,11 @@ export default tseslint.config(
     },
   },
   {
-    files: ['**/*.mjs', '**/*.js'],
+    files: ['**/*.mjs', '**/*.cjs', '**/*.js'],
     languageOptions: {
       globals: {
+        performance: 'readonly',
+        fetch: 'readonly',
         process: 'readonly',
         console: 'readonly',
         setTimeout: 'readonly',

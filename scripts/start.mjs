@@ -1,14 +1,14 @@
 // @ts-check
 // `node scripts/start.mjs main`: builds if need be, then runs that program of the build in this very process, so that
 // signals reach it.
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { ensureBuild } from './build.mjs';
 
 const [program = 'main', ...parameters] = process.argv.slice(2);
 let folder;
 try {
-  folder = ensureBuild();
+  folder = await ensureBuild();
 } catch {
   process.stderr.write(
     'Latchkey could not be built; see above. (`npm ci` must have installed the development tools too.)\n',
@@ -17,4 +17,5 @@ try {
 }
 const file = join(folder, `${program}.js`);
 process.argv = [process.execPath, file, ...parameters];
-await import(pathToFileURL(file).href);
+// Not imported: an import would read the file a second time, to guess what it exports.
+createRequire(import.meta.url)(file);

@@ -24,19 +24,28 @@ export interface AppParts extends CoreParts {
   config: Config;
   secrets: Secrets;
   dataSource: DataSource;
+  /** What a hashing thread runs. */
+  hashWorkerFile: string;
   hashCost?: HashCost | undefined;
 }
 
 /** All rooms of the house. Nothing else imports every feature. */
 @Module({})
 export class AppModule {
-  static forRoot({ config, secrets, dataSource, hashCost, ...core }: AppParts): DynamicModule {
+  static forRoot({
+    config,
+    secrets,
+    dataSource,
+    hashWorkerFile,
+    hashCost,
+    ...core
+  }: AppParts): DynamicModule {
     return {
       module: AppModule,
       imports: [
         CoreModule.forRoot(core),
         ConfigModule.forRoot(config),
-        CryptoModule.forRoot(secrets, hashCost),
+        CryptoModule.forRoot(secrets, hashWorkerFile, hashCost),
         DatabaseModule.forRoot(dataSource),
         AccessModule,
         AuditModule,

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { DynamicModule, INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -51,7 +52,12 @@ async function assemble(
   };
   const dataSource = await openDatabase(config.database, entities);
   const ids = new Ids(clock, random);
-  const module = AppModule.forRoot({ config, secrets, dataSource, hashCost, log, clock, random, ids });
+  // Told from here, because the server's bundle lies where this file lies, not where the hasher does.
+  const hashWorkerFile = join(__dirname, 'crypto', 'argon2-worker.js');
+  const module = AppModule.forRoot({
+    ...{ config, secrets, dataSource, hashWorkerFile, hashCost },
+    ...{ log, clock, random, ids },
+  });
   return { module, ids };
 }
 

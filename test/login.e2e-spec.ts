@@ -1,7 +1,10 @@
+import { join } from 'node:path';
 import { SystemRandom } from '../src/core/random';
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import { type Answer, CHEAP_HASH, startApp, type TestApp } from './support/app';
 import { type LoginBody, logIn, signUp, statusWith } from './support/people';
+
+const HASH_WORKER = join(__dirname, '..', 'src', 'crypto', 'argon2-worker.js');
 
 describe('login', () => {
   let app: TestApp;
@@ -174,7 +177,7 @@ describe('login', () => {
 
   it('renews a hash that was made with parameters of the past', async () => {
     const person = await signUp(app);
-    const past = new PasswordHasher({ ...CHEAP_HASH, passes: 2 }, new SystemRandom());
+    const past = new PasswordHasher({ ...CHEAP_HASH, passes: 2 }, HASH_WORKER, new SystemRandom());
     const hash = await past.hash(person.password);
     await past.onApplicationShutdown();
     await app.inDatabase((tx) => tx.update('User', { id: person.id }, { passwordHash: hash }));

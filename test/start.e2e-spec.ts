@@ -54,6 +54,15 @@ describe('the start', () => {
     ]) {
       expect(first.stdout).toContain(`  ${name?.padEnd(7)} ${first.url}${path}\n`);
     }
+    for (const path of [
+      '/docs',
+      '/docs/swagger-ui-bundle.js',
+      '/openapi.json',
+      '/openapi.yaml',
+      '/health/ready',
+    ]) {
+      expect((await fetch(`${first.url}${path}`)).status).toBe(200);
+    }
     expect((await register(first.url, 'somebody')).status).toBe(201);
     const { token } = await login(first.url, 'somebody');
     first.signal('SIGTERM');

@@ -1,12 +1,12 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { KeyRing, type Secrets } from './key-ring';
-import { DEFAULT_HASH_COST, HashCost, PasswordHasher } from './password-hasher';
+import { DEFAULT_HASH_COST, PasswordHasher } from './password-hasher';
 import { Random } from '../core/random';
 
 @Global()
 @Module({})
 export class CryptoModule {
-  static forRoot(secrets: Secrets, hashCost: HashCost = DEFAULT_HASH_COST): DynamicModule {
+  static forRoot(secrets: Secrets, workerFile: string, hashCost = DEFAULT_HASH_COST): DynamicModule {
     return {
       module: CryptoModule,
       providers: [
@@ -14,7 +14,7 @@ export class CryptoModule {
         {
           provide: PasswordHasher,
           inject: [Random],
-          useFactory: (random: Random) => new PasswordHasher(hashCost, random),
+          useFactory: (random: Random) => new PasswordHasher(hashCost, workerFile, random),
         },
       ],
       exports: [KeyRing, PasswordHasher],

@@ -1,5 +1,4 @@
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { Piscina } from 'piscina';
 import { ApiError } from '../core/errors';
@@ -29,14 +28,16 @@ export class PasswordHasher implements OnApplicationShutdown {
   private readonly queueLimit: number;
   private readonly decoy: string;
 
+  /** @param workerFile what a thread runs: `argon2-worker.js` */
   constructor(
     private readonly cost: HashCost,
+    workerFile: string,
     random: Random,
   ) {
     const threads = Math.max(1, availableParallelism() - 1);
     this.queueLimit = threads * QUEUE_PER_THREAD;
     this.pool = new Piscina({
-      filename: join(__dirname, 'argon2-worker.js'),
+      filename: workerFile,
       minThreads: 0,
       maxThreads: threads,
       idleTimeout: 60_000,
