@@ -7,6 +7,7 @@ import { AppModule } from './app.module';
 import type { Config } from './config/config';
 import { readOrCreateMasterSecret } from './config/master-secret';
 import { type Clock, SystemClock } from './core/clock';
+import { Failpoints } from './core/failpoints';
 import { Ids } from './core/ids';
 import { acceptJsonBodies, BODY_LIMIT } from './core/json-body';
 import { FrameworkLog, type Log } from './core/log';
@@ -30,6 +31,7 @@ const REQUEST_TIMEOUT_SECONDS = 15;
 export interface Replacements {
   clock?: Clock;
   random?: Random;
+  failpoints?: Failpoints;
   hashCost?: HashCost;
 }
 
@@ -40,11 +42,13 @@ interface Assembly {
 }
 
 /** Reads the secrets, opens and migrates the database, and puts the modules together over them. */
-async function assemble(
-  config: Config,
-  log: Log,
-  { clock = new SystemClock(), random = new SystemRandom(), hashCost }: Replacements,
-): Promise<Assembly> {
+async function assemble(config: Config, log: Log, replacements: Replacements): Promise<Assembly> {
+  const { hashCost } = replacements;
+  const {
+    clock = new SystemClock(),
+    random = new SystemRandom(),
+    failpoints = new Failpoints(),
+  } = replacements;
   const secrets = {
     master: config.authSecret ?? readOrCreateMasterSecret(config.secretFile as string, random),
     previous: config.previousAuthSecrets,
@@ -56,7 +60,7 @@ async function assemble(
   const hashWorkerFile = join(__dirname, 'crypto', 'argon2-worker.js');
   const module = AppModule.forRoot({
     ...{ config, secrets, dataSource, hashWorkerFile, hashCost },
-    ...{ log, clock, random, ids },
+    ...{ log, clock, random, ids, failpoints },
   });
   return { module, ids };
 }

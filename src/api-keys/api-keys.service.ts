@@ -7,6 +7,7 @@ import { AuditTrail } from '../audit/audit-trail';
 import { Config } from '../config/config';
 import { Clock } from '../core/clock';
 import { ApiError, fieldError } from '../core/errors';
+import { Failpoints } from '../core/failpoints';
 import { Ids } from '../core/ids';
 import { addSeconds, toNumericDate } from '../core/instant';
 import type { Origin } from '../core/origin';
@@ -43,6 +44,7 @@ export class ApiKeysService {
     private readonly clock: Clock,
     private readonly random: Random,
     private readonly ids: Ids,
+    private readonly failpoints: Failpoints,
   ) {
     this.format = new ApiKeyFormat(config.apiKeyEnvironment);
   }
@@ -84,7 +86,9 @@ export class ApiKeysService {
         lastUsedAt: null,
       });
       await this.audit.record(tx, { type: 'api_key_created', userId: key.userId, keyId: key.id }, origin);
+      await this.failpoints.reach('key_creation:key_written');
     });
+    await this.failpoints.reach('key_creation:committed');
     return { key, secret };
   }
 

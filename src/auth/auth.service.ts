@@ -4,6 +4,7 @@ import type { Principal } from '../access/principal';
 import { AuditTrail } from '../audit/audit-trail';
 import { Config } from '../config/config';
 import { ApiError } from '../core/errors';
+import { Failpoints } from '../core/failpoints';
 import type { Origin } from '../core/origin';
 import { Transactions } from '../database/transactions';
 import { type SessionGrant, SessionsService } from '../sessions/sessions.service';
@@ -20,6 +21,7 @@ export class AuthService {
     private readonly transactions: Transactions,
     private readonly audit: AuditTrail,
     private readonly config: Config,
+    private readonly failpoints: Failpoints,
   ) {}
 
   /**
@@ -30,13 +32,16 @@ export class AuthService {
   async login(request: LoginRequest, origin: Origin): Promise<{ user: User; grant: SessionGrant }> {
     const user = await this.authenticate(request);
     await this.users.renewOutdatedHash(user, request.password);
+    await this.failpoints.reach('login:password_verified');
     const grant = await this.transactions.run(async (tx) => {
       if (!(await lockAccount(tx, user.id, user.credentialVersion))) return undefined;
       const opened = await this.sessions.open(tx, user.id, origin);
       const { sessionId } = opened;
       await this.audit.record(tx, { type: 'signed_in', userId: user.id, sessionId }, origin);
+      await this.failpoints.reach('login:session_written');
       return opened;
     });
+    await this.failpoints.reach('login:committed');
     // While the password was being checked it was changed, or the account disabled. What was proven no longer counts.
     return grant ? { user, grant } : this.login(request, origin);
   }
@@ -61,7 +66,9 @@ export class AuthService {
     await this.transactions.run(async (tx) => {
       const ended = await this.sessions.revoke(tx, sessionId, 'logout');
       if (ended) await this.audit.record(tx, { type: 'signed_out', userId, sessionId }, origin);
+      await this.failpoints.reach('logout:session_revoked');
     });
+    await this.failpoints.reach('logout:committed');
   }
 
   private async authenticate({ username, password }: LoginRequest): Promise<User> {

@@ -1,5 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { Clock } from './clock';
+import { Failpoints } from './failpoints';
 import { Ids } from './ids';
 import { LOG, type Log } from './log';
 import { Random } from './random';
@@ -10,11 +11,12 @@ export interface CoreParts {
   clock: Clock;
   random: Random;
   ids: Ids;
+  failpoints: Failpoints;
 }
 
 @Module({})
 export class CoreModule {
-  static forRoot({ log, clock, random, ids }: CoreParts): DynamicModule {
+  static forRoot({ log, clock, random, ids, failpoints }: CoreParts): DynamicModule {
     return {
       module: CoreModule,
       global: true,
@@ -23,8 +25,9 @@ export class CoreModule {
         { provide: Clock, useValue: clock },
         { provide: Random, useValue: random },
         { provide: Ids, useValue: ids },
+        { provide: Failpoints, useValue: failpoints },
       ],
-      exports: [LOG, Clock, Random, Ids],
+      exports: [LOG, Clock, Random, Ids, Failpoints],
     };
   }
 }

@@ -2,6 +2,7 @@ import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } fro
 import { type EntityManager, MoreThan } from 'typeorm';
 import { Clock } from '../core/clock';
 import { LOG, type Log } from '../core/log';
+import { PeriodicTask } from '../core/periodic-task';
 import { afterCommit, LONGEST_TRANSACTION_MS, Transactions } from '../database/transactions';
 import type { RevocationEntry, RevocationSubject } from './revocation-entry.entity';
 
@@ -46,10 +47,8 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
   private marks: Mark[] = [];
   private lastPoll = -Infinity;
   private lastSweep = -Infinity;
-  private timer: NodeJS.Timeout | undefined;
-  private polling: Promise<void> | undefined;
-  private stopped = false;
   private failing = false;
+  private readonly polling = new PeriodicTask({ intervalMs: POLL_INTERVAL_MS, round: () => this.poll() });
 
   constructor(
     private readonly transactions: Transactions,
@@ -60,13 +59,11 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
   /** Reads what is there before the first request is served. */
   async onModuleInit(): Promise<void> {
     await this.poll();
-    this.schedule();
+    this.polling.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
-    this.stopped = true;
-    clearTimeout(this.timer);
-    await this.polling;
+    await this.polling.stop();
   }
 
   /** Whether the memory is recent enough to be relied on. */
@@ -168,13 +165,5 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
     if (!this.failing)
       this.log.warn({ err: error }, 'The revocation feed cannot be read; each request asks the database');
     this.failing = true;
-  }
-
-  private schedule(): void {
-    if (this.stopped) return;
-    this.timer = setTimeout(() => {
-      this.polling = this.poll().finally(() => this.schedule());
-    }, POLL_INTERVAL_MS);
-    this.timer.unref();
   }
 }

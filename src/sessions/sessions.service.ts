@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { AuditTrail } from '../audit/audit-trail';
 import { Clock } from '../core/clock';
+import { Failpoints } from '../core/failpoints';
 import { Ids } from '../core/ids';
 import type { Origin } from '../core/origin';
 import { Random } from '../core/random';
@@ -56,6 +57,7 @@ export class SessionsService {
     private readonly clock: Clock,
     private readonly random: Random,
     private readonly ids: Ids,
+    private readonly failpoints: Failpoints,
     keys: KeyRing,
   ) {
     this.format = new RefreshTokenFormat(keys.refreshToken);
@@ -109,6 +111,7 @@ export class SessionsService {
     // this token, so there are at most three.
     for (;;) {
       const session = await this.transactions.read((tx) => tx.findOneBy(Session, { id: token.sessionId }));
+      await this.failpoints.reach('rotate:row_read');
       const now = this.clock.now();
       switch (judgeRefresh(session, presented, this.lifetimes, now)) {
         case 'refused':
@@ -204,6 +207,7 @@ export class SessionsService {
       ),
     );
     if (matched === 0) return undefined;
+    await this.failpoints.reach('rotate:committed');
     return this.grant({ ...session, idleEndsAt }, { ...token, generation: token.generation + 1 }, now);
   }
 

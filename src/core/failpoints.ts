@@ -1,0 +1,22 @@
+/**
+ * Places where a test stops a call or ends the process, to prove what holds if it happens just there. Named after the
+ * operation and the step that has just been done.
+ */
+export type Failpoint =
+  | 'login:password_verified'
+  | 'login:session_written'
+  | 'login:committed'
+  | 'rotate:row_read'
+  | 'rotate:committed'
+  | 'logout:session_revoked'
+  | 'logout:committed'
+  | 'key_creation:key_written'
+  | 'key_creation:committed';
+
+/** In service nothing happens at any of these places; tests put something else in its place. */
+export class Failpoints {
+  /** Called as each place is passed. Must be awaited. */
+  reach(_point: Failpoint): Promise<void> | undefined {
+    return undefined;
+  }
+}

@@ -1,0 +1,45 @@
+/** Settings of a `PeriodicTask`. */
+export interface PeriodicTaskOptions {
+  /** Milliseconds from the beginning of one round to the beginning of the next; a longer round is followed at once. */
+  intervalMs: number;
+  /** One round. Deals with its own failures: one that throws ends the process. */
+  round: () => Promise<void>;
+}
+
+/**
+ * Work of a service's own that comes round again and again. Rounds never overlap, and a stop waits for the one under way,
+ * so that nothing is cut off in the middle. Does not keep the process alive.
+ */
+export class PeriodicTask {
+  private timer: NodeJS.Timeout | undefined;
+  private current: Promise<void> | undefined;
+  private stopped = false;
+
+  constructor(private readonly options: PeriodicTaskOptions) {}
+
+  /** Begins: the first round comes after one interval. */
+  start(): void {
+    this.schedule(this.options.intervalMs);
+  }
+
+  /** No further round; returns when the one under way has ended. */
+  async stop(): Promise<void> {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    await this.current;
+  }
+
+  private schedule(delayMs: number): void {
+    if (this.stopped) return;
+    this.timer = setTimeout(() => this.begin(), delayMs);
+    this.timer.unref();
+  }
+
+  private begin(): void {
+    const begun = performance.now();
+    this.current = this.options.round().finally(() => {
+      this.current = undefined;
+      this.schedule(Math.max(0, this.options.intervalMs - (performance.now() - begun)));
+    });
+  }
+}
