@@ -70,7 +70,7 @@ const OUTSIDE_THE_BUNDLE = [
     'point-of-view',
     'react-native-sqlite-storage',
   ],
-  ...['redis', 'ioredis', 'sql.js', 'sqlite3', 'typeorm-aurora-data-api-driver'],
+  ...['redis', 'sql.js', 'sqlite3', 'typeorm-aurora-data-api-driver'],
 ];
 
 /**

@@ -15,6 +15,7 @@ import type { Secrets } from './crypto/key-ring';
 import type { HashCost } from './crypto/password-hasher';
 import { DatabaseModule } from './database/database.module';
 import { HealthModule } from './health/health.module';
+import { RedisModule } from './redis/redis.module';
 import { RevocationModule } from './revocation/revocation.module';
 import { SessionsModule } from './sessions/sessions.module';
 import { UsersModule } from './users/users.module';
@@ -47,6 +48,7 @@ export class AppModule {
         ConfigModule.forRoot(config),
         CryptoModule.forRoot(secrets, hashWorkerFile, hashCost),
         DatabaseModule.forRoot(dataSource),
+        RedisModule,
         AccessModule,
         AuditModule,
         RevocationModule,

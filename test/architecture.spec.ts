@@ -11,7 +11,7 @@ const src = join(__dirname, '..', 'src');
 const FLOORS: string[][] = [
   ['core'],
   ['config'],
-  ['openapi', 'http', 'crypto', 'database'],
+  ['openapi', 'http', 'crypto', 'database', 'redis'],
   ['access', 'audit', 'revocation'],
   ['users', 'sessions', 'api-keys', 'health'],
   ['auth'],

@@ -27,6 +27,8 @@ export abstract class Config {
   readonly refreshGrace: number;
   /** Seconds; 0 switches the check off. */
   readonly stepUpMaxAge: number;
+  /** Absent: no Redis. */
+  readonly redisUrl: string | undefined;
   /** Hops, addresses and CIDR ranges, or nobody. */
   readonly trustProxy: number | string[] | undefined;
   /** Whether an unknown user is answered like a wrong password. */
@@ -60,6 +62,7 @@ export function toConfig(settings: Settings): Config {
     sessionMaxAge: settings.SESSION_MAX_AGE,
     refreshGrace: settings.REFRESH_GRACE,
     stepUpMaxAge: settings.STEP_UP_MAX_AGE,
+    redisUrl: settings.REDIS_URL,
     trustProxy: settings.TRUST_PROXY,
     uniformLoginErrors: settings.LOGIN_ERRORS === 'uniform',
     registrationOpen: settings.REGISTRATION === 'open',

@@ -79,6 +79,13 @@ function parseDatabaseUrl(text: string): DatabaseLocation | string {
   };
 }
 
+const redisUrl = z
+  .string()
+  .refine(
+    (text) => URL.canParse(text) && /^rediss?:\/\/[^/]/.test(text),
+    'must be redis://[user:password@]host:6379[/number], or rediss:// for TLS',
+  );
+
 const origins = z
   .string()
   .transform(list)
@@ -167,6 +174,11 @@ export const SETTINGS = z.object({
   STEP_UP_MAX_AGE: seconds(0).default(900).meta({
     default: '`900`',
     description: 'seconds since the sign-in within which API keys can be made; `0` switches the check off',
+  }),
+  REDIS_URL: redisUrl.optional().meta({
+    default: 'none',
+    description: '`redis://[user:password@]host:6379`: instances learn of revocations at once',
+    secret: true,
   }),
   TRUST_PROXY: proxies.optional().meta({
     default: 'none',

@@ -1,6 +1,6 @@
 /** Settings of a `PeriodicTask`. */
 export interface PeriodicTaskOptions {
-  /** Milliseconds from the beginning of one round to the beginning of the next; a longer round is followed at once. */
+  /** Milliseconds from the end of one round to the beginning of the next. */
   intervalMs: number;
   /** One round. Deals with its own failures: one that throws ends the process. */
   round: () => Promise<void>;
@@ -19,7 +19,7 @@ export class PeriodicTask {
 
   /** Begins: the first round comes after one interval. */
   start(): void {
-    this.schedule(this.options.intervalMs);
+    this.schedule();
   }
 
   /** No further round; returns when the one under way has ended. */
@@ -29,17 +29,11 @@ export class PeriodicTask {
     await this.current;
   }
 
-  private schedule(delayMs: number): void {
+  private schedule(): void {
     if (this.stopped) return;
-    this.timer = setTimeout(() => this.begin(), delayMs);
+    this.timer = setTimeout(() => {
+      this.current = this.options.round().finally(() => this.schedule());
+    }, this.options.intervalMs);
     this.timer.unref();
-  }
-
-  private begin(): void {
-    const begun = performance.now();
-    this.current = this.options.round().finally(() => {
-      this.current = undefined;
-      this.schedule(Math.max(0, this.options.intervalMs - (performance.now() - begun)));
-    });
   }
 }

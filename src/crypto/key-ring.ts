@@ -23,6 +23,8 @@ export interface PurposeKeys {
 export class KeyRing {
   readonly accessToken: PurposeKeys;
   readonly refreshToken: PurposeKeys;
+  /** What instances tell each other through Redis. */
+  readonly revocationChannel: PurposeKeys;
 
   constructor({ master, previous, accessToken }: Secrets) {
     const derived = (purpose: string): PurposeKeys =>
@@ -31,6 +33,7 @@ export class KeyRing {
         previous.map((secret) => derive(secret, purpose)),
       );
     this.refreshToken = derived('latchkey/refresh-token/v1');
+    this.revocationChannel = derived('latchkey/revocation-channel/v1');
     this.accessToken =
       accessToken === undefined
         ? derived('latchkey/access-token/v1')

@@ -4,14 +4,18 @@ import { ID, INSTANT, text } from '../database/columns';
 /** What can be revoked by a line of the feed. */
 export type RevocationSubject = 'session' | 'api_key';
 
-/** A line of the feed that tells all instances what is no longer, or no longer as it was. */
-export interface RevocationEntry {
-  /** Order of insertion, which is not the order of commits. */
-  position: string | number;
+/** What is no longer, or no longer as it was. */
+export interface RevocationLine {
   subject: RevocationSubject;
   subjectId: string;
   /** When nothing that it concerns can be valid any more, and it may be forgotten. */
   expiresAt: Date;
+}
+
+/** A line of the feed that tells all instances. */
+export interface RevocationEntry extends RevocationLine {
+  /** Order of insertion, which is not the order of commits. */
+  position: string | number;
 }
 
 /**

@@ -4,9 +4,10 @@ import { Clock } from '../core/clock';
 import { LOG, type Log } from '../core/log';
 import { PeriodicTask } from '../core/periodic-task';
 import { afterCommit, LONGEST_TRANSACTION_MS, Transactions } from '../database/transactions';
-import type { RevocationEntry, RevocationSubject } from './revocation-entry.entity';
+import { RevocationChannel } from './revocation-channel';
+import type { RevocationEntry, RevocationLine, RevocationSubject } from './revocation-entry.entity';
 
-/** Milliseconds from the beginning of one poll to the beginning of the next. */
+/** Milliseconds from the end of one poll to the beginning of the next. */
 export const POLL_INTERVAL_MS = 300;
 
 /** A poll that began longer ago than this proves nothing any more. With it, every instance knows within a second. */
@@ -35,7 +36,7 @@ interface Mark {
 
 /**
  * What has been revoked lately, held in memory, so that a request need not ask the database. This instance's own
- * revocations are known at once; those of others through a poll.
+ * revocations are known at once; those of others through a poll, and where there is Redis without waiting for it.
  *
  * Whether it may be relied on is decided by this instance's own monotonic clock alone: no two clocks are compared.
  */
@@ -52,12 +53,14 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
 
   constructor(
     private readonly transactions: Transactions,
+    private readonly channel: RevocationChannel,
     private readonly clock: Clock,
     @Inject(LOG) private readonly log: Log,
   ) {}
 
   /** Reads what is there before the first request is served. */
   async onModuleInit(): Promise<void> {
+    this.channel.receive((line) => this.learn(line));
     await this.poll();
     this.polling.start();
   }
@@ -69,6 +72,11 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
   /** Whether the memory is recent enough to be relied on. */
   get isFresh(): boolean {
     return this.clock.monotonic() - this.lastPoll <= FRESHNESS_BOUND_MS;
+  }
+
+  /** How many revoked sessions are remembered. */
+  get remembered(): number {
+    return this.revokedSessions.size;
   }
 
   /** What is known of a session: `unknown` when the poll is late, and the database must be asked. */
@@ -93,7 +101,10 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
       .map(({ id, expiresAt }) => ({ subject, subjectId: id, expiresAt }));
     if (lines.length === 0) return;
     await tx.insert<RevocationEntry>('RevocationEntry', lines);
-    afterCommit(tx, () => lines.forEach((line) => this.learn(line)));
+    afterCommit(tx, () => {
+      for (const line of lines) this.learn(line);
+      this.channel.send(lines);
+    });
   }
 
   /** One round: reads what is new and what may have been committed late. Never throws; a failed round is made up for. */
@@ -141,7 +152,7 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
     this.learn(line);
   }
 
-  private learn({ subject, subjectId, expiresAt }: Omit<RevocationEntry, 'position'>): void {
+  private learn({ subject, subjectId, expiresAt }: RevocationLine): void {
     if (subject === 'api_key') {
       for (const listener of this.listeners) listener(subjectId);
       return;

@@ -1,0 +1,111 @@
+import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
+import type { Clock } from '../core/clock';
+import { addSeconds } from '../core/instant';
+import type { Log } from '../core/log';
+import { PeriodicTask } from '../core/periodic-task';
+import { execute, select } from './sql';
+import type { Transactions } from './transactions';
+
+/** Milliseconds between two rounds. */
+const INTERVAL_MS = 60_000;
+
+/** Rows per transaction, so that nobody waits behind one, and transactions per round. */
+const BATCH_SIZE = 200;
+const BATCHES_PER_ROUND = 50;
+
+/** Seconds that a row is kept after its end: far more than the clocks of two instances may differ by. */
+const KEPT_FOR_SECONDS = 24 * 3600;
+
+/** Rows that can be done without once an instant of theirs has passed. Constants of ours, never a caller's words. */
+export interface DeadRows {
+  table: string;
+  /** The primary key. */
+  key: string;
+  /** Columns with an index; a row is dead a day after the instant in any of them. */
+  endedBy: readonly string[];
+}
+
+/**
+ * Removes dead rows in the background, in small batches. Any number of instances may do so at once: a row that another one
+ * has removed is simply not there. Each kind of row has a subclass that says which are dead.
+ */
+export abstract class RowCleanup implements OnModuleInit, OnApplicationShutdown {
+  private readonly rounds = new PeriodicTask({ intervalMs: INTERVAL_MS, round: () => this.round() });
+  private stopping = false;
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly clock: Clock,
+    private readonly log: Log,
+    private readonly rows: DeadRows,
+  ) {}
+
+  onModuleInit(): void {
+    this.rounds.start();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.stopping = true;
+    await this.rounds.stop();
+  }
+
+  /**
+   * Removes what is dead now, at most ten thousand rows by each of the columns.
+   *
+   * @returns how many rows this call has removed
+   * @throws ApiError `service_unavailable`
+   */
+  async sweep(): Promise<number> {
+    const endedBefore = addSeconds(this.clock.now(), -KEPT_FOR_SECONDS);
+    let removed = 0;
+    for (const column of this.rows.endedBy) {
+      for (let batch = 0; batch < BATCHES_PER_ROUND && !this.stopping; batch += 1) {
+        const { found, deleted } = await this.removeBatch(column, endedBefore);
+        removed += deleted;
+        if (found < BATCH_SIZE) break;
+      }
+    }
+    return removed;
+  }
+
+  /**
+   * Removes everything that is dead now, however much.
+   *
+   * @returns how many rows this call has removed
+   * @throws ApiError `service_unavailable`
+   */
+  async sweepAll(): Promise<number> {
+    let removed = 0;
+    for (;;) {
+      const more = await this.sweep();
+      if (more === 0) return removed;
+      removed += more;
+    }
+  }
+
+  private removeBatch(column: string, endedBefore: Date): Promise<{ found: number; deleted: number }> {
+    const { table, key } = this.rows;
+    return this.transactions.run(async (tx) => {
+      // In the order of the key, so that two instances that meet take their locks in the same order.
+      const dead = await select<{ id: string | number }>(
+        tx,
+        `SELECT ${key} AS id FROM ${table} WHERE ${column} <= ? ORDER BY ${column} LIMIT ${BATCH_SIZE}`,
+        [endedBefore],
+      );
+      if (dead.length === 0) return { found: 0, deleted: 0 };
+      const ids = dead.map(({ id }) => id).sort();
+      const places = ids.map(() => '?').join(', ');
+      const deleted = await execute(tx, `DELETE FROM ${table} WHERE ${key} IN (${places})`, ids);
+      return { found: dead.length, deleted };
+    });
+  }
+
+  private async round(): Promise<void> {
+    try {
+      const removed = await this.sweep();
+      if (removed > 0) this.log.debug({ table: this.rows.table, removed }, 'Removed dead rows');
+    } catch (error) {
+      this.log.warn({ err: error, table: this.rows.table }, 'Dead rows could not be removed yet');
+    }
+  }
+}

@@ -1,0 +1,103 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { Redis } from 'ioredis';
+import { Config } from '../config/config';
+import { LOG, type Log } from '../core/log';
+
+/** Milliseconds for a connection to come up, and for a command to be answered. Beyond that, Redis counts as lost. */
+const CONNECT_TIMEOUT_MS = 1_000;
+const COMMAND_TIMEOUT_MS = 500;
+
+/** Milliseconds between two attempts to connect again. */
+const RETRY_MS = 500;
+
+/**
+ * The way to Redis, where `REDIS_URL` names one. Redis makes things faster and shares them between instances; nothing that
+ * must hold rests on it. So it may be missing at the start and may come and go: that is logged once, never thrown at a
+ * caller who did not ask.
+ */
+@Injectable()
+export class RedisLink implements OnModuleInit, OnApplicationShutdown {
+  /** For commands; absent without `REDIS_URL`. A command fails at once while there is no connection. */
+  readonly client: Redis | undefined;
+  private readonly subscriber: Redis | undefined;
+  private readonly listeners = new Map<string, (message: string) => void>();
+  private lost = false;
+
+  constructor(
+    config: Config,
+    @Inject(LOG) private readonly log: Log,
+  ) {
+    if (config.redisUrl === undefined) return;
+    this.client = this.connection(config.redisUrl);
+    this.subscriber = this.connection(config.redisUrl);
+    // Anew with every connection: one that was made while Redis was lost knows of no channel.
+    this.subscriber.on('ready', () => this.listeners.forEach((_, channel) => this.listenTo(channel)));
+    this.subscriber.on('message', (channel: string, message: string) =>
+      this.listeners.get(channel)?.(message),
+    );
+  }
+
+  /** Gives Redis a moment to be there before the first request; the start does not depend on it. */
+  async onModuleInit(): Promise<void> {
+    // What fails here has been reported by the connection itself, which goes on trying.
+    const attempts = Promise.allSettled(this.connections.map((redis) => redis.connect()));
+    // A server that takes connections and answers nothing would keep the start waiting for ever.
+    await Promise.race([attempts, delay(2 * CONNECT_TIMEOUT_MS, undefined, { ref: false })]);
+  }
+
+  /** Closes the connections after what is under way has been sent. */
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.allSettled(this.connections.map((redis) => redis.quit()));
+    for (const redis of this.connections) redis.disconnect();
+  }
+
+  /** Has `listener` called with every message of `channel`, as long as there is a connection. */
+  subscribe(channel: string, listener: (message: string) => void): void {
+    this.listeners.set(channel, listener);
+    if (this.subscriber?.status === 'ready') this.listenTo(channel);
+  }
+
+  /** Sends `message` to whoever listens. While Redis is lost nobody hears it, and nothing is thrown. */
+  publish(channel: string, message: string): void {
+    this.client?.publish(channel, message).catch((error: unknown) => this.reportLoss(error));
+  }
+
+  private get connections(): Redis[] {
+    return [this.client, this.subscriber].filter((redis) => redis !== undefined);
+  }
+
+  private connection(url: string): Redis {
+    const redis = new Redis(url, {
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      autoResubscribe: false,
+      connectTimeout: CONNECT_TIMEOUT_MS,
+      commandTimeout: COMMAND_TIMEOUT_MS,
+      retryStrategy: () => RETRY_MS,
+    });
+    redis.on('error', (error) => this.reportLoss(error));
+    redis.on('ready', () => this.reportReturn());
+    return redis;
+  }
+
+  private listenTo(channel: string): void {
+    this.subscriber?.subscribe(channel).catch((error: unknown) => this.reportLoss(error));
+  }
+
+  private reportLoss(error: unknown): void {
+    if (!this.lost) {
+      this.log.warn(
+        { err: error },
+        'Redis cannot be reached: instances learn of revocations by the poll, and count limits each for itself',
+      );
+    }
+    this.lost = true;
+  }
+
+  private reportReturn(): void {
+    if (this.lost) this.log.info('Redis is back');
+    this.lost = false;
+  }
+}
