@@ -2,6 +2,7 @@ import { DataSource } from 'typeorm';
 import { loadConfig } from '../src/config/load-config';
 import { dataSourceOptions } from '../src/database/data-source-options';
 import { migrate } from '../src/database/migrate';
+import { migrations } from '../src/database/migrations';
 import { entities } from '../src/entities';
 import { MASTER_SECRET } from './support/app';
 import { createDatabase, type TestDatabase } from './support/database';
@@ -54,7 +55,7 @@ describe('migrations', () => {
     const applied = await withDataSource((dataSource) =>
       dataSource.query<object[]>('SELECT name FROM migrations'),
     );
-    expect(applied).toHaveLength(1);
+    expect(applied).toHaveLength(migrations.length);
   });
 
   it('can be undone', async () => {

@@ -7,10 +7,11 @@ import type { MediaTypeObject, ResponseObject } from '@nestjs/swagger';
 import { DataSource } from 'typeorm';
 import { parse as parseYaml } from 'yaml';
 import { Transactions } from '../src/database/transactions';
+import type { SignUpRequest } from '../src/users/users.dto';
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import { type Answer, type Call, startApp, type TestApp } from './support/app';
 import { type DocumentedOperation, openApiDocument, operations } from './support/contract';
-import { createKey, type LoginBody } from './support/people';
+import { createKey, logIn, type LoginBody, sessionIdOf } from './support/people';
 
 const root = join(__dirname, '..');
 
@@ -66,7 +67,9 @@ describe('its publication', () => {
 });
 
 type Undo = () => unknown;
-type Provocation = (call: Call) => Undo | undefined | void | Promise<Undo | undefined | void>;
+/** A call of the document, on its way to be sent. */
+type DocumentedCall = Call & { query?: string };
+type Provocation = (call: DocumentedCall) => Undo | undefined | void | Promise<Undo | undefined | void>;
 
 /** One example of an answer. */
 interface AnswerExample {
@@ -107,6 +110,7 @@ describe('every example of the document, executed', () => {
   let app: TestApp;
   let jane: LoginBody;
   let keyId: string;
+  let sessionId: string;
 
   beforeAll(async () => (app = await startApp()));
   afterAll(() => app.close());
@@ -118,22 +122,27 @@ describe('every example of the document, executed', () => {
   /** Jane Doe of the examples is the only user there is, signed in, with one key. */
   beforeEach(async () => {
     await app.inDatabase((tx) => tx.query('DELETE FROM users'));
-    const { username, email, password } = requestExample(signUp) as Record<string, string>;
+    const { username, email, password } = requestExample(signUp) as unknown as SignUpRequest;
     await app.call('POST', '/users', { body: { username, email, password } });
     jane = (await app.call<LoginBody>('POST', '/auth/login', { body: { username, password } })).body;
     ({ keyId } = await createKey(app, jane.token, requestExample(createApiKey)));
+    sessionId = sessionIdOf(await logIn(app, { username, password }));
   });
 
   /** The request of the document, with what can only be Jane's own put in. */
-  const requestOf = (of: DocumentedOperation): Call => {
+  const requestOf = (of: DocumentedOperation): DocumentedCall => {
     const body = requestExample(of);
     if (body?.['refreshToken']) body['refreshToken'] = jane.refreshToken;
     const needsCredential = (of.operation.security ?? []).length > 0;
     return { ...(body && { body }), ...(needsCredential && { token: jane.token }) };
   };
 
-  const send = async (of: DocumentedOperation, call: Call, mediaType: string): Promise<Answer<unknown>> => {
-    const path = of.path.replace('{keyId}', keyId);
+  const send = async (
+    of: DocumentedOperation,
+    call: DocumentedCall,
+    mediaType: string,
+  ): Promise<Answer<unknown>> => {
+    const path = of.path.replace('{keyId}', keyId).replace('{sessionId}', sessionId) + (call.query ?? '');
     const headers = { ...call.headers, ...(mediaType.includes('problem') && { accept: mediaType }) };
     if (path.startsWith('/api/v1'))
       return app.call(of.method, path.slice('/api/v1'.length), { ...call, headers });
@@ -144,7 +153,8 @@ describe('every example of the document, executed', () => {
   /** What has to be done, or sent otherwise, to be answered with that error. Undone by the function returned. */
   const provocations: Record<string, Provocation> = {
     validation_failed: (call) => {
-      call.body = { ...(call.body as object), nickname: 'Jane' };
+      if (call.body) call.body = { ...call.body, nickname: 'Jane' };
+      else call.query = '?nickname=Jane';
     },
     malformed_json: (call) => {
       call.body = '{"unfinished":';
@@ -223,6 +233,9 @@ describe('every example of the document, executed', () => {
     },
     api_key_limit_reached: async () => {
       for (let count = 1; count < 100; count += 1) await createKey(app, jane.token);
+    },
+    session_not_found: async () => {
+      await app.call('DELETE', `/auth/sessions/${sessionId}`, { token: jane.token });
     },
     api_key_not_found: async () => {
       await app.call('DELETE', `/auth/keys/${keyId}`, { token: jane.token });

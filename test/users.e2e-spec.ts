@@ -32,7 +32,7 @@ describe('sign-up', () => {
       email: 'Jane.Doe@Example.com',
       createdAt: '2026-03-14T09:26:53Z',
     });
-    const { user } = await logIn(app, { ...request, id: body.id });
+    const { user } = await logIn(app, request);
     expect(user).toEqual({ id: body.id, username: 'Jane.Doe', email: 'Jane.Doe@Example.com' });
   });
 

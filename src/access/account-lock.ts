@@ -1,5 +1,7 @@
 import type { EntityManager } from 'typeorm';
+import { ApiError } from '../core/errors';
 import { execute, select } from '../database/sql';
+import type { Principal } from './principal';
 import { parseScopes } from './scopes';
 
 /**
@@ -32,6 +34,20 @@ export async function lockAccount(
 export async function isSessionStanding(tx: EntityManager, sessionId: string): Promise<boolean> {
   const rows = await select(tx, 'SELECT id FROM sessions WHERE id = ? AND revoked_at IS NULL', [sessionId]);
   return rows.length === 1;
+}
+
+/**
+ * Takes the account's lock for a caller who has been let in by a session, and makes sure that both still stand: a session
+ * that was ended while the request was on its way changes nothing any more.
+ *
+ * @throws ApiError `token_revoked`
+ */
+export async function lockForCaller(
+  tx: EntityManager,
+  { userId, credentialId }: Pick<Principal, 'userId' | 'credentialId'>,
+): Promise<void> {
+  const standing = (await lockAccount(tx, userId)) && (await isSessionStanding(tx, credentialId));
+  if (!standing) throw new ApiError('token_revoked');
 }
 
 /** What the account may do at most. */

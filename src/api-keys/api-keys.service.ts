@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { type EntityManager, In } from 'typeorm';
-import { accountScopes, isSessionStanding, lockAccount } from '../access/account-lock';
+import { accountScopes, lockForCaller } from '../access/account-lock';
 import type { Principal } from '../access/principal';
 import { holdsScope, USERS_READ } from '../access/scopes';
 import { AuditTrail } from '../audit/audit-trail';
@@ -75,7 +75,7 @@ export class ApiKeysService {
       createdAt: now,
     };
     await this.transactions.run(async (tx) => {
-      await this.requireStanding(tx, principal);
+      await lockForCaller(tx, principal);
       await requireHeldScopes(tx, key);
       await requireRoom(tx, key.userId);
       await tx.insert(ApiKey, key);
@@ -157,11 +157,6 @@ export class ApiKeysService {
     // In whole seconds, since that is what a token says of the sign-in.
     const age = authenticatedAt && toNumericDate(this.clock.now()) - toNumericDate(authenticatedAt);
     if (age === undefined || age > stepUpMaxAge) throw new ApiError('recent_login_required');
-  }
-
-  private async requireStanding(tx: EntityManager, { userId, credentialId }: Principal): Promise<void> {
-    const standing = (await lockAccount(tx, userId)) && (await isSessionStanding(tx, credentialId));
-    if (!standing) throw new ApiError('token_revoked');
   }
 }
 

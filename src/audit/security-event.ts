@@ -8,6 +8,8 @@ export type SecurityEvent =
   | { type: 'password_changed'; userId: string; sessionId: string }
   | { type: 'signed_in'; userId: string; sessionId: string }
   | { type: 'signed_out'; userId: string; sessionId: string }
+  | { type: 'session_ended'; userId: string; sessionId: string }
+  | { type: 'sessions_ended'; userId: string; sessionId: string }
   | { type: 'refresh_token_reused'; userId: string; sessionId: string }
   | { type: 'api_key_created'; userId: string; keyId: string }
   | { type: 'api_key_deleted'; userId: string; keyId: string };

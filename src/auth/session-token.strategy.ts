@@ -9,6 +9,7 @@ import { ApiError } from '../core/errors';
 import { KeyRing } from '../crypto/key-ring';
 import { signingKeyOf } from '../crypto/signing-key';
 import { RevocationFeed } from '../revocation/revocation-feed';
+import { SessionUsage } from '../sessions/session-usage';
 import { SessionsService } from '../sessions/sessions.service';
 import { type AccessTokenClaims, AccessTokens } from './access-tokens';
 
@@ -28,6 +29,7 @@ export class SessionTokenStrategy extends PassportStrategy(Strategy, SESSION_STR
     private readonly tokens: AccessTokens,
     private readonly feed: RevocationFeed,
     private readonly sessions: SessionsService,
+    private readonly usage: SessionUsage,
   ) {
     super({
       jwtFromRequest: extractToken,
@@ -50,6 +52,7 @@ export class SessionTokenStrategy extends PassportStrategy(Strategy, SESSION_STR
     if (refusal) throw new ApiError(refusal);
     const claims = payload as AccessTokenClaims;
     if (await this.isRevoked(claims.sid)) throw new ApiError('token_revoked');
+    this.usage.note(claims.sid);
     return {
       userId: claims.sub,
       credential: 'session',

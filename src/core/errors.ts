@@ -108,6 +108,11 @@ export const API_ERRORS = {
     when: 'The operator has set `REGISTRATION=closed`.',
   },
   not_found: { status: 404, sentence: 'Not found', when: 'There is no such path.' },
+  session_not_found: {
+    status: 404,
+    sentence: 'Session not found',
+    when: 'The account has no session of that id, or it has ended.',
+  },
   api_key_not_found: {
     status: 404,
     sentence: 'API key not found',

@@ -10,6 +10,7 @@ export function buildDocument(app: NestFastifyApplication, version: string): Ope
     .setDescription(DESCRIPTION)
     .setVersion(version)
     .addTag('Authentication', 'Sign in, stay in, sign out.')
+    .addTag('Sessions', 'Where the account is signed in.')
     .addTag('API keys', 'Credentials for server-to-server calls.')
     .addTag('Users', 'Accounts and what their owners do with them.')
     .addTag('Health', 'For load balancers and supervisors.')

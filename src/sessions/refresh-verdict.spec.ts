@@ -17,6 +17,7 @@ const SESSION: Session = {
   idempotencyHash: sha256Hex('k'),
   createdAt: secondsAgo(1000),
   rotatedAt: secondsAgo(3),
+  lastUsedAt: null,
   idleEndsAt: secondsAgo(-1000),
   endsAt: secondsAgo(-1000),
   accessEndsAt: secondsAgo(-1000),

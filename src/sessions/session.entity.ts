@@ -4,6 +4,7 @@ import { DIGEST, ID, INSTANT, OPTIONAL_INSTANT, OWNED, text } from '../database/
 /** Why a session ended before its time. */
 export type RevocationReason =
   | 'logout'
+  | 'ended_by_owner'
   | 'refresh_token_reused'
   | 'password_changed'
   | 'account_disabled'
@@ -13,6 +14,8 @@ export type RevocationReason =
 /** One signed-in device. All refresh tokens that rotation ever made of one login are one row. */
 @Entity('sessions')
 @Index('ix_sessions_user', ['userId'])
+@Index('ix_sessions_idle_ends', ['idleEndsAt'])
+@Index('ix_sessions_revoked', ['revokedAt'])
 export class Session {
   @PrimaryColumn({ ...ID, name: 'id', primaryKeyConstraintName: 'pk_sessions' })
   id: string;
@@ -39,6 +42,10 @@ export class Session {
 
   @Column({ ...OPTIONAL_INSTANT, name: 'rotated_at' })
   rotatedAt: Date | null;
+
+  /** When an access token of it was last used; written in batches, forward only. */
+  @Column({ ...OPTIONAL_INSTANT, name: 'last_used_at' })
+  lastUsedAt: Date | null;
 
   /** When it ends if nobody refreshes; never beyond `endsAt`. */
   @Column({ ...INSTANT, name: 'idle_ends_at' })

@@ -1,6 +1,14 @@
 import { Module } from '@nestjs/common';
+import { OwnSessionsService } from './own-sessions.service';
+import { SessionCleanup } from './session-cleanup';
 import { SessionLifetimes } from './session-lifetimes';
+import { SessionUsage } from './session-usage';
+import { SessionsController } from './sessions.controller';
 import { SessionsService } from './sessions.service';
 
-@Module({ providers: [SessionsService, SessionLifetimes], exports: [SessionsService] })
+@Module({
+  controllers: [SessionsController],
+  providers: [SessionsService, OwnSessionsService, SessionLifetimes, SessionUsage, SessionCleanup],
+  exports: [SessionsService, SessionUsage],
+})
 export class SessionsModule {}

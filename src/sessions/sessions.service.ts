@@ -80,6 +80,7 @@ export class SessionsService {
       idempotencyHash: null,
       createdAt: now,
       rotatedAt: null,
+      lastUsedAt: null,
       idleEndsAt,
       endsAt,
       accessEndsAt: this.lifetimes.accessEnd(now, idleEndsAt),

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager, QueryFailedError } from 'typeorm';
-import { isSessionStanding, lockAccount } from '../access/account-lock';
+import { lockForCaller } from '../access/account-lock';
 import type { Principal } from '../access/principal';
 import { ALL_SCOPES } from '../access/scopes';
 import { AuditTrail } from '../audit/audit-trail';
@@ -83,8 +83,7 @@ export class UsersService {
     const { userId, credentialId: sessionId } = principal;
     return this.namingConflicts(() =>
       this.transactions.run(async (tx) => {
-        const standing = (await lockAccount(tx, userId)) && (await isSessionStanding(tx, sessionId));
-        if (!standing) throw new ApiError('token_revoked');
+        await lockForCaller(tx, principal);
         const { username, email } = change;
         if (username !== undefined) {
           await tx.update(User, { id: userId }, { username, usernameCanonical: canonical(username) });

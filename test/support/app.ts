@@ -35,6 +35,7 @@ export interface Call {
 export interface TestApp {
   url: string;
   config: Config;
+  database: TestDatabase;
   clock: TestClock;
   nest: NestFastifyApplication;
   /** Every line that was logged, parsed. */
@@ -71,7 +72,7 @@ class RunningApp implements TestApp {
   nest: NestFastifyApplication;
 
   constructor(
-    private readonly database: TestDatabase,
+    readonly database: TestDatabase,
     private readonly settings: Record<string, string>,
   ) {}
 

@@ -50,8 +50,13 @@ export async function signUp(app: TestApp, wishes: Partial<Person> = {}): Promis
 }
 
 /** Signs somebody in. */
-export async function logIn(app: TestApp, { username, password }: Person): Promise<LoginBody> {
-  const { status, body } = await app.call<LoginBody>('POST', '/auth/login', { body: { username, password } });
+export async function logIn(
+  app: TestApp,
+  { username, password }: Pick<Person, 'username' | 'password'>,
+  headers: Record<string, string> = {},
+): Promise<LoginBody> {
+  const call = { body: { username, password }, headers };
+  const { status, body } = await app.call<LoginBody>('POST', '/auth/login', call);
   if (status !== 200) throw new Error(`Login failed: ${JSON.stringify(body)}`);
   return body;
 }
@@ -60,6 +65,14 @@ export async function logIn(app: TestApp, { username, password }: Person): Promi
 export async function newcomer(app: TestApp): Promise<Person & LoginBody> {
   const person = await signUp(app);
   return { ...person, ...(await logIn(app, person)) };
+}
+
+/** The session that an access token belongs to. */
+export function sessionIdOf({ token }: { token: string }): string {
+  const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as {
+    sid: string;
+  };
+  return claims.sid;
 }
 
 /** Makes a key for the owner of an access token. */

@@ -1,4 +1,5 @@
 import { InitialSchema1795392000000 } from './1795392000000-initial-schema';
+import { SessionUseAndCleanup1795478400000 } from './1795478400000-session-use-and-cleanup';
 
 /** All migrations, for both engines, oldest first. They only ever add, so that an older release keeps working beside. */
-export const migrations = [InitialSchema1795392000000];
+export const migrations = [InitialSchema1795392000000, SessionUseAndCleanup1795478400000];

@@ -1,0 +1,94 @@
+import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
+import type { Clock } from '../core/clock';
+import { toNumericDate } from '../core/instant';
+import type { Log } from '../core/log';
+import { PeriodicTask } from '../core/periodic-task';
+import { execute } from './sql';
+import type { Transactions } from './transactions';
+
+/** Milliseconds between two batches: a use shows well within ten seconds. */
+const FLUSH_INTERVAL_MS = 4_000;
+
+/** Rows per statement, so that a large batch does not keep others waiting. */
+const BATCH_SIZE = 200;
+
+/** Where uses are written: `table.last_used_at`, by the key column. Constants of ours, never a caller's words. */
+export interface LastUseColumn {
+  table: string;
+  key: string;
+}
+
+/**
+ * Remembers when things were used and writes it down in batches, by the second: a write per request would cost more than
+ * the request. A clean stop writes what is left. Each kind of thing has a subclass that says where its uses are written.
+ */
+export abstract class LastUses implements OnModuleInit, OnApplicationShutdown {
+  private pending = new Map<string, number>();
+  private readonly flushing = new PeriodicTask({
+    intervalMs: FLUSH_INTERVAL_MS,
+    round: () => this.flush(),
+  });
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly clock: Clock,
+    private readonly log: Log,
+    private readonly column: LastUseColumn,
+  ) {}
+
+  onModuleInit(): void {
+    this.flushing.start();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.flushing.stop();
+    await this.flush();
+  }
+
+  /** Notes a use, now. It shows within ten seconds. */
+  note(key: string): void {
+    this.pending.set(key, toNumericDate(this.clock.now()));
+  }
+
+  /** Writes what has been noted. What cannot be written is kept for the next time. */
+  async flush(): Promise<void> {
+    const uses = this.pending;
+    this.pending = new Map();
+    for (const [second, keys] of bySecond(uses)) {
+      for (let start = 0; start < keys.length; start += BATCH_SIZE) {
+        await this.write(keys.slice(start, start + BATCH_SIZE), second);
+      }
+    }
+  }
+
+  /** Forward only: of two instances that write late, the later use wins. */
+  private async write(keys: string[], second: number): Promise<void> {
+    const { table, key } = this.column;
+    const usedAt = new Date(second * 1000);
+    const places = keys.map(() => '?').join(', ');
+    try {
+      await this.transactions.run((tx) =>
+        execute(
+          tx,
+          `UPDATE ${table} SET last_used_at = ?
+           WHERE ${key} IN (${places}) AND (last_used_at IS NULL OR last_used_at < ?)`,
+          [usedAt, ...keys, usedAt],
+        ),
+      );
+    } catch (error) {
+      this.log.warn({ err: error, table, rows: keys.length }, 'Last uses could not be written yet');
+      for (const one of keys) if (!this.pending.has(one)) this.pending.set(one, second);
+    }
+  }
+}
+
+/** Sorted, so that two batches that meet take their rows in the same order. */
+function bySecond(uses: Map<string, number>): Map<number, string[]> {
+  const groups = new Map<number, string[]>();
+  for (const [key, second] of [...uses].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const group = groups.get(second);
+    if (group) group.push(key);
+    else groups.set(second, [key]);
+  }
+  return groups;
+}

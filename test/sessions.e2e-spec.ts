@@ -1,0 +1,256 @@
+import { SessionUsage } from '../src/sessions/session-usage';
+import { startApp, type TestApp } from './support/app';
+import { createKey, logIn, newcomer, sessionIdOf, statusWith, type TokensBody } from './support/people';
+
+interface ListedSession {
+  sessionId: string;
+  createdAt: string;
+  lastUsed: string;
+  expiresAt: string;
+  ip: string;
+  userAgent: string | null;
+  current: boolean;
+}
+
+const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0';
+
+describe('the sessions of an account', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp()));
+  afterAll(() => app.close());
+
+  const list = async (token: string): Promise<ListedSession[]> =>
+    (await app.call<ListedSession[]>('GET', '/auth/sessions', { token })).body;
+  const refresh = (refreshToken: string) =>
+    app.call<TokensBody>('POST', '/auth/refresh', { body: { refreshToken } });
+  const end = (token: string, sessionId: string) =>
+    app.call('DELETE', `/auth/sessions/${sessionId}`, { token });
+  const eventsOf = (userId: string) =>
+    app.rows('SELECT type, credential_id FROM audit_events WHERE user_id = ? ORDER BY id', [userId]);
+
+  describe('listed', () => {
+    it('tell device, address, times, and which one is current', async () => {
+      const person = await newcomer(app);
+      const tokens = await logIn(app, person, { 'user-agent': FIREFOX });
+
+      const sessions = await list(tokens.token);
+
+      expect(sessions).toHaveLength(2);
+      expect(sessions[0]).toEqual({
+        sessionId: sessionIdOf(tokens),
+        createdAt: '2026-03-14T09:26:53Z',
+        lastUsed: '2026-03-14T09:26:53Z',
+        expiresAt: '2026-04-13T09:26:53Z',
+        ip: '127.0.0.1',
+        userAgent: 'Firefox on Linux',
+        current: true,
+      });
+      expect(sessions[1]).toMatchObject({
+        sessionId: sessionIdOf(person),
+        userAgent: 'node',
+        current: false,
+      });
+    });
+
+    it('come with the last used one first, whether it was refreshed or called with', async () => {
+      const person = await newcomer(app);
+      const [refreshed, called] = [await logIn(app, person), await logIn(app, person)];
+      app.clock.advance(60);
+      await refresh(refreshed.refreshToken);
+      app.clock.advance(60);
+      await statusWith(app, called);
+      await app.nest.get(SessionUsage).flush();
+
+      const sessions = await list(called.token);
+
+      expect(sessions.map(({ sessionId }) => sessionId)).toEqual(
+        [called, refreshed, person].map(sessionIdOf),
+      );
+      const [first, second, third] = sessions.map(({ lastUsed }) => Date.parse(lastUsed));
+      expect((first ?? 0) - (second ?? 0)).toBe(60_000);
+      expect((second ?? 0) - (third ?? 0)).toBe(60_000);
+    });
+
+    it('do not show those that have ended, nor those of others', async () => {
+      const person = await newcomer(app);
+      const ended = await logIn(app, person);
+      await newcomer(app);
+      await app.call('POST', '/auth/logout', { token: ended.token });
+
+      expect((await list(person.token)).map(({ sessionId }) => sessionId)).toEqual([sessionIdOf(person)]);
+    });
+
+    it('do not show those that ended by themselves', async () => {
+      const person = await newcomer(app);
+      app.clock.advance(2_592_000);
+      const later = await logIn(app, person);
+
+      expect((await list(later.token)).map(({ sessionId }) => sessionId)).toEqual([sessionIdOf(later)]);
+    });
+
+    it('show a use within ten seconds, also one that a clean stop cut short', async () => {
+      const person = await newcomer(app);
+      app.clock.advance(600);
+      expect(await statusWith(app, person)).toBe(200);
+
+      await app.restart();
+
+      const [session] = await list(person.token);
+      expect(session?.lastUsed).toBe(`${app.clock.now().toISOString().slice(0, 19)}Z`);
+    });
+
+    it('never go back in time: of two instances that write late, the later use wins', async () => {
+      const person = await newcomer(app);
+      const usage = app.nest.get(SessionUsage);
+      app.clock.advance(600);
+      usage.note(sessionIdOf(person));
+      await usage.flush();
+      app.clock.advance(-300);
+      usage.note(sessionIdOf(person));
+      await usage.flush();
+      app.clock.advance(300);
+
+      const [session] = await list(person.token);
+
+      expect(session?.lastUsed).toBe(`${app.clock.now().toISOString().slice(0, 19)}Z`);
+    });
+  });
+
+  describe('one of them, ended', () => {
+    it('is over at once, and the others go on', async () => {
+      const person = await newcomer(app);
+      const lost = await logIn(app, person);
+
+      const { status } = await end(person.token, sessionIdOf(lost));
+
+      expect(status).toBe(204);
+      expect(await statusWith(app, lost)).toBe(401);
+      expect((await refresh(lost.refreshToken)).status).toBe(401);
+      expect(await statusWith(app, person)).toBe(200);
+      expect((await eventsOf(person.id)).at(-1)).toEqual({
+        type: 'session_ended',
+        credential_id: sessionIdOf(lost),
+      });
+      const [row] = await app.rows('SELECT revocation_reason FROM sessions WHERE id = ?', [
+        sessionIdOf(lost),
+      ]);
+      expect(row).toEqual({ revocation_reason: 'ended_by_owner' });
+    });
+
+    it('may be the current one', async () => {
+      const person = await newcomer(app);
+
+      expect((await end(person.token, sessionIdOf(person))).status).toBe(204);
+
+      expect(await statusWith(app, person)).toBe(401);
+    });
+
+    it.each([
+      ['an id that nobody has', () => 'sess_01k9v3czk4e1jb7p0s8r5hq2wf'],
+      ['any other text', () => 'x'],
+      ['an id of another kind', () => 'key_01k9v3czk4e1jb7p0s8r5hq2wf'],
+    ])('is 404 for %s', async (_, id) => {
+      const { token } = await newcomer(app);
+
+      const { status, body } = await end(token, id());
+
+      expect([status, body]).toEqual([404, { error: 'Session not found' }]);
+    });
+
+    it("is 404 for somebody else's, which lives on", async () => {
+      const [person, stranger] = [await newcomer(app), await newcomer(app)];
+
+      const { status, body, headers } = await end(person.token, sessionIdOf(stranger));
+
+      expect([status, body]).toEqual([404, { error: 'Session not found' }]);
+      expect(headers.get('x-error-code')).toBe('session_not_found');
+      expect(await statusWith(app, stranger)).toBe(200);
+    });
+
+    it('is 404 the second time, and when it had ended by itself', async () => {
+      const person = await newcomer(app);
+      const other = await logIn(app, person);
+      await end(person.token, sessionIdOf(other));
+
+      expect((await end(person.token, sessionIdOf(other))).status).toBe(404);
+
+      app.clock.advance(2_592_000);
+      const later = await logIn(app, person);
+      expect((await end(later.token, sessionIdOf(person))).status).toBe(404);
+    });
+
+    it('is ended once by many calls at once, and told of once', async () => {
+      const person = await newcomer(app);
+      const other = await logIn(app, person);
+
+      const answers = await Promise.all(
+        Array.from({ length: 10 }, () => end(person.token, sessionIdOf(other))),
+      );
+
+      expect(answers.map(({ status }) => status).sort()).toEqual([204, ...Array<number>(9).fill(404)]);
+      const events = await eventsOf(person.id);
+      expect(events.filter(({ type }) => type === 'session_ended')).toHaveLength(1);
+    });
+  });
+
+  describe('all of them, ended', () => {
+    it('include the current one; keys go on', async () => {
+      const person = await newcomer(app);
+      const other = await logIn(app, person);
+      const { apiKey } = await createKey(app, person.token);
+
+      const { status } = await app.call('DELETE', '/auth/sessions', { token: person.token });
+
+      expect(status).toBe(204);
+      for (const tokens of [person, other]) {
+        expect(await statusWith(app, tokens)).toBe(401);
+        expect((await refresh(tokens.refreshToken)).status).toBe(401);
+      }
+      expect(await statusWith(app, { key: apiKey })).toBe(200);
+      expect((await eventsOf(person.id)).at(-1)).toEqual({
+        type: 'sessions_ended',
+        credential_id: sessionIdOf(person),
+      });
+    });
+
+    it('spare the current one with keep=current, and those of other accounts', async () => {
+      const [person, stranger] = [await newcomer(app), await newcomer(app)];
+      const others = [await logIn(app, person), await logIn(app, person)];
+
+      const { status } = await app.call('DELETE', '/auth/sessions?keep=current', { token: person.token });
+
+      expect(status).toBe(204);
+      for (const other of others) expect(await statusWith(app, other)).toBe(401);
+      expect(await statusWith(app, person)).toBe(200);
+      expect((await refresh(person.refreshToken)).status).toBe(200);
+      expect(await statusWith(app, stranger)).toBe(200);
+    });
+
+    it.each([
+      ['?keep=all', 'keep'],
+      ['?keep=', 'keep'],
+      ['?keep=current&keep=current', 'keep'],
+      ['?kept=current', 'kept'],
+    ])('are refused with 400 for %s, and nothing ends', async (query, field) => {
+      const person = await newcomer(app);
+
+      const { status, body } = await app.call('DELETE', `/auth/sessions${query}`, { token: person.token });
+
+      expect(status).toBe(400);
+      expect(body).toMatchObject({ details: [{ field }] });
+      expect(await statusWith(app, person)).toBe(200);
+    });
+  });
+
+  it.each([
+    ['GET', '/auth/sessions'],
+    ['DELETE', '/auth/sessions'],
+    ['DELETE', '/auth/sessions/sess_01k9v3czk4e1jb7p0s8r5hq2wf'],
+  ])('are no business of an API key: %s %s', async (method, path) => {
+    const { token } = await newcomer(app);
+    const { apiKey } = await createKey(app, token, { scopes: ['users:read'] });
+
+    expect((await app.call(method, path, { key: apiKey })).status).toBe(403);
+    expect((await app.call(method, path)).status).toBe(401);
+  });
+});
