@@ -17,7 +17,7 @@ export interface Given {
 
 /** A command of `latchkey`. */
 export interface Command {
-  /** Two words: what it is about, and what is done. */
+  /** What it is about, and what is done: one word or two. */
   name: string;
   /** What may stand behind the name. */
   parameters: string;

@@ -5,9 +5,10 @@ import { loadConfig } from '../config/load-config';
 import { createLog } from '../core/log';
 import { type Command, UsageError } from './command';
 import { exitWith } from './failure';
+import { MAINTENANCE_COMMANDS } from './maintenance-commands';
 import { USER_COMMANDS } from './user-commands';
 
-const COMMANDS: Command[] = [...USER_COMMANDS];
+const COMMANDS: Command[] = [...USER_COMMANDS, ...MAINTENANCE_COMMANDS];
 
 const USAGE = [
   'latchkey: what an operator does, on the database that the settings name. Works while the server runs.',
@@ -26,10 +27,9 @@ async function main(line: string[]): Promise<void> {
     process.stdout.write(USAGE);
     return;
   }
-  const name = line.slice(0, 2).join(' ');
-  const command = COMMANDS.find((candidate) => candidate.name === name);
-  if (!command) throw new UsageError(`There is no command '${name}'.`);
-  const { values, positionals } = parse(command, line.slice(2));
+  const command = COMMANDS.find(({ name }) => `${line.join(' ')} `.startsWith(`${name} `));
+  if (!command) throw new UsageError(`There is no command '${line.slice(0, 2).join(' ')}'.`);
+  const { values, positionals } = parse(command, line.slice(command.name.split(' ').length));
   const { json, ...options } = values as { json?: boolean } & Record<string, string | undefined>;
   const context = await createContext(loadConfig(process.env), createLog('warn'));
   try {

@@ -1,0 +1,19 @@
+import { RevocationCleanup } from '../revocation/revocation-cleanup';
+import { SessionCleanup } from '../sessions/session-cleanup';
+import type { Command } from './command';
+
+export const MAINTENANCE_COMMANDS: Command[] = [
+  {
+    name: 'cleanup',
+    parameters: '',
+    summary: 'removes dead rows now; the server does so by itself, a little at a time',
+    async run(context) {
+      const sessions = await context.get(SessionCleanup).sweepAll();
+      const revocations = await context.get(RevocationCleanup).sweepAll();
+      return {
+        text: `Removed ${sessions} sessions and ${revocations} lines of the revocation feed.`,
+        data: { sessions, revocations },
+      };
+    },
+  },
+];
