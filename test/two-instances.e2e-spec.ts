@@ -61,6 +61,21 @@ describe('two instances on one database', () => {
     expect(await instances.status(1, bearer(person.token))).toBe(200);
   });
 
+  it('both refuse sessions and keys of an account that was deleted at one of them', async () => {
+    const { token, password } = await instances.newcomer();
+    const { body } = await instances.call(1, 'POST', '/auth/keys', bearer(token), {});
+    const key = { 'x-api-key': body['apiKey'] ?? '' };
+    expect(await instances.status(1, key)).toBe(200);
+
+    const milliseconds = await lag(bearer(token), () =>
+      instances.call(0, 'DELETE', '/users/me', bearer(token), { password }),
+    );
+
+    expect(milliseconds).toBeLessThan(BOUND_MS);
+    expect(await instances.status(0, key)).toBe(401);
+    expect(await instances.status(1, key)).toBe(401);
+  });
+
   it('both obey an operator who disables an account, and one who enables it again', async () => {
     const { username, token } = await instances.newcomer();
     const { body } = await instances.call(1, 'POST', '/auth/keys', bearer(token), {});
