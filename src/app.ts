@@ -18,6 +18,7 @@ import { entities } from './entities';
 import { answerOtherMethods } from './http/allowed-methods';
 import { answerUnparsable, answerUnroutable } from './http/broken-requests';
 import { shareWithOrigins } from './http/cors';
+import { limitRequestTime } from './http/request-time';
 import { describeEveryResponse } from './http/response-headers';
 import { serveApiDocs } from './openapi/serve-docs';
 
@@ -39,6 +40,7 @@ export interface Replacements {
 interface Assembly {
   module: DynamicModule;
   ids: Ids;
+  clock: Clock;
 }
 
 /** Reads the secrets, opens and migrates the database, and puts the modules together over them. */
@@ -62,7 +64,7 @@ async function assemble(config: Config, log: Log, replacements: Replacements): P
     ...{ config, secrets, dataSource, hashWorkerFile, hashCost },
     ...{ log, clock, random, ids, failpoints },
   });
-  return { module, ids };
+  return { module, ids, clock };
 }
 
 /**
@@ -75,7 +77,7 @@ export async function createApp(
   log: Log,
   replacements: Replacements = {},
 ): Promise<NestFastifyApplication> {
-  const { module, ids } = await assemble(config, log, replacements);
+  const { module, ids, clock } = await assemble(config, log, replacements);
   const adapter = new FastifyAdapter({
     // The server's own news (that it listens, that a path is unknown) is told elsewhere.
     loggerInstance: log.child({}, { level: log.isLevelEnabled('warn') ? 'warn' : log.level }),
@@ -96,6 +98,7 @@ export async function createApp(
   });
   const server = app.getHttpAdapter().getInstance();
   acceptJsonBodies(server);
+  limitRequestTime(server, clock);
   await describeEveryResponse(server, log);
   shareWithOrigins(app, config);
   const answerTheRest = answerOtherMethods(server);

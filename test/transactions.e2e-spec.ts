@@ -1,3 +1,4 @@
+import { withDeadline } from '../src/core/request-deadline';
 import { isUniqueViolation, violates } from '../src/database/failures';
 import { execute } from '../src/database/sql';
 import { afterCommit, LONGEST_TRANSACTION_MS, Transactions } from '../src/database/transactions';
@@ -148,6 +149,37 @@ describe('the door to the database', () => {
     const failing = door.run((tx) => tx.query('SELECT nothing FROM nowhere'));
 
     await expect(failing).rejects.toMatchObject({ code: 'service_unavailable' });
+  });
+
+  it('answers within the time of its request, and commits nothing after it', async () => {
+    const leave = gate();
+    const late = withDeadline(app.clock.monotonic() + 50, () =>
+      door.run(async (tx) => {
+        await tx.insert(User, row('too-late'));
+        await leave.opened;
+      }),
+    );
+
+    await expect(late).rejects.toMatchObject({ code: 'service_unavailable' });
+    leave.open();
+
+    expect(await exists('too-late')).toBe(false);
+  });
+
+  it('does not begin what nobody waits for any more', async () => {
+    const leave = gate();
+    const holders = Array.from({ length: 10 }, () => door.read(() => leave.opened));
+    let begun = false;
+    const late = withDeadline(app.clock.monotonic() + 50, () =>
+      door.read(() => Promise.resolve(void (begun = true))),
+    );
+
+    await expect(late).rejects.toMatchObject({ code: 'service_unavailable' });
+    leave.open();
+    await Promise.all(holders);
+    await door.read((tx) => tx.query('SELECT 1'));
+
+    expect(begun).toBe(false);
   });
 
   if (onMysql) {

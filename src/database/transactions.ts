@@ -4,7 +4,9 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager, QueryFailedError, type QueryRunner } from 'typeorm';
 import { Clock } from '../core/clock';
 import { ApiError } from '../core/errors';
+import { currentDeadline } from '../core/request-deadline';
 import { isDeadlock, isUniqueViolation } from './failures';
+import { Lease } from './lease';
 import { SerialQueue } from './serial-queue';
 
 /**
@@ -58,7 +60,7 @@ export class Transactions {
    * @throws ApiError `service_unavailable` when the database is in trouble
    */
   run<T>(work: Work<T>): Promise<T> {
-    return this.enter(() => this.retryDeadlocks(work));
+    return this.enter((lease) => this.retryDeadlocks(work, lease));
   }
 
   /**
@@ -67,7 +69,7 @@ export class Transactions {
    * @throws ApiError `service_unavailable` when the database is in trouble
    */
   read<T>(work: Work<T>): Promise<T> {
-    return this.enter(() => this.onConnection((runner) => work(runner.manager)));
+    return this.enter((lease) => this.onConnection(lease, (runner) => work(runner.manager)));
   }
 
   /**
@@ -79,18 +81,23 @@ export class Transactions {
     return this.read(work);
   }
 
-  private enter<T>(unit: () => Promise<T>): Promise<T> {
+  /** A request's unit of work has what is left of the request's time; any other as long as a transaction may take. */
+  private enter<T>(unit: (lease: Lease) => Promise<T>): Promise<T> {
     if (this.inside.getStore()) {
       throw new Error('A unit of work is open already: hand its tx on instead of opening another');
     }
-    const marked = () => this.inside.run(true, unit);
-    return this.queue ? this.queue.push(marked) : marked();
+    const now = this.clock.monotonic();
+    const milliseconds = Math.max(0, (currentDeadline() ?? now + LONGEST_TRANSACTION_MS) - now);
+    const marked = (lease: Lease) => this.inside.run(true, () => unit(lease));
+    return Lease.run(milliseconds, (lease) =>
+      this.queue ? this.queue.push(() => marked(lease)) : marked(lease),
+    );
   }
 
-  private async retryDeadlocks<T>(work: Work<T>): Promise<T> {
+  private async retryDeadlocks<T>(work: Work<T>, lease: Lease): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.onConnection((runner) => this.inTransaction(runner, work));
+        return await this.onConnection(lease, (runner) => this.inTransaction(runner, work, lease));
       } catch (error) {
         const deadlock = error instanceof ApiError && isDeadlock(error.cause);
         if (!deadlock || attempt > DEADLOCK_RETRIES) throw error;
@@ -99,7 +106,7 @@ export class Transactions {
     }
   }
 
-  private async inTransaction<T>(runner: QueryRunner, work: Work<T>): Promise<T> {
+  private async inTransaction<T>(runner: QueryRunner, work: Work<T>, lease: Lease): Promise<T> {
     const begun = this.clock.monotonic();
     const pending: (() => void)[] = [];
     effects.set(runner.manager, pending);
@@ -109,6 +116,7 @@ export class Transactions {
       if (this.clock.monotonic() - begun > LONGEST_TRANSACTION_MS) {
         throw new ApiError('service_unavailable', { cause: new Error('The transaction took too long') });
       }
+      lease.check();
       await runner.commitTransaction();
       for (const effect of pending) effect();
       return result;
@@ -130,7 +138,8 @@ export class Transactions {
     }
   }
 
-  private async onConnection<T>(use: (runner: QueryRunner) => Promise<T>): Promise<T> {
+  private async onConnection<T>(lease: Lease, use: (runner: QueryRunner) => Promise<T>): Promise<T> {
+    lease.check();
     const runner = this.dataSource.createQueryRunner();
     try {
       await runner.connect();
@@ -138,12 +147,15 @@ export class Transactions {
       throw new ApiError('service_unavailable', { cause });
     }
     try {
+      lease.check();
+      lease.onExpiry(() => void discard(runner));
       return await use(runner);
     } catch (error) {
       if (!(error instanceof QueryFailedError) || isUniqueViolation(error)) throw error;
       if (isTimeout(error)) await discard(runner);
       throw new ApiError('service_unavailable', { cause: error });
     } finally {
+      lease.onExpiry(() => undefined);
       await runner.release();
     }
   }

@@ -1,0 +1,42 @@
+import { ApiError } from '../core/errors';
+
+/**
+ * How long a unit of work may go on. Its caller is answered when the time is up, whatever the engine is doing; what the
+ * unit still holds is given up through `onExpiry`, and what it would do next it must not do any more.
+ */
+export class Lease {
+  private expired = false;
+  private giveUp: () => void = () => undefined;
+
+  /** The unit's own outcome, or `service_unavailable` once `milliseconds` have passed. */
+  static async run<T>(milliseconds: number, unit: (lease: Lease) => Promise<T>): Promise<T> {
+    const lease = new Lease();
+    let timer: NodeJS.Timeout | undefined;
+    const expiry = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        lease.expired = true;
+        lease.giveUp();
+        reject(outOfTime());
+      }, milliseconds);
+    });
+    try {
+      return await Promise.race([unit(lease), expiry]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Has `giveUp` called if the time runs out. The last one counts. */
+  onExpiry(giveUp: () => void): void {
+    this.giveUp = giveUp;
+  }
+
+  /** @throws ApiError `service_unavailable` when the time is up, and nobody waits any more */
+  check(): void {
+    if (this.expired) throw outOfTime();
+  }
+}
+
+function outOfTime(): ApiError {
+  return new ApiError('service_unavailable', { cause: new Error('The database took too long') });
+}
