@@ -8,6 +8,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -173,8 +174,12 @@ function removeOld() {
 /** @param {string} target */
 function pointTo(target) {
   const link = join(builds, `link-${randomUUID()}`);
+  const dist = join(root, 'dist');
   symlinkSync(target, link, 'junction');
-  renameSync(link, join(root, 'dist'));
+  // A folder of that name was left by somebody's compiler; a link cannot take its place.
+  if (lstatSync(dist, { throwIfNoEntry: false })?.isDirectory())
+    rmSync(dist, { recursive: true, force: true });
+  renameSync(link, dist);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await ensureBuild();

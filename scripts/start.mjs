@@ -9,9 +9,11 @@ const [program = 'main', ...parameters] = process.argv.slice(2);
 let folder;
 try {
   folder = await ensureBuild();
-} catch {
+} catch (error) {
+  // The compiler has said what is wrong itself.
+  const { status, message } = /** @type {Error & { status?: number }} */ (error);
   process.stderr.write(
-    'Latchkey could not be built; see above. (`npm ci` must have installed the development tools too.)\n',
+    `Latchkey could not be built; ${status === undefined ? message : 'see above'}. (\`npm ci\` must have installed the development tools too.)\n`,
   );
   process.exit(1);
 }

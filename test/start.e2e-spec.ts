@@ -1,5 +1,6 @@
 import {
   cpSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -142,6 +143,17 @@ describe('the start', () => {
     expect(program.stderr).not.toContain('    at ');
   });
 
+  it('is refused with one sentence where the master secret can be neither read nor made', async () => {
+    const file = join(root, 'package.json', 'auth.sqlite');
+
+    const program = new Program([START, 'main'], { PORT: '0', DATABASE_URL: `sqlite:${file}` });
+
+    expect(await program.exit()).toBe(1);
+    expect(program.stderr).toMatch(
+      /^Latchkey cannot start\. The master secret .*auth-secret .* set AUTH_SECRET\.\n$/,
+    );
+  });
+
   it('ends cleanly, requests under way answered, however often it is told to', async () => {
     const server = await startServer(settingsFor(database));
     const underWay = Array.from({ length: 20 }, (_, index) => register(server.url, `somebody-${index}`));
@@ -228,6 +240,38 @@ describeOnSqlite('a first start with nothing configured', () => {
     expect(dirname(before)).toBe(join(realpathSync(checkout), '.build'));
     for (const program of [old, changed]) program.signal('SIGTERM');
     expect(await Promise.all([old.exit(), changed.exit()])).toEqual([0, 0]);
+  }, 90_000);
+
+  it('is not disturbed by the build of `npm run start:dev`', async () => {
+    const { scripts } = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8')) as {
+      scripts: Record<string, string>;
+    };
+    // The same without the server and without waiting for changes.
+    const words = scripts['start:dev']
+      ?.replace('nest start', 'build')
+      .replace(' --watch', '')
+      .split(' ') as string[];
+    const before = [builds(), realpathSync(join(checkout, 'dist'))];
+
+    const nest = join('node_modules', '@nestjs', 'cli', 'bin', 'nest.js');
+    const code = await new Program([nest, ...words], {}, checkout).exit();
+
+    expect([code, builds().includes('dev')]).toEqual([0, true]);
+    expect([builds().filter((name) => name !== 'dev'), realpathSync(join(checkout, 'dist'))]).toEqual(before);
+  }, 90_000);
+
+  it('puts its link where a compiler has left a folder', async () => {
+    const build = realpathSync(join(checkout, 'dist'));
+    rmSync(join(checkout, 'dist'));
+    mkdirSync(join(checkout, 'dist'));
+    writeFileSync(join(checkout, 'dist', 'main.js'), 'throw new Error("not this one")');
+
+    const programs = [start(), start(), start()];
+    await Promise.all(programs.map((program) => program.says(/Ctrl\+C/)));
+
+    expect(realpathSync(join(checkout, 'dist'))).toBe(build);
+    for (const program of programs) program.signal('SIGTERM');
+    expect(await Promise.all(programs.map((program) => program.exit()))).toEqual([0, 0, 0]);
   }, 90_000);
 
   it('says what is wrong where the sources cannot be built, and leaves the old build alone', async () => {
