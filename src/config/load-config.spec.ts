@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SystemRandom } from '../core/random';
+import { StartError } from '../core/start-error';
 import { ConfigError, loadConfig } from './load-config';
 import { readOrCreateMasterSecret } from './master-secret';
 
@@ -76,6 +77,8 @@ describe('settings', () => {
     ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host' }],
     ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host/na`me' }],
     ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host/name?ssl=true' }],
+    ['DATABASE_URL', { DATABASE_URL: 'mysql://user:100%sure@host/name' }],
+    ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host/na%me' }],
     ['AUTH_SECRET', { DATABASE_URL: 'mysql://user@host/name' }],
     ['CORS_ORIGINS', { CORS_ORIGINS: '*' }],
     ['CORS_ORIGINS', { CORS_ORIGINS: 'https://app.example.com/' }],
@@ -171,6 +174,16 @@ describe('the master secret', () => {
 
     expect(ours).toBe(theirs);
     expect(readFileSync(file, 'utf8').trim()).toBe(theirs);
+  });
+
+  it('is refused with a sentence where it can be neither read nor made', () => {
+    const file = join(folder, 'no-folder', 'auth-secret');
+    writeFileSync(join(folder, 'no-folder'), '');
+
+    expect(() => readOrCreateMasterSecret(file, random)).toThrow(StartError);
+    expect(() => readOrCreateMasterSecret(file, random)).toThrow(
+      `The master secret ${file} can be neither read nor made (ENOTDIR); check the permissions of its folder, or set AUTH_SECRET.`,
+    );
   });
 
   it('is refused when its file holds too little, and the file is left alone', () => {

@@ -1,6 +1,7 @@
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Random } from '../core/random';
+import { StartError } from '../core/start-error';
 import { ConfigError } from './load-config';
 
 /**
@@ -10,8 +11,21 @@ import { ConfigError } from './load-config';
  * written under another name and then linked, which fails where the name is taken.
  *
  * @throws ConfigError when the file holds less than 32 bytes
+ * @throws StartError when it can be neither read nor made
  */
 export function readOrCreateMasterSecret(file: string, random: Random): string {
+  try {
+    return readOrCreate(file, random);
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw new StartError(
+      `The master secret ${file} can be neither read nor made (${(error as NodeJS.ErrnoException).code ?? 'unknown'}); check the permissions of its folder, or set AUTH_SECRET.`,
+      error,
+    );
+  }
+}
+
+function readOrCreate(file: string, random: Random): string {
   const existing = readSecret(file);
   if (existing !== undefined) return existing;
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });

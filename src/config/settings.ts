@@ -64,8 +64,11 @@ function parseDatabaseUrl(text: string): DatabaseLocation | string {
   if (url?.protocol !== 'mysql:') {
     return 'must be sqlite:<file> or mysql://user:password@host:3306/name';
   }
-  const database = decodeURIComponent(url.pathname.slice(1));
-  if (url.hostname === '' || url.username === '' || !/^[\w$-]+$/.test(database)) {
+  const [database, user, password] = [url.pathname.slice(1), url.username, url.password].map(decodePart);
+  if (database === undefined || user === undefined || password === undefined) {
+    return 'holds a % that stands for itself; write it as %25, in the password too';
+  }
+  if (url.hostname === '' || user === '' || !/^[\w$-]+$/.test(database)) {
     return 'must name a user, a host and a database, as in mysql://user:password@host:3306/name';
   }
   if (url.search !== '') return 'takes no parameters after the database name';
@@ -73,10 +76,19 @@ function parseDatabaseUrl(text: string): DatabaseLocation | string {
     engine: 'mysql',
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: url.port === '' ? 3306 : Number(url.port),
-    user: decodeURIComponent(url.username),
-    password: decodeURIComponent(url.password),
+    user,
+    password,
     database,
   };
+}
+
+/** Undefined where a `%` begins no escape. */
+function decodePart(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }
 
 const redisUrl = z
