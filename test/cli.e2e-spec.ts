@@ -1,4 +1,7 @@
-import { createDatabase, type TestDatabase } from './support/database';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createDatabase, onMysql, type TestDatabase } from './support/database';
 import { runCommand, settingsFor, startServer } from './support/server-process';
 
 describe("the operator's command line", () => {
@@ -88,5 +91,31 @@ describe("the operator's command line", () => {
       1,
       'The demo user has a published password; not with NODE_ENV=production.\n',
     ]);
+  });
+});
+
+(onMysql ? () => undefined : describe)('a database that a command makes', () => {
+  it.each<[string, string, string[], string]>([
+    ['demo', 'cli/demo', [], ''],
+    [
+      'latchkey',
+      'cli/main',
+      ['user', 'create', '--username', 'first', '--email', 'f@example.com'],
+      'a password of hers',
+    ],
+  ])("is its owner's only, whatever the folder: %s", async (_, program, words, input) => {
+    const folder = mkdtempSync(join(tmpdir(), 'latchkey-cli-'));
+    chmodSync(folder, 0o755);
+
+    const { code } = await runCommand(
+      program,
+      words,
+      { DATABASE_URL: `sqlite:${join(folder, 'auth.sqlite')}` },
+      input,
+    );
+
+    const modes = readdirSync(folder).map((name) => statSync(join(folder, name)).mode & 0o777);
+    rmSync(folder, { recursive: true });
+    expect([code, [...new Set(modes)]]).toEqual([0, [0o600]]);
   });
 });

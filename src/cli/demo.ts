@@ -18,6 +18,8 @@ const JANE: SignUpRequest = {
 
 /** `npm run demo`: makes the user with whom the page at /docs signs in. Harmless to repeat. */
 async function main(config: Config): Promise<void> {
+  // The database that a first command makes is its owner's only, like one that the server makes.
+  process.umask(0o077);
   if (config.production)
     throw new CommandError('The demo user has a published password; not with NODE_ENV=production.');
   const context = await createContext(config, createLog('warn'));

@@ -23,6 +23,8 @@ const USAGE = [
 ].join('\n');
 
 async function main(line: string[]): Promise<void> {
+  // The database that a first command makes is its owner's only, like one that the server makes.
+  process.umask(0o077);
   if (line.length === 0 || line.includes('--help')) {
     process.stdout.write(USAGE);
     return;
