@@ -74,6 +74,17 @@ describe('login', () => {
     expect(headers.get('www-authenticate')).toBe('Bearer');
   });
 
+  it('does not blame a token that came with the wrong password', async () => {
+    const { username } = await signUp(app);
+
+    const { status, headers } = await app.call('POST', '/auth/login', {
+      body: { username, password: 'not the password' },
+      token: 'not.a.token',
+    });
+
+    expect([status, headers.get('www-authenticate')]).toEqual([401, 'Bearer']);
+  });
+
   it('answers an unknown name with "User not found"', async () => {
     const { status, body, headers } = await login({ username: 'nobody.at.all', password: 'whatever it is' });
 

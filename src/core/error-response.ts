@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import Negotiator from 'negotiator';
-import { API_ERRORS, type ApiError } from './errors';
+import { API_ERRORS, type ApiError, type ErrorCode } from './errors';
 
 const JSON_TYPE = 'application/json';
 const PROBLEM_TYPE = 'application/problem+json';
@@ -21,6 +21,9 @@ export interface ErrorContext {
   sentToken: boolean;
 }
 
+/** Where a token was the fault. A wrong password at login is none of the token that may have come with it. */
+const TOKEN_FAULTS: ReadonlySet<ErrorCode> = new Set(['token_invalid', 'token_expired', 'token_revoked']);
+
 /** Seconds after which a client may repeat what failed for our trouble. */
 const RETRY_AFTER_SECONDS = 1;
 
@@ -40,7 +43,8 @@ export function toErrorResponse(error: ApiError, context: ErrorContext): ErrorRe
   // RFC 9110 section 11.6.1 wants a challenge with every 401; RFC 6750 section 3.1 names the fault of a token only
   // where one was sent.
   if (status === 401) {
-    headers['www-authenticate'] = context.sentToken ? 'Bearer error="invalid_token"' : 'Bearer';
+    const tokenFault = context.sentToken && TOKEN_FAULTS.has(error.code);
+    headers['www-authenticate'] = tokenFault ? 'Bearer error="invalid_token"' : 'Bearer';
   }
   if (status === 503) headers['retry-after'] = String(RETRY_AFTER_SECONDS);
   Object.assign(headers, error.headers);
