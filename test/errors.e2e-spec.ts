@@ -40,6 +40,19 @@ describe('errors', () => {
     expect(await answer(path)).toEqual([404, 'not_found', { error: 'Not found' }]);
   });
 
+  it('answers OPTIONS that is no preflight like any other method', async () => {
+    expect(await answer('/api/v1/auth/login', { method: 'OPTIONS' })).toEqual([
+      405,
+      'method_not_allowed',
+      { error: 'Method not allowed' },
+    ]);
+    expect(await answer('/nowhere', { method: 'OPTIONS' })).toEqual([
+      404,
+      'not_found',
+      { error: 'Not found' },
+    ]);
+  });
+
   it('answers 405 with the methods that a path has', async () => {
     const response = await app.fetch('/api/v1/auth/login');
 
@@ -133,6 +146,29 @@ describe('errors', () => {
       400,
       'bad_request',
       { error: 'The request is malformed' },
+    ]);
+  });
+
+  it.each<[string, number, string, string, RequestInit]>([
+    ['an unknown path', 404, 'not_found', '/nowhere', {}],
+    ['another method', 405, 'method_not_allowed', '/api/v1/auth/login', {}],
+    ['a path that cannot be decoded', 400, 'bad_request', '/api/v1/auth/keys/%ff', {}],
+    [
+      'another media type',
+      415,
+      'unsupported_media_type',
+      '/api/v1/auth/login',
+      { method: 'POST', headers: { 'content-type': 'text/plain' }, body: 'x' },
+    ],
+  ])('comes as problem details for %s too', async (_, status, code, path, init) => {
+    const headers = { ...init.headers, accept: 'application/problem+json' };
+
+    const response = await app.fetch(path, { ...init, headers });
+
+    expect(response.headers.get('content-type')).toBe('application/problem+json; charset=utf-8');
+    expect([response.status, await response.json()]).toEqual([
+      status,
+      expect.objectContaining({ status, code, requestId: response.headers.get('x-request-id') }),
     ]);
   });
 

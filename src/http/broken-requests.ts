@@ -21,9 +21,10 @@ const HEADERS = {
   'x-frame-options': 'DENY',
 };
 
-function refuse(code: string | undefined, requestId: string): ErrorResponse {
+function refuse(code: string | undefined, requestId: string, accept?: string): ErrorResponse {
   const response = toErrorResponse(new ApiError(CODES[code ?? ''] ?? 'bad_request'), {
     requestId,
+    accept,
     sentToken: false,
   });
   return { ...response, headers: { ...HEADERS, ...response.headers } };
@@ -31,7 +32,7 @@ function refuse(code: string | undefined, requestId: string): ErrorResponse {
 
 /** Answers a request whose path the router cannot read, in the shape of every other error. */
 export function answerUnroutable(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  const { status, headers, body } = refuse(error.code, request.id);
+  const { status, headers, body } = refuse(error.code, request.id, request.headers.accept);
   void reply.code(status).headers(headers).send(body);
 }
 
