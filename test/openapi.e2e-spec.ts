@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { MediaTypeObject, ResponseObject } from '@nestjs/swagger';
 import { DataSource } from 'typeorm';
 import { parse as parseYaml } from 'yaml';
+import { API_ERRORS } from '../src/core/errors';
 import { Transactions } from '../src/database/transactions';
 import type { SignUpRequest } from '../src/users/users.dto';
 import { PasswordHasher } from '../src/crypto/password-hasher';
@@ -26,6 +27,16 @@ describe('the OpenAPI document', () => {
     rmSync(folder, { recursive: true });
     expect(JSON.parse(made)).toEqual(openApiDocument);
     expect(made).toBe(readFileSync(join(root, 'openapi.json'), 'utf8'));
+  });
+
+  it('lists every error there is, with its code, status and sentence', () => {
+    const rows = Object.entries(API_ERRORS).map(
+      ([code, { status, sentence, when }]) => `| ${status} | \`${code}\` | ${sentence} | ${when} |`,
+    );
+
+    const described = (openApiDocument as { info: { description: string } }).info.description.split('\n');
+    expect(rows.filter((row) => !described.includes(row))).toEqual([]);
+    expect(described.filter((line) => /^\| \d/.test(line))).toHaveLength(rows.length);
   });
 
   it('has for every operation an id, a summary, a description, its credentials and examples', () => {

@@ -1,5 +1,6 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { errorTable } from './error-responses';
 import { finishDocument } from './finish-document';
 
 /** The OpenAPI document, made from the code. Needs the compiled application: docstrings get into it at compile time. */
@@ -51,4 +52,10 @@ const DESCRIPTION = [
   'Every error has the body `{"error": "<sentence>"}`; the header `X-Error-Code` carries a stable code to branch on, and',
   '`X-Request-Id` the id to quote. With `Accept: application/problem+json` the same error comes as RFC 9457 problem',
   'details. On 503 nothing was decided about your credentials: keep them, and repeat after `Retry-After` seconds.',
+  '',
+  '## Error codes',
+  '',
+  'Each operation lists its own below; those that no operation lists can come from any path.',
+  '',
+  errorTable(),
 ].join('\n');

@@ -9,6 +9,15 @@ const EXAMPLE_DETAILS = [
   { field: 'nickname', rule: 'unknownField', message: 'nickname is not a known field' },
 ];
 
+/** Every code there is, for who reads the document from its beginning. */
+export function errorTable(): string {
+  const rows = Object.entries(API_ERRORS)
+    .map(([code, { status, sentence, when }]) => ({ code, status, sentence, when }))
+    .sort((a, b) => a.status - b.status)
+    .map(({ code, status, sentence, when }) => `| ${status} | \`${code}\` | ${sentence} | ${when} |`);
+  return ['| Status | Code | Sentence | When |', '| --- | --- | --- | --- |', ...rows].join('\n');
+}
+
 /** The responses for these errors: one per status, with body, headers and an example for each code. */
 export function errorResponses(codes: readonly ErrorCode[]): ResponsesObject {
   const byStatus = new Map<number, ErrorCode[]>();
