@@ -1,7 +1,7 @@
 import { canonical, countCodePoints } from './canonical';
 import { API_ERRORS, ApiError } from './errors';
 import { toErrorResponse } from './error-response';
-import { idFromBytes, Ids, idToBytes } from './ids';
+import { earliestId, idFromBytes, Ids, idToBytes } from './ids';
 import { formatInstant, toNumericDate } from './instant';
 
 describe('ids', () => {
@@ -21,6 +21,14 @@ describe('ids', () => {
     const bytes = idToBytes('key', new Ids(fixed, random).next('key'));
 
     expect(Buffer.from(bytes).readUIntBE(0, 6)).toBe(fixed.now().getTime());
+  });
+
+  it('of an instant lie between those of the millisecond before and its own', () => {
+    const made = new Ids(fixed, random).next('evt');
+    const { now } = fixed;
+
+    expect(earliestId('evt', now()) < made).toBe(true);
+    expect(earliestId('evt', new Date(now().getTime() + 1)) > made).toBe(true);
   });
 
   it('are the same as bytes and as text', () => {

@@ -4,7 +4,7 @@ import { Clock } from './clock';
 import { Random } from './random';
 
 /** What an id says about itself: `user_01j…` is a user. */
-export type IdPrefix = 'user' | 'sess' | 'key' | 'evt' | 'req' | 'jti';
+export type IdPrefix = 'user' | 'sess' | 'key' | 'evt' | 'req' | 'jti' | 'seal';
 
 /**
  * Makes TypeIDs: a prefix and a UUIDv7 (RFC 9562 section 5.7) in base32. Ids of one instance sort in the order in which they
@@ -47,4 +47,11 @@ export function idToBytes(prefix: IdPrefix, id: string): Uint8Array {
 /** The id whose 16 bytes these are. */
 export function idFromBytes(prefix: IdPrefix, bytes: Uint8Array): string {
   return fromUUIDBytes(prefix, bytes);
+}
+
+/** Less than every id made at `instant` or later, and greater than every id made before. */
+export function earliestId(prefix: IdPrefix, instant: Date): string {
+  const bytes = Buffer.alloc(16);
+  bytes.writeUIntBE(instant.getTime(), 0, 6);
+  return idFromBytes(prefix, bytes);
 }

@@ -25,6 +25,10 @@ export class KeyRing {
   readonly refreshToken: PurposeKeys;
   /** What instances tell each other through Redis. */
   readonly revocationChannel: PurposeKeys;
+  /** Links of the audit trail's chain. */
+  readonly auditChain: PurposeKeys;
+  /** Marks of single events of the audit trail. */
+  readonly auditEvent: PurposeKeys;
 
   constructor({ master, previous, accessToken }: Secrets) {
     const derived = (purpose: string): PurposeKeys =>
@@ -34,6 +38,8 @@ export class KeyRing {
       );
     this.refreshToken = derived('latchkey/refresh-token/v1');
     this.revocationChannel = derived('latchkey/revocation-channel/v1');
+    this.auditChain = derived('latchkey/audit-chain/v1');
+    this.auditEvent = derived('latchkey/audit-event/v1');
     this.accessToken =
       accessToken === undefined
         ? derived('latchkey/access-token/v1')
