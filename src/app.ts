@@ -4,6 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { LogController } from 'fastify';
 import { AppModule } from './app.module';
+import { AuditSealer } from './audit/audit-sealer';
 import type { Config } from './config/config';
 import { readOrCreateMasterSecret } from './config/master-secret';
 import { type Clock, SystemClock } from './core/clock';
@@ -106,6 +107,7 @@ export async function createApp(
   if (config.apiDocs) serveApiDocs(app);
   await app.init();
   answerTheRest();
+  app.get(AuditSealer).start();
   return app;
 }
 

@@ -1,4 +1,5 @@
 import { ApiKey, ApiKeySecret } from './api-keys/api-key.entity';
+import { AuditChainRow } from './audit/audit-chain.entity';
 import { AuditEventRow } from './audit/audit-event.entity';
 import { revocationEntrySchema } from './revocation/revocation-entry.entity';
 import { Session } from './sessions/session.entity';
@@ -11,5 +12,6 @@ export const entities = (engine: 'sqlite' | 'mysql') => [
   ApiKey,
   ApiKeySecret,
   AuditEventRow,
+  AuditChainRow,
   revocationEntrySchema(engine),
 ];

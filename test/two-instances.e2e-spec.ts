@@ -103,4 +103,33 @@ describe('two instances on one database', () => {
     await until(200, key);
     expect(await instances.status(0, bearer(token))).toBe(401);
   });
+
+  it('seal one audit trail together, without a gap or a fork', async () => {
+    const { username, password } = await instances.newcomer();
+    const logins = [0, 1].map(async (instance) => {
+      for (let count = 0; count < 40; count += 1) {
+        await instances.logIn(instance as 0 | 1, username, password);
+      }
+    });
+    await Promise.all(logins);
+
+    const verify = async () => {
+      const { code, stdout } = await runCommand(
+        'cli/main',
+        ['audit', 'verify', '--json'],
+        instances.settings,
+      );
+      expect(code).toBe(0);
+      return JSON.parse(stdout) as { intact: boolean; verified: number; unsealed: number };
+    };
+    const deadline = performance.now() + 15_000;
+    let verdict = await verify();
+    while (verdict.unsealed > 0) {
+      expect(performance.now()).toBeLessThan(deadline);
+      verdict = await verify();
+    }
+
+    expect(verdict).toMatchObject({ intact: true, unsealed: 0 });
+    expect(verdict.verified).toBeGreaterThan(80);
+  }, 60_000);
 });

@@ -1,10 +1,34 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { Clock } from '../core/clock';
-import { Ids } from '../core/ids';
+import { earliestId, Ids } from '../core/ids';
+import { addSeconds } from '../core/instant';
 import type { Origin } from '../core/origin';
-import { AuditEventRow } from './audit-event.entity';
+import { Random } from '../core/random';
+import { execute, type SqlValue } from '../database/sql';
+import { blankDetails } from './chained-events';
+import { type EventCore, type EventDetails, EventSeal } from './event-seal';
 import type { SecurityEvent } from './security-event';
+
+/** Events of one type, about one account, that `recordBounded` keeps in an hour. */
+export const MOST_OF_AN_ACCOUNT = 20;
+
+/** The same of those that are about no account. */
+export const MOST_OF_NOBODY = 100;
+
+const WINDOW_SECONDS = 3600;
+
+/** What stands for the account of an event that is about none. */
+const NOBODY = '';
+
+const SALT_BYTES = 16;
+
+/** Not TypeORM's own, which takes longer over each row than the engine does: every login waits for one. */
+const INSERT = `INSERT INTO audit_events
+  (id, occurred_at, type, reason, user_id, credential_id, ip, user_agent, request_id, salt, digest)`;
+
+/** What is written of an event when it happens; sealing comes later. */
+type Recorded = EventCore & EventDetails & { salt: string; digest: string };
 
 /** Writes down what happened, in the transaction in which it happened: the one is never there without the other. */
 @Injectable()
@@ -12,23 +36,65 @@ export class AuditTrail {
   constructor(
     private readonly clock: Clock,
     private readonly ids: Ids,
+    private readonly random: Random,
+    private readonly seal: EventSeal,
   ) {}
 
-  /** Records an event inside `tx`. `origin` is the request that caused it. */
+  /**
+   * Records an event inside `tx`. `origin` is the request that caused it. With an account's deletion the details of all
+   * its events go.
+   */
   async record(tx: EntityManager, event: SecurityEvent, origin: Origin): Promise<void> {
-    await tx.insert(AuditEventRow, {
+    await execute(
+      tx,
+      `${INSERT} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      valuesOf(this.toRow(event, origin)),
+    );
+    if (event.type === 'account_deleted') await blankDetails(tx, event.userId);
+  }
+
+  /**
+   * Records what somebody can cause as often as he likes: no more than so many an hour, and a few more when they come
+   * at the same moment. One statement, which counts and inserts.
+   */
+  async recordBounded(tx: EntityManager, event: SecurityEvent, origin: Origin): Promise<void> {
+    const row = this.toRow(event, origin);
+    const since = earliestId('evt', addSeconds(row.occurredAt, -WINDOW_SECONDS));
+    const most = row.userId === NOBODY ? MOST_OF_NOBODY : MOST_OF_AN_ACCOUNT;
+    await execute(
+      tx,
+      `${INSERT} SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM (SELECT 1 AS one) AS once
+       WHERE (SELECT COUNT(*) FROM audit_events WHERE user_id = ? AND id > ? AND type = ?) < ?`,
+      [...valuesOf(row), row.userId, since, row.type, most],
+    );
+  }
+
+  private toRow(event: SecurityEvent, { ip, userAgent, requestId }: Origin): Recorded {
+    const row = {
       id: this.ids.next('evt'),
       occurredAt: this.clock.now(),
       type: event.type,
-      userId: event.userId,
+      reason: 'reason' in event ? (event.reason ?? null) : null,
+      userId: event.userId ?? NOBODY,
       credentialId: credentialOf(event),
-      ip: origin.ip,
-      requestId: origin.requestId,
-    });
+      ip,
+      userAgent,
+      requestId,
+    };
+    const salt = this.random.bytes(SALT_BYTES).toString('hex');
+    return { ...row, salt, digest: this.seal.digestOf(row, salt) };
   }
 }
 
 function credentialOf(event: SecurityEvent): string | null {
   if ('sessionId' in event) return event.sessionId;
   return 'keyId' in event ? event.keyId : null;
+}
+
+/** In the order of `INSERT`. */
+function valuesOf(row: Recorded): SqlValue[] {
+  return [
+    ...[row.id, row.occurredAt, row.type, row.reason, row.userId, row.credentialId],
+    ...[row.ip, row.userAgent, row.requestId, row.salt, row.digest],
+  ];
 }

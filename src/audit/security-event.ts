@@ -1,4 +1,10 @@
-/** Everything the audit trail can tell. A closed list: what is not here is not recorded, and the reverse. */
+/** The credential that acted or was acted on. */
+type Credential = { sessionId: string } | { keyId: string };
+
+/**
+ * Everything the audit trail can tell. A closed list: what is not here is not recorded, and the reverse. Each has a row
+ * in docs/operations.md; a test looks for it there, and for the place that records it.
+ */
 export type SecurityEvent =
   | { type: 'account_created'; userId: string }
   | { type: 'account_deleted'; userId: string; sessionId: string }
@@ -6,10 +12,18 @@ export type SecurityEvent =
   | { type: 'account_enabled'; userId: string }
   | { type: 'profile_changed'; userId: string; sessionId: string }
   | { type: 'password_changed'; userId: string; sessionId: string }
+  | { type: 'password_rejected'; userId: string; sessionId: string }
   | { type: 'signed_in'; userId: string; sessionId: string }
+  | { type: 'sign_in_failed'; userId: string; reason: 'wrong_password' | 'account_disabled' }
+  | { type: 'sign_in_failed'; userId: null; reason: 'unknown_user' }
   | { type: 'signed_out'; userId: string; sessionId: string }
-  | { type: 'session_ended'; userId: string; sessionId: string }
+  | { type: 'session_ended'; userId: string; sessionId: string; reason?: 'session_limit' }
   | { type: 'sessions_ended'; userId: string; sessionId: string }
   | { type: 'refresh_token_reused'; userId: string; sessionId: string }
   | { type: 'api_key_created'; userId: string; keyId: string }
-  | { type: 'api_key_deleted'; userId: string; keyId: string };
+  | { type: 'api_key_deleted'; userId: string; keyId: string }
+  | ({ type: 'access_refused'; userId: string; reason: AccessRefusal } & Credential);
+
+/** Why somebody who is known was not let through. */
+export type AccessRefusal =
+  'scope_missing' | 'scope_not_held' | 'session_required' | 'recent_login_required' | 'address_not_allowed';

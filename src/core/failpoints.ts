@@ -11,7 +11,10 @@ export type Failpoint =
   | 'logout:session_revoked'
   | 'logout:committed'
   | 'key_creation:key_written'
-  | 'key_creation:committed';
+  | 'key_creation:committed'
+  | 'seal:lease_taken'
+  | 'seal:rows_sealed'
+  | 'seal:committed';
 
 /** In service nothing happens at any of these places; tests put something else in its place. */
 export class Failpoints {

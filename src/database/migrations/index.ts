@@ -1,5 +1,10 @@
 import { InitialSchema1795392000000 } from './1795392000000-initial-schema';
 import { SessionUseAndCleanup1795478400000 } from './1795478400000-session-use-and-cleanup';
+import { SealedAuditTrail1795500000000 } from './1795500000000-sealed-audit-trail';
 
 /** All migrations, for both engines, oldest first. They only ever add, so that an older release keeps working beside. */
-export const migrations = [InitialSchema1795392000000, SessionUseAndCleanup1795478400000];
+export const migrations = [
+  InitialSchema1795392000000,
+  SessionUseAndCleanup1795478400000,
+  SealedAuditTrail1795500000000,
+];

@@ -1,0 +1,33 @@
+import { Injectable } from '@nestjs/common';
+import { Transactions } from '../database/transactions';
+import { readHead, readSealed, type StoredEvent } from './chained-events';
+import type { Head } from './event-seal';
+
+/** Events in memory at a time. */
+const PAGE_SIZE = 500;
+
+/** A sealed event as it is exported: all that is known of it, without the salt, which has to go with the account. */
+export type ExportedEvent = Omit<StoredEvent, 'salt'>;
+
+/** Hands the audit trail out, so that it can be kept where the database's administrator has no hand in it. */
+@Injectable()
+export class AuditExport {
+  constructor(private readonly transactions: Transactions) {}
+
+  /** How far the trail is sealed. */
+  head(): Promise<Head> {
+    return this.transactions.read(readHead);
+  }
+
+  /** The sealed events in their order, behind `after`. Reads page after page, each in a read of its own. */
+  async *events(after?: Head): AsyncGenerator<ExportedEvent> {
+    let behind = { sequence: (after?.sequence ?? 0) + 1, id: '' };
+    for (;;) {
+      const page = await this.transactions.read((tx) => readSealed(tx, behind, PAGE_SIZE));
+      for (const { salt: _, ...event } of page) yield event;
+      const last = page.at(-1);
+      if (!last || page.length < PAGE_SIZE) return;
+      behind = { sequence: last.sequence as number, id: last.id };
+    }
+  }
+}

@@ -1,0 +1,166 @@
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { Clock } from '../core/clock';
+import { Failpoints } from '../core/failpoints';
+import { Ids } from '../core/ids';
+import { addSeconds } from '../core/instant';
+import { LOG, type Log } from '../core/log';
+import { PeriodicTask } from '../core/periodic-task';
+import { Random } from '../core/random';
+import { execute } from '../database/sql';
+import { Transactions } from '../database/transactions';
+import {
+  blankDetails,
+  CHAIN,
+  deletedAmong,
+  readHead,
+  readUnsealed,
+  type StoredEvent,
+} from './chained-events';
+import { EventSeal, type Finding, type Head } from './event-seal';
+
+const INTERVAL_MS = 1_000;
+
+/** Events per transaction, so that on SQLite nobody waits behind it for more than some milliseconds. */
+export const BATCH_SIZE = 25;
+
+/** Seconds after which another instance takes the place of one that has stopped without a word. */
+export const LEASE_SECONDS = 10;
+
+const SALT_BYTES = 16;
+
+/**
+ * Puts recorded events into the chain, in batches behind the requests' backs, so that no login waits for the one row that
+ * knows the chain's head. Of several instances one does it at a time: who holds the lease.
+ *
+ * The lease only spares the others the work. That the chain cannot fork is the doing of that row's lock, which every batch
+ * takes first, so a clock that is wrong does no harm.
+ */
+@Injectable()
+export class AuditSealer implements OnApplicationShutdown {
+  private readonly holder: string;
+  private readonly sealing = new PeriodicTask({ intervalMs: INTERVAL_MS, round: () => this.round() });
+  private stopping = false;
+  private failing = false;
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly seal: EventSeal,
+    private readonly clock: Clock,
+    private readonly random: Random,
+    private readonly failpoints: Failpoints,
+    @Inject(LOG) private readonly log: Log,
+    ids: Ids,
+  ) {
+    this.holder = ids.next('seal');
+  }
+
+  /** Begins to seal once a second. Told by the server: an operator's command looks and does not touch. */
+  start(): void {
+    this.sealing.start();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.stopping = true;
+    await this.sealing.stop();
+  }
+
+  /**
+   * Seals what is there to be sealed, if nobody else is at it. Opens its own transactions.
+   *
+   * @returns how many events were sealed
+   * @throws ApiError `service_unavailable`
+   */
+  async sealAll(): Promise<number> {
+    const waiting = await this.transactions.read((tx) => readUnsealed(tx, '', 1));
+    if (waiting.length === 0 || !(await this.takeLease())) return 0;
+    await this.failpoints.reach('seal:lease_taken');
+    let total = 0;
+    for (;;) {
+      const count = await this.transactions.run((tx) => this.sealBatch(tx));
+      await this.failpoints.reach('seal:committed');
+      total += count;
+      if (count < BATCH_SIZE || this.stopping) return total;
+    }
+  }
+
+  /** What failed is made up for by the next round: whatever has no place yet is found again. */
+  private async round(): Promise<void> {
+    try {
+      await this.sealAll();
+      this.failing = false;
+    } catch (error) {
+      if (!this.failing) this.log.warn({ err: error }, 'The audit trail cannot be sealed; it is tried again');
+      this.failing = true;
+    }
+  }
+
+  /** A lease that ends later than anybody could have asked for comes from a clock that was wrong, and does not count. */
+  private async takeLease(): Promise<boolean> {
+    const now = this.clock.now();
+    const end = addSeconds(now, LEASE_SECONDS);
+    const matched = await this.transactions.statement((tx) =>
+      execute(
+        tx,
+        `UPDATE audit_chain SET holder = ?, lease_ends_at = ?
+         WHERE name = ? AND (holder = ? OR lease_ends_at <= ? OR lease_ends_at > ?)`,
+        [this.holder, end, CHAIN, this.holder, now, end],
+      ),
+    );
+    return matched === 1;
+  }
+
+  /** Under the lock of the chain's row. Nothing, when the lease was lost. */
+  private async sealBatch(tx: EntityManager): Promise<number> {
+    const held = await execute(tx, 'UPDATE audit_chain SET lease_ends_at = ? WHERE name = ? AND holder = ?', [
+      addSeconds(this.clock.now(), LEASE_SECONDS),
+      CHAIN,
+      this.holder,
+    ]);
+    if (held !== 1) return 0;
+    const events = await readUnsealed(tx, '', BATCH_SIZE);
+    let head = await readHead(tx);
+    for (const event of events) head = await this.append(tx, head, event);
+    await this.failpoints.reach('seal:rows_sealed');
+    await execute(tx, 'UPDATE audit_chain SET sequence = ?, link = ? WHERE name = ?', [
+      head.sequence,
+      head.link,
+      CHAIN,
+    ]);
+    const gone = await deletedAmong(
+      tx,
+      events.map(({ userId }) => userId),
+    );
+    for (const userId of gone) await blankDetails(tx, userId);
+    return events.length;
+  }
+
+  private async append(tx: EntityManager, head: Head, event: StoredEvent): Promise<Head> {
+    const finding = this.judge(event);
+    const digest = event.digest ?? (await this.adopt(tx, event));
+    const sequence = head.sequence + 1;
+    const link = this.seal.linkOf(head, event, digest, finding);
+    const matched = await execute(
+      tx,
+      'UPDATE audit_events SET sequence = ?, link = ? WHERE id = ? AND sequence IS NULL',
+      [sequence, link, event.id],
+    );
+    if (matched !== 1) throw new Error(`The event ${event.id} went away while it was being sealed`);
+    return { sequence, link };
+  }
+
+  private judge(event: StoredEvent): Finding {
+    if (event.digest === null) return 'adopted';
+    if (event.salt !== null && this.seal.fits(event, event.salt, event.digest)) return 'recorded';
+    this.log.error({ eventId: event.id }, 'An event of the audit trail was altered before it was sealed');
+    return 'doubtful';
+  }
+
+  /** Gives an event of an older release the digest that it came without. */
+  private async adopt(tx: EntityManager, event: StoredEvent): Promise<string> {
+    const salt = this.random.bytes(SALT_BYTES).toString('hex');
+    const digest = this.seal.digestOf(event, salt);
+    await execute(tx, 'UPDATE audit_events SET salt = ?, digest = ? WHERE id = ?', [salt, digest, event.id]);
+    return digest;
+  }
+}
