@@ -12,7 +12,8 @@ const FLOORS: string[][] = [
   ['core'],
   ['config'],
   ['openapi', 'http', 'crypto', 'database', 'redis'],
-  ['access', 'audit', 'revocation'],
+  ['audit'],
+  ['access', 'revocation'],
   ['users', 'sessions', 'api-keys', 'health'],
   ['auth'],
   ['entities', 'app.module'],
@@ -124,6 +125,25 @@ describe('the architecture', () => {
     const allowed = (file: string) => roomOf(file) === 'crypto' || file === 'core/random.ts';
 
     expect(linesWith(/from 'node:crypto'/, allowed)).toEqual([]);
+  });
+
+  it('records every event of the closed list somewhere, with every reason', () => {
+    const list = 'audit/security-event.ts';
+    const others = files.filter((file) => file !== list).map(textOf);
+    const words = [...textOf(list).matchAll(/'(\w+)'/g)].map(([, word]) => word as string);
+
+    expect(words.length).toBeGreaterThan(20);
+    expect(words.filter((word) => !others.some((text) => text.includes(`'${word}'`)))).toEqual([]);
+  });
+
+  it('has a row in the documentation for every event, and none for others', () => {
+    const page = readFileSync(join(src, '..', 'docs', 'operations.md'), 'utf8');
+    const rows = [...page.matchAll(/^\| `(\w+)` +\|/gm)].map(([, type]) => type as string);
+    const types = [...textOf('audit/security-event.ts').matchAll(/type: '(\w+)'/g)].map(([, type]) => type);
+    const known = new Set(types);
+
+    expect([...known].filter((type) => !rows.includes(type as string))).toEqual([]);
+    expect(rows.filter((row) => /^[a-z_]+$/.test(row) && !known.has(row))).toEqual([]);
   });
 
   it('starts no other program', () => {

@@ -3,9 +3,11 @@ import { Reflector } from '@nestjs/core';
 import { AuthGuard } from '@nestjs/passport';
 import type { FastifyRequest } from 'fastify';
 import { ApiError } from '../core/errors';
+import { originOf } from './call-origin';
 import { clientAddress } from './client-address';
 import { ACCESS_POLICY, type AccessPolicy, type AuthenticatedRequest } from './decorators';
 import type { Principal } from './principal';
+import { AddressRefused, type Holder, Refusals } from './refusals';
 import { holdsScope } from './scopes';
 
 /** Names under which the Passport strategies register. */
@@ -26,6 +28,8 @@ class SessionTokenGuard extends AuthGuard(SESSION_STRATEGY) {
 
 /** A key that was found good. Whether it may be used from where the request comes is for the one who sees the request. */
 export interface ApiKeyCredential {
+  /** Whose it is. */
+  holder: Holder;
   /** The caller, if the key may be used from `address`; that use counts as the key's last. */
   admit(address: string): Principal | undefined;
 }
@@ -34,8 +38,10 @@ class ApiKeyGuard extends AuthGuard(API_KEY_STRATEGY) {
   override handleRequest<T>(error: unknown, found: unknown, _info: unknown, context: ExecutionContext): T {
     if (error) throw error as Error;
     const request = context.switchToHttp().getRequest<FastifyRequest>();
-    const principal = found && (found as ApiKeyCredential).admit(clientAddress(request));
-    if (!principal) throw new ApiError('api_key_invalid');
+    if (!found) throw new ApiError('api_key_invalid');
+    const credential = found as ApiKeyCredential;
+    const principal = credential.admit(clientAddress(request));
+    if (!principal) throw new AddressRefused(credential.holder);
     return principal as T;
   }
 }
@@ -49,14 +55,23 @@ export class AccessGuard implements CanActivate {
   private readonly sessionToken = new SessionTokenGuard();
   private readonly apiKey = new ApiKeyGuard();
 
-  constructor(private readonly reflector: Reflector) {}
+  constructor(
+    private readonly reflector: Reflector,
+    private readonly refusals: Refusals,
+  ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const policy = this.policyOf(context);
     if (policy.kind === 'public') return true;
     const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
-    await this.credentialGuard(request).canActivate(context);
-    authorize(request.user, policy);
+    try {
+      await this.credentialGuard(request).canActivate(context);
+      authorize(request.user, policy);
+    } catch (error) {
+      const holder = error instanceof AddressRefused ? error.holder : (request.user as Holder | undefined);
+      await this.refusals.note(error, holder, originOf(request));
+      throw error;
+    }
     return true;
   }
 

@@ -1,6 +1,8 @@
-import { Module } from '@nestjs/common';
+import { Global, Module } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { AccessGuard } from './access.guard';
+import { Refusals } from './refusals';
 
-@Module({ providers: [{ provide: APP_GUARD, useClass: AccessGuard }] })
+@Global()
+@Module({ providers: [{ provide: APP_GUARD, useClass: AccessGuard }, Refusals], exports: [Refusals] })
 export class AccessModule {}

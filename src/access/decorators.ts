@@ -1,11 +1,18 @@
-import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
+import {
+  applyDecorators,
+  createParamDecorator,
+  type ExecutionContext,
+  SetMetadata,
+  UseInterceptors,
+} from '@nestjs/common';
 import { ApiBearerAuth, ApiSecurity } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { ErrorCode } from '../core/errors';
 import type { Origin } from '../core/origin';
 import { ApiErrors } from '../openapi/api-errors.decorator';
-import { clientAddress } from './client-address';
+import { originOf } from './call-origin';
 import type { Principal } from './principal';
+import { RefusalInterceptor } from './refusal.interceptor';
 
 /** Who may call a route. Without any of the decorators below: a session only. */
 export type AccessPolicy =
@@ -26,10 +33,11 @@ const policy = (value: AccessPolicy) => SetMetadata(ACCESS_POLICY, value);
 /** Anyone may call; credentials are not looked at. The list of these routes is a test's expectation. */
 export const Public = () => applyDecorators(policy({ kind: 'public' }), ApiSecurity({}));
 
-/** A signed-in user only: API keys are refused (403). */
+/** A signed-in user only: API keys are refused (403). What the operation itself refuses is written down. */
 export const SessionOnly = () =>
   applyDecorators(
     policy({ kind: 'session' }),
+    UseInterceptors(RefusalInterceptor),
     ApiBearerAuth('bearer'),
     ApiErrors(...TOKEN_REFUSALS, 'session_required'),
   );
@@ -54,15 +62,7 @@ export const CurrentPrincipal = createParamDecorator(
     context.switchToHttp().getRequest<AuthenticatedRequest>().user,
 );
 
-/** Longest `User-Agent` that is kept. */
-const USER_AGENT_LENGTH = 256;
-
 /** Whence the request came. */
-export const CallOrigin = createParamDecorator((_: unknown, context: ExecutionContext): Origin => {
-  const request = context.switchToHttp().getRequest<FastifyRequest>();
-  return {
-    ip: clientAddress(request),
-    userAgent: request.headers['user-agent']?.slice(0, USER_AGENT_LENGTH) ?? null,
-    requestId: request.id,
-  };
-});
+export const CallOrigin = createParamDecorator((_: unknown, context: ExecutionContext): Origin =>
+  originOf(context.switchToHttp().getRequest()),
+);

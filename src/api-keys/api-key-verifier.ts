@@ -52,7 +52,8 @@ export class ApiKeyVerifier {
     const key = await this.find(sha256Hex(presented));
     if (key === 'unknown' || !key.enabled) return undefined;
     if (key.expiresAt !== null && key.expiresAt <= this.clock.now()) return undefined;
-    return { admit: (address) => this.admit(key, address) };
+    const holder = { userId: key.userId, credential: 'api-key' as const, credentialId: key.keyId };
+    return { holder, admit: (address) => this.admit(key, address) };
   }
 
   private admit(key: FoundKey, address: string) {

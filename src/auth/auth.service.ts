@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { lockAccount } from '../access/account-lock';
 import type { Principal } from '../access/principal';
 import { AuditTrail } from '../audit/audit-trail';
+import type { SecurityEvent } from '../audit/security-event';
 import { Config } from '../config/config';
 import { ApiError } from '../core/errors';
 import { Failpoints } from '../core/failpoints';
@@ -30,7 +31,7 @@ export class AuthService {
    * @throws ApiError `user_not_found`, `invalid_credentials`, `account_disabled`, `overloaded`, `service_unavailable`
    */
   async login(request: LoginRequest, origin: Origin): Promise<{ user: User; grant: SessionGrant }> {
-    const user = await this.authenticate(request);
+    const user = await this.authenticate(request, origin);
     await this.users.renewOutdatedHash(user, request.password);
     await this.failpoints.reach('login:password_verified');
     const grant = await this.transactions.run(async (tx) => {
@@ -71,13 +72,29 @@ export class AuthService {
     await this.failpoints.reach('logout:committed');
   }
 
-  private async authenticate({ username, password }: LoginRequest): Promise<User> {
+  private async authenticate({ username, password }: LoginRequest, origin: Origin): Promise<User> {
     const user = await this.users.findByUsername(username);
     const matches = await this.users.verifyPassword(user, password);
-    if (!user) throw new ApiError(this.config.uniformLoginErrors ? 'invalid_credentials' : 'user_not_found');
-    if (!matches) throw new ApiError('invalid_credentials');
+    if (!user) {
+      // Without the name, which may be a password that went into the wrong field.
+      await this.recordFailure({ type: 'sign_in_failed', userId: null, reason: 'unknown_user' }, origin);
+      throw new ApiError(this.config.uniformLoginErrors ? 'invalid_credentials' : 'user_not_found');
+    }
+    const { id: userId } = user;
+    if (!matches) {
+      await this.recordFailure({ type: 'sign_in_failed', userId, reason: 'wrong_password' }, origin);
+      throw new ApiError('invalid_credentials');
+    }
     // Only to who knows the password: nobody else learns that there is such an account, and how it stands.
-    if (user.disabledAt !== null) throw new ApiError('account_disabled');
+    if (user.disabledAt !== null) {
+      await this.recordFailure({ type: 'sign_in_failed', userId, reason: 'account_disabled' }, origin);
+      throw new ApiError('account_disabled');
+    }
     return user;
+  }
+
+  /** Known or unknown, it is the same one statement, so that the time it takes tells nobody which. */
+  private recordFailure(event: SecurityEvent, origin: Origin): Promise<void> {
+    return this.transactions.statement((tx) => this.audit.recordBounded(tx, event, origin));
   }
 }

@@ -89,7 +89,7 @@ export class SessionsService {
       ip: origin.ip,
       userAgent: origin.userAgent,
     };
-    await this.makeRoom(tx, userId, now);
+    await this.makeRoom(tx, userId, now, origin);
     await tx.insert(Session, session);
     return this.grant(session, { sessionId: session.id, generation: 0, nonce }, now);
   }
@@ -240,14 +240,18 @@ export class SessionsService {
     });
   }
 
-  private async makeRoom(tx: EntityManager, userId: string, now: Date): Promise<void> {
+  private async makeRoom(tx: EntityManager, userId: string, now: Date, origin: Origin): Promise<void> {
     const standing = await select<{ id: string }>(
       tx,
       `SELECT id FROM sessions WHERE user_id = ? AND revoked_at IS NULL AND idle_ends_at > ?
        ORDER BY COALESCE(rotated_at, created_at) DESC, id DESC`,
       [userId, now],
     );
-    for (const { id } of standing.slice(SESSIONS_PER_ACCOUNT - 1)) await this.revoke(tx, id, 'session_limit');
+    for (const { id: sessionId } of standing.slice(SESSIONS_PER_ACCOUNT - 1)) {
+      const reason = 'session_limit';
+      const ended = await this.revoke(tx, sessionId, reason);
+      if (ended) await this.audit.record(tx, { type: 'session_ended', userId, sessionId, reason }, origin);
+    }
   }
 
   private announce(tx: EntityManager, sessions: Session[]): Promise<void> {

@@ -91,7 +91,9 @@ export class UsersService {
         if (email !== undefined) {
           await tx.update(User, { id: userId }, { email, emailCanonical: canonical(email) });
         }
-        await this.audit.record(tx, { type: 'profile_changed', userId, sessionId }, origin);
+        if (username !== undefined || email !== undefined) {
+          await this.audit.record(tx, { type: 'profile_changed', userId, sessionId }, origin);
+        }
         return tx.findOneByOrFail(User, { id: userId });
       }),
     );
