@@ -9,6 +9,7 @@ import { AccountController } from './account.controller';
 import { AccountService } from './account.service';
 import { AuthController } from './auth.controller';
 import { AuthService } from './auth.service';
+import { EventsController } from './events.controller';
 import { SessionTokenStrategy } from './session-token.strategy';
 
 @Module({
@@ -25,7 +26,7 @@ import { SessionTokenStrategy } from './session-token.strategy';
       }),
     }),
   ],
-  controllers: [AuthController, AccountController],
+  controllers: [AuthController, AccountController, EventsController],
   providers: [AuthService, AccountService, AccessTokens, SessionTokenStrategy],
   exports: [AccountService],
 })

@@ -81,7 +81,8 @@ function addExample(media: MediaTypeObject, schemas: Schemas, summary: string): 
 function exampleOf(schema: SchemaObject | ReferenceObject, schemas: Schemas): unknown {
   if ('$ref' in schema) return exampleOf(schemas[nameOf(schema)] ?? {}, schemas);
   const [first] = schema.examples instanceof Array ? (schema.examples as unknown[]) : [];
-  if (schema.example !== undefined || first !== undefined) return schema.example ?? first;
+  if (schema.example !== undefined) return schema.example;
+  if (first !== undefined) return first;
   if (schema.allOf?.[0]) return exampleOf(schema.allOf[0], schemas);
   if (schema.items) return [exampleOf(schema.items, schemas)];
   return Object.fromEntries(
