@@ -75,7 +75,15 @@ describe("the operator's command line", () => {
       const { code, stdout } = await latchkey(words);
 
       expect(code).toBe(0);
-      for (const command of ['user create', 'user disable', 'user enable']) expect(stdout).toContain(command);
+      for (const command of [
+        'user create',
+        'user disable',
+        'user enable',
+        'audit verify',
+        'audit head',
+        'audit export',
+      ])
+        expect(stdout).toContain(command);
     }
   });
 

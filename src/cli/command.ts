@@ -5,7 +5,12 @@ import type { ParseArgsConfig } from 'node:util';
 export interface Report {
   text: string;
   data: object;
+  /** The command did its work, and what it found is bad news: exit code 1. */
+  bad?: boolean;
 }
+
+/** Writes a line to standard output; resolves when there is room for the next. */
+export type Print = (line: string) => Promise<void>;
 
 /** What stands on the command line behind the command's name. */
 export interface Given {
@@ -23,8 +28,12 @@ export interface Command {
   parameters: string;
   summary: string;
   options?: NonNullable<ParseArgsConfig['options']>;
-  /** @throws UsageError, CommandError, ApiError */
-  run(context: INestApplicationContext, given: Given): Promise<Report>;
+  /**
+   * Answers with a report at the end, or with lines as it goes.
+   *
+   * @throws UsageError, CommandError, ApiError
+   */
+  run(context: INestApplicationContext, given: Given, print: Print): Promise<Report | void>;
 }
 
 /** The command line cannot be understood. */

@@ -3,12 +3,14 @@ import { parseArgs } from 'node:util';
 import { createContext } from '../app';
 import { loadConfig } from '../config/load-config';
 import { createLog } from '../core/log';
+import { AUDIT_COMMANDS } from './audit-commands';
 import { type Command, UsageError } from './command';
 import { exitWith } from './failure';
 import { MAINTENANCE_COMMANDS } from './maintenance-commands';
+import { print } from './standard-output';
 import { USER_COMMANDS } from './user-commands';
 
-const COMMANDS: Command[] = [...USER_COMMANDS, ...MAINTENANCE_COMMANDS];
+const COMMANDS: Command[] = [...USER_COMMANDS, ...MAINTENANCE_COMMANDS, ...AUDIT_COMMANDS];
 
 const USAGE = [
   'latchkey: what an operator does, on the database that the settings name. Works while the server runs.',
@@ -18,7 +20,7 @@ const USAGE = [
   '  --json   answer for programs',
   '  --help   this text',
   '',
-  'Exits with 0 when done, 1 when it cannot be done, 2 when it is not understood.',
+  'Exits with 0 when done, 1 when it cannot be done or found a fault, 2 when it is not understood.',
   '',
 ].join('\n');
 
@@ -35,8 +37,10 @@ async function main(line: string[]): Promise<void> {
   const { json, ...options } = values as { json?: boolean } & Record<string, string | undefined>;
   const context = await createContext(loadConfig(process.env), createLog('warn'));
   try {
-    const { text, data } = await command.run(context, { words: positionals, options });
-    process.stdout.write(json ? `${JSON.stringify(data)}\n` : `${text}\n`);
+    const report = await command.run(context, { words: positionals, options }, print);
+    if (!report) return;
+    await print(json ? JSON.stringify(report.data) : report.text);
+    if (report.bad) process.exitCode = 1;
   } finally {
     await context.close();
   }

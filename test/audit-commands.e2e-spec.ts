@@ -1,0 +1,143 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Transactions } from '../src/database/transactions';
+import { MASTER_SECRET, startApp, type TestApp } from './support/app';
+import { sealByHand, sealerBeside } from './support/audit';
+import { newcomer } from './support/people';
+import { runCommand } from './support/server-process';
+
+/** Each command is a process of its own. */
+jest.setTimeout(120_000);
+
+describe("the operator's audit commands", () => {
+  let app: TestApp;
+  let folder: string;
+  beforeAll(async () => {
+    app = await startApp({ AUTH_SECRET: MASTER_SECRET });
+    await sealByHand(app);
+    folder = mkdtempSync(join(tmpdir(), 'latchkey-heads-'));
+    for (let count = 0; count < 3; count += 1) await newcomer(app);
+    await sealerBeside(app).sealAll();
+  });
+  afterAll(async () => {
+    rmSync(folder, { recursive: true });
+    await app.close();
+  });
+
+  const audit = (...words: string[]) => {
+    const { database } = app.config;
+    const url =
+      database.engine === 'sqlite'
+        ? `sqlite:${database.file}`
+        : `mysql://${database.user}:${database.password}@${database.host}:${database.port}/${database.database}`;
+    return runCommand('cli/main', ['audit', ...words], { DATABASE_URL: url, AUTH_SECRET: MASTER_SECRET });
+  };
+  const file = (text: string): string => {
+    const path = join(folder, 'head');
+    writeFileSync(path, text);
+    return path;
+  };
+  const alter = (type: string) =>
+    app.nest
+      .get(Transactions)
+      .run((tx) => tx.query('UPDATE audit_events SET type = ? WHERE sequence = 6', [type]));
+
+  it('say that the trail is intact, how far it goes, and what is not sealed yet', async () => {
+    await newcomer(app);
+
+    const text = await audit('verify');
+    const json = await audit('verify', '--json');
+
+    expect([text.code, text.stderr]).toEqual([0, '']);
+    expect(text.stdout).toMatch(
+      /^Intact: 6 sealed events, 2 more wait to be sealed\.\nHead: 6:[0-9a-f]{64}\n$/,
+    );
+    expect(json.code).toBe(0);
+    expect(JSON.parse(json.stdout)).toMatchObject({ intact: true, fault: null, verified: 6, unsealed: 2 });
+  });
+
+  it('look and do not touch: nothing is sealed by them', async () => {
+    await audit('verify');
+
+    expect(await app.rows('SELECT id FROM audit_events WHERE sequence IS NULL')).toHaveLength(2);
+  });
+
+  it('take a head in each form in which they give one out', async () => {
+    const head = await audit('head');
+    const json = await audit('head', '--json');
+    const events = await audit('export');
+
+    expect(head.stdout).toMatch(/^6:[0-9a-f]{64}\n$/);
+    for (const given of [head.stdout.trim(), file(head.stdout), file(json.stdout), file(events.stdout)]) {
+      const { code, stdout } = await audit('verify', '--head', given, '--after', given, '--json');
+      expect([code, JSON.parse(stdout)]).toMatchObject([0, { verified: 0, head: { sequence: 6 } }]);
+    }
+  });
+
+  it('export the sealed events as JSON lines, without what must go with the account', async () => {
+    const { code, stdout } = await audit('export');
+
+    const lines = stdout.trimEnd().split('\n');
+    const rows = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(code).toBe(0);
+    expect(rows.map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(Object.keys(rows[0] ?? {}).sort()).toEqual(
+      ['credentialId', 'digest', 'id', 'ip', 'link', 'occurredAt', 'reason', 'requestId', 'sequence'].concat([
+        'type',
+        'userAgent',
+        'userId',
+      ]),
+    );
+    const { link, sequence } = rows[3] ?? {};
+    const rest = await audit('export', '--after', `${String(sequence)}:${String(link)}`);
+    expect(rest.stdout).toBe(`${lines.slice(4).join('\n')}\n`);
+  });
+
+  it('name the first event that is wrong, and exit with 1', async () => {
+    const [row] = await app.rows<{ id: string; type: string }>(
+      'SELECT * FROM audit_events WHERE sequence = 6',
+    );
+    await alter('account_enabled');
+
+    const text = await audit('verify');
+    const json = await audit('verify', '--json');
+    await alter(row?.type ?? '');
+
+    expect([text.code, json.code]).toEqual([1, 1]);
+    expect(text.stdout).toContain(`Broken. Event number 6 (${row?.id}) is not the one that was recorded`);
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      intact: false,
+      verified: 5,
+      fault: { kind: 'altered', sequence: 6, eventId: row?.id },
+    });
+  });
+
+  it('miss a tail that an exported head knows of', async () => {
+    const { code, stdout } = await audit('verify', '--head', `9:${'0'.repeat(64)}`);
+
+    expect(code).toBe(1);
+    expect(stdout).toContain('Broken. Event number 7 and all behind it are missing');
+  });
+
+  it.each([
+    ['a head that is none', ['verify', '--head', '12'], /neither SEQUENCE:LINK nor a file/],
+    ['a file without a head', ['verify', '--head', join(__dirname, '..', 'package.json')], /no head in/],
+    ['a word too many', ['verify', 'everything'], /'everything' has no meaning/],
+    ['an unknown option', ['export', '--all'], /--all/],
+    ['an unknown command', ['prune'], /There is no command 'audit prune'/],
+  ])('refuse %s with a sentence and exit with 2', async (_, words, sentence) => {
+    const { code, stdout, stderr } = await audit(...words);
+
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(sentence);
+  });
+
+  it('have a script of their own', () => {
+    const { scripts } = JSON.parse(readFileSync(join(__dirname, '..', 'package.json'), 'utf8')) as {
+      scripts: Record<string, string>;
+    };
+
+    expect(scripts['audit:verify']).toBe(`${scripts['latchkey']} audit verify`);
+  });
+});
