@@ -13,7 +13,7 @@ RUN npm prune --omit=dev --ignore-scripts && find node_modules -name '*.map' -de
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0
 WORKDIR /app
-COPY package.json openapi.json ./
+COPY package.json openapi.json common-passwords.bin ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/release dist
 # The embedded database and its secret, where no other database is configured.
