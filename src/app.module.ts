@@ -15,6 +15,8 @@ import type { Secrets } from './crypto/key-ring';
 import type { HashCost } from './crypto/password-hasher';
 import { DatabaseModule } from './database/database.module';
 import { HealthModule } from './health/health.module';
+import type { StrengthFiles } from './passwords/password-strength';
+import { PasswordsModule } from './passwords/passwords.module';
 import { RedisModule } from './redis/redis.module';
 import { RevocationModule } from './revocation/revocation.module';
 import { SessionsModule } from './sessions/sessions.module';
@@ -28,6 +30,7 @@ export interface AppParts extends CoreParts {
   /** What a hashing thread runs. */
   hashWorkerFile: string;
   hashCost?: HashCost | undefined;
+  strengthFiles: StrengthFiles;
 }
 
 /** All rooms of the house. Nothing else imports every feature. */
@@ -39,6 +42,7 @@ export class AppModule {
     dataSource,
     hashWorkerFile,
     hashCost,
+    strengthFiles,
     ...core
   }: AppParts): DynamicModule {
     return {
@@ -52,6 +56,7 @@ export class AppModule {
         AccessModule,
         AuditModule,
         RevocationModule,
+        PasswordsModule.forRoot(strengthFiles),
         UsersModule,
         SessionsModule,
         ApiKeysModule,

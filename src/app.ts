@@ -7,6 +7,7 @@ import { AppModule } from './app.module';
 import { AuditSealer } from './audit/audit-sealer';
 import type { Config } from './config/config';
 import { readOrCreateMasterSecret } from './config/master-secret';
+import { projectRoot } from './config/project-root';
 import { type Clock, SystemClock } from './core/clock';
 import { Failpoints } from './core/failpoints';
 import { Ids } from './core/ids';
@@ -59,10 +60,14 @@ async function assemble(config: Config, log: Log, replacements: Replacements): P
   };
   const dataSource = await openDatabase(config.database, entities);
   const ids = new Ids(clock, random);
-  // Told from here, because the server's bundle lies where this file lies, not where the hasher does.
-  const hashWorkerFile = join(__dirname, 'crypto', 'argon2-worker.js');
+  // Told from here, because the server's bundle lies where this file lies, not where their users do.
+  const hashWorkerFile = join(__dirname, 'crypto', 'hash-worker.js');
+  const strengthFiles = {
+    worker: join(__dirname, 'passwords', 'strength-worker.js'),
+    commonPasswords: join(projectRoot(), 'common-passwords.bin'),
+  };
   const module = AppModule.forRoot({
-    ...{ config, secrets, dataSource, hashWorkerFile, hashCost },
+    ...{ config, secrets, dataSource, hashWorkerFile, hashCost, strengthFiles },
     ...{ log, clock, random, ids, failpoints },
   });
   return { module, ids, clock };

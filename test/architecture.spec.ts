@@ -13,7 +13,7 @@ const FLOORS: string[][] = [
   ['config'],
   ['openapi', 'http', 'crypto', 'database', 'redis'],
   ['audit'],
-  ['access', 'revocation'],
+  ['access', 'revocation', 'passwords'],
   ['users', 'sessions', 'api-keys', 'health'],
   ['auth'],
   ['entities', 'app.module'],

@@ -41,15 +41,15 @@ describe("the operator's command line", () => {
     [
       'a bad name',
       ['user', 'create', '--username', 'a b', '--email', 'o@example.com'],
-      'long enough',
+      'nine brass kettles',
       1,
       /letters, digits/,
     ],
-    ['no address', ['user', 'create', '--username', 'other'], 'long enough', 1, /email/],
+    ['no address', ['user', 'create', '--username', 'other'], 'nine brass kettles', 1, /email/],
     [
       'a name that is taken',
       ['user', 'create', '--username', 'OP.ERATOR', '--email', 'o@example.com'],
-      'long enough',
+      'nine brass kettles',
       1,
       /already taken/,
     ],

@@ -233,12 +233,12 @@ describe('every example of the document, executed', () => {
       const wanted = call.body as { username: string; email: string };
       if (wanted.username === 'jane.doe') return;
       await app.call('POST', '/users', {
-        body: { ...wanted, email: 'x@example.com', password: 'some password' },
+        body: { ...wanted, email: 'x@example.com', password: 'nine brass kettles' },
       });
     },
     email_taken: async (call) => {
       const wanted = call.body as { username: string; email: string };
-      const body = { username: 'somebody.else', email: wanted.email, password: 'some password' };
+      const body = { username: 'somebody.else', email: wanted.email, password: 'nine brass kettles' };
       await app.call('POST', '/users', { body });
       call.body = { ...wanted, username: 'yet.another' };
     },
@@ -256,10 +256,10 @@ describe('every example of the document, executed', () => {
     },
     overloaded: async (call) => {
       if ('email' in (call.body as object)) await app.inDatabase((tx) => tx.query('DELETE FROM users'));
-      const hasher = app.nest.get<{ queueLimit: number }>(PasswordHasher);
-      const limit = hasher.queueLimit;
-      hasher.queueLimit = 0;
-      return () => void (hasher.queueLimit = limit);
+      const { queue } = app.nest.get<{ queue: { limits: object } }>(PasswordHasher);
+      const { limits } = queue;
+      queue.limits = { known: 0, unknown: 0, account: 0, registration: 0 };
+      return () => void (queue.limits = limits);
     },
     service_unavailable: () => {
       const dataSource = app.nest.get(DataSource);

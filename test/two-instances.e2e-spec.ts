@@ -53,7 +53,7 @@ describe('two instances on one database', () => {
     const milliseconds = await lag(bearer(other), () =>
       instances.call(0, 'POST', '/users/me/password', bearer(person.token), {
         currentPassword: password,
-        newPassword: 'another password',
+        newPassword: 'swift otter paints',
       }),
     );
 

@@ -13,6 +13,8 @@ export type SecurityEvent =
   | { type: 'profile_changed'; userId: string; sessionId: string }
   | { type: 'password_changed'; userId: string; sessionId: string }
   | { type: 'password_rejected'; userId: string; sessionId: string }
+  /** A password was set although the breached-password service could not be asked. */
+  | { type: 'breach_check_failed'; userId: string }
   | { type: 'signed_in'; userId: string; sessionId: string }
   | { type: 'sign_in_failed'; userId: string; reason: 'wrong_password' | 'account_disabled' }
   | { type: 'sign_in_failed'; userId: null; reason: 'unknown_user' }

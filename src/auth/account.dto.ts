@@ -11,7 +11,7 @@ export class ChangePasswordRequest {
   currentPassword: string;
 
   /**
-   * The password from now on, taken exactly as sent.
+   * The password from now on, taken exactly as sent. The same rules as at sign-up.
    * @example copper-violin-drifts-82
    */
   @IsNewPassword()

@@ -31,10 +31,10 @@ export class AccountService {
   async changePassword(principal: Principal, request: ChangePasswordRequest, origin: Origin): Promise<void> {
     const { userId, credentialId: sessionId } = principal;
     const user = await this.provePassword(userId, request.currentPassword);
-    const hash = await this.users.hashNewPassword('newPassword', request.newPassword);
+    const password = await this.users.prepareNewPassword('newPassword', request.newPassword, user, 'account');
     await this.transactions.run(async (tx) => {
       await requireStillProven(tx, user, sessionId);
-      await this.users.setPasswordHash(tx, userId, hash);
+      await this.users.setPassword(tx, userId, password, origin);
       await this.sessions.revokeAll(tx, userId, 'password_changed', sessionId);
       if (request.revokeKeys) await this.keys.deleteAll(tx, userId, origin);
       await this.audit.record(tx, { type: 'password_changed', userId, sessionId }, origin);
@@ -90,7 +90,8 @@ export class AccountService {
 
   private async provePassword(userId: string, password: string): Promise<User> {
     const user = await this.users.get(userId);
-    if (!(await this.users.verifyPassword(user, password))) throw new ApiError('current_password_wrong');
+    const matches = await this.users.verifyPassword(user, password, 'account');
+    if (!matches) throw new ApiError('current_password_wrong');
     return user;
   }
 }

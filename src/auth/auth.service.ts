@@ -7,6 +7,7 @@ import { Config } from '../config/config';
 import { ApiError } from '../core/errors';
 import { Failpoints } from '../core/failpoints';
 import type { Origin } from '../core/origin';
+import type { HashLane } from '../crypto/password-hasher';
 import { Transactions } from '../database/transactions';
 import { type SessionGrant, SessionsService } from '../sessions/sessions.service';
 import type { User } from '../users/user.entity';
@@ -28,11 +29,16 @@ export class AuthService {
   /**
    * Signs a user in. The same work is done whether or not there is such a user (ASVS 6.3.8).
    *
+   * @param lane of the hashing queue: `known` is for who proves to come from a device that has signed in before
    * @throws ApiError `user_not_found`, `invalid_credentials`, `account_disabled`, `overloaded`, `service_unavailable`
    */
-  async login(request: LoginRequest, origin: Origin): Promise<{ user: User; grant: SessionGrant }> {
-    const user = await this.authenticate(request, origin);
-    await this.users.renewOutdatedHash(user, request.password);
+  async login(
+    request: LoginRequest,
+    origin: Origin,
+    lane: HashLane = 'unknown',
+  ): Promise<{ user: User; grant: SessionGrant }> {
+    const user = await this.authenticate(request, origin, lane);
+    await this.users.renewOutdatedHash(user, request.password, lane);
     await this.failpoints.reach('login:password_verified');
     const grant = await this.transactions.run(async (tx) => {
       if (!(await lockAccount(tx, user.id, user.credentialVersion))) return undefined;
@@ -44,7 +50,7 @@ export class AuthService {
     });
     await this.failpoints.reach('login:committed');
     // While the password was being checked it was changed, or the account disabled. What was proven no longer counts.
-    return grant ? { user, grant } : this.login(request, origin);
+    return grant ? { user, grant } : this.login(request, origin, lane);
   }
 
   /**
@@ -72,9 +78,13 @@ export class AuthService {
     await this.failpoints.reach('logout:committed');
   }
 
-  private async authenticate({ username, password }: LoginRequest, origin: Origin): Promise<User> {
+  private async authenticate(
+    { username, password }: LoginRequest,
+    origin: Origin,
+    lane: HashLane,
+  ): Promise<User> {
     const user = await this.users.findByUsername(username);
-    const matches = await this.users.verifyPassword(user, password);
+    const matches = await this.users.verifyPassword(user, password, lane);
     if (!user) {
       // Without the name, which may be a password that went into the wrong field.
       await this.recordFailure({ type: 'sign_in_failed', userId: null, reason: 'unknown_user' }, origin);

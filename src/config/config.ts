@@ -36,6 +36,8 @@ export abstract class Config {
   readonly registrationOpen: boolean;
   /** Code points. */
   readonly passwordMinLength: number;
+  /** With a slash at its end; absent: no service is asked. */
+  readonly breachedPasswordsUrl: string | undefined;
   readonly apiKeyEnvironment: 'live' | 'test';
   /** Absent: none in production, any localhost origin elsewhere. */
   readonly corsOrigins: readonly string[] | undefined;
@@ -67,6 +69,7 @@ export function toConfig(settings: Settings): Config {
     uniformLoginErrors: settings.LOGIN_ERRORS === 'uniform',
     registrationOpen: settings.REGISTRATION === 'open',
     passwordMinLength: settings.PASSWORD_MIN_LENGTH,
+    breachedPasswordsUrl: settings.BREACHED_PASSWORDS_URL,
     apiKeyEnvironment: settings.API_KEY_ENVIRONMENT,
     corsOrigins: settings.CORS_ORIGINS,
     apiDocs: settings.API_DOCS === 'on',

@@ -106,6 +106,23 @@ const origins = z
     "must be a comma-separated list of exact origins such as https://app.example.com, without a path or a '*'",
   );
 
+const LOOPBACK = ['127.0.0.1', '[::1]', 'localhost'];
+
+/** The range is part of a digest of a password, so it travels encrypted, unless it does not leave the machine. */
+const rangeService = z
+  .string()
+  .refine(
+    isRangeService,
+    'must be an https:// URL without user, query and fragment, such as https://api.pwnedpasswords.com/range',
+  )
+  .transform((text) => (text.endsWith('/') ? text : `${text}/`));
+
+function isRangeService(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || /[?#]/.test(text) || url.username !== '' || url.password !== '') return false;
+  return url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.includes(url.hostname));
+}
+
 const PROXY_NAMES = ['loopback', 'linklocal', 'uniquelocal'];
 
 const proxies = z
@@ -207,6 +224,11 @@ export const SETTINGS = z.object({
   PASSWORD_MIN_LENGTH: integer(8, 64)
     .default(8)
     .meta({ default: '`8`', description: 'fewest characters (code points) of a new password, 8 to 64' }),
+  BREACHED_PASSWORDS_URL: rangeService.optional().meta({
+    default: 'none',
+    description:
+      'service to ask about new passwords, by 5 digits of a digest, such as `https://api.pwnedpasswords.com/range`',
+  }),
   API_KEY_ENVIRONMENT: choice('live', 'test').default('live').meta({
     default: '`live`',
     description: 'the part of API keys that tells environments apart: `sk_live_…`',

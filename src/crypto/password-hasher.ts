@@ -3,6 +3,8 @@ import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { Piscina } from 'piscina';
 import { ApiError } from '../core/errors';
 import { Random } from '../core/random';
+import { LaneFull, LaneQueue } from './lane-queue';
+import { type HashRefusal, readStoredHash, type StoredHash } from './stored-hash';
 
 /** Argon2id parameters. */
 export abstract class HashCost {
@@ -15,56 +17,87 @@ export abstract class HashCost {
 /** OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane. About 20 ms on one core. */
 export const DEFAULT_HASH_COST: HashCost = { memoryKib: 19_456, passes: 2, lanes: 1 };
 
-/** Hashes that may wait per thread: at 20 ms each the last one waits about 1.3 s. Beyond that, 503 at once. */
-const QUEUE_PER_THREAD = 64;
+/**
+ * For whom a hash is computed. Each has a lane of the queue to himself, so that strangers who try passwords by the
+ * thousand fill their own lane and no other.
+ *
+ * - `known`: a login that proves to come from a device which has signed in to this account before
+ * - `unknown`: any other login
+ * - `account`: a signed-in user who changes the password or deletes the account
+ * - `registration`: a sign-up, or an operator who makes a user
+ */
+export type HashLane = 'known' | 'unknown' | 'account' | 'registration';
 
 /**
- * Hashes and verifies passwords (Argon2id, RFC 9106) in worker threads of its own, so that a request with a valid token
- * never waits behind a login. One core is left to the event loop.
+ * Hashes that may wait in each lane, per thread; beyond that, 503 at once. At 20 ms each the last one of the strangers
+ * waits 1.3 s when nobody else does, and 2.6 s when every lane is full.
+ */
+const WAITING_PER_THREAD: Record<HashLane, number> = {
+  known: 32,
+  unknown: 64,
+  account: 16,
+  registration: 16,
+};
+
+/**
+ * Hashes and verifies passwords in worker threads of its own, so that a request with a valid token never waits behind a
+ * login. One core is left to the event loop. What it writes is Argon2id (RFC 9106); what it reads may be older.
  */
 @Injectable()
 export class PasswordHasher implements OnApplicationShutdown {
   private readonly pool: Piscina;
-  private readonly queueLimit: number;
-  private readonly decoy: string;
+  private readonly queue: LaneQueue<HashLane>;
+  private readonly decoy: StoredHash;
 
-  /** @param workerFile what a thread runs: `argon2-worker.js` */
+  /** @param workerFile what a thread runs: `hash-worker.js` */
   constructor(
     private readonly cost: HashCost,
     workerFile: string,
     random: Random,
   ) {
     const threads = Math.max(1, availableParallelism() - 1);
-    this.queueLimit = threads * QUEUE_PER_THREAD;
+    this.queue = new LaneQueue(limitsFor(threads), threads);
     this.pool = new Piscina({
       filename: workerFile,
       minThreads: 0,
       maxThreads: threads,
       idleTimeout: 60_000,
     });
-    this.decoy = toPhc(cost, random.bytes(16), random.bytes(32));
+    this.decoy = { scheme: 'argon2', text: toPhc(cost, random.bytes(16), random.bytes(32)) };
   }
 
   /**
    * The password's hash as a PHC string.
    *
-   * @throws ApiError `overloaded` when too many hashes wait already
+   * @throws ApiError `overloaded` when too many wait in that lane already
    */
-  async hash(password: string): Promise<string> {
-    return (await this.run({ kind: 'hash', password, cost: this.cost })) as string;
+  async hash(password: string, lane: HashLane): Promise<string> {
+    return (await this.run(lane, { kind: 'hash', password, cost: this.cost })) as string;
   }
 
   /**
-   * Whether this is the password behind `hash`. Without a hash (no such user) the same work is done through the same
-   * queue and the answer is no, so that time does not tell who has an account.
+   * Whether this is the password behind `hash`. Without a hash (no such user), and with one that must not be computed,
+   * the work of one of today's is done through the same queue and the answer is no, so that time does not tell who has an
+   * account.
    *
-   * @throws ApiError `overloaded` when too many hashes wait already
+   * @throws ApiError `overloaded` when too many wait in that lane already
    */
-  async verify(hash: string | undefined, password: string): Promise<boolean> {
+  async verify(hash: string | undefined, password: string, lane: HashLane): Promise<boolean> {
+    const stored = hash === undefined ? undefined : readStoredHash(hash);
     // UTF-8 has no form for a lone surrogate: it would be hashed as U+FFFD, and so match another password.
-    const comparable = hash !== undefined && password.isWellFormed();
-    const matches = await this.run({ kind: 'verify', password, hash: comparable ? hash : this.decoy });
+    const comparable = typeof stored === 'object' && password.isWellFormed();
+    const matches = await this.run(lane, {
+      kind: 'verify',
+      password,
+      hash: comparable ? stored : this.decoy,
+    });
     return comparable && matches === true;
+  }
+
+  /** Why a hash must not be computed, if so: its form is unknown, or it asks for more than is granted to any. */
+  refusalOf(hash: string): HashRefusal | undefined {
+    const stored = readStoredHash(hash);
+    return typeof stored === 'string' ? stored : undefined;
   }
 
   /** Whether the hash was made with other parameters than today's and ought to be renewed at the next sign-in. */
@@ -77,14 +110,27 @@ export class PasswordHasher implements OnApplicationShutdown {
     await this.pool.close();
   }
 
-  private async run(task: HashTask): Promise<string | boolean> {
-    if (this.pool.queueSize >= this.queueLimit) throw new ApiError('overloaded');
-    return (await this.pool.run(task)) as string | boolean;
+  private async run(lane: HashLane, task: HashTask): Promise<string | boolean> {
+    try {
+      return await this.queue.run(lane, () => this.pool.run(task) as Promise<string | boolean>);
+    } catch (error) {
+      throw error instanceof LaneFull ? new ApiError('overloaded') : error;
+    }
   }
 }
 
 type HashTask =
-  { kind: 'hash'; password: string; cost: HashCost } | { kind: 'verify'; password: string; hash: string };
+  { kind: 'hash'; password: string; cost: HashCost } | { kind: 'verify'; password: string; hash: StoredHash };
+
+function limitsFor(threads: number): Record<HashLane, number> {
+  const { known, unknown, account, registration } = WAITING_PER_THREAD;
+  return {
+    known: known * threads,
+    unknown: unknown * threads,
+    account: account * threads,
+    registration: registration * threads,
+  };
+}
 
 function toPhc(cost: HashCost, salt: Buffer, hash: Buffer): string {
   const encode = (bytes: Buffer) => bytes.toString('base64').replaceAll('=', '');

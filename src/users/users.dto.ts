@@ -19,7 +19,9 @@ export class SignUpRequest {
   email: string;
 
   /**
-   * Taken exactly as sent. The least length is the setting `PASSWORD_MIN_LENGTH`, 8 characters unless configured.
+   * Taken exactly as sent. The least length is the setting `PASSWORD_MIN_LENGTH`, 8 characters unless configured. Refused
+   * are passwords that are easy to guess (rule `isNotCommon`), that are made of the user name or the e-mail address
+   * (`isNotPersonal`), or that are known to be stolen, where the operator has a service asked (`isNotBreached`).
    * @example tidal-lantern-47-orchid
    */
   @IsNewPassword()

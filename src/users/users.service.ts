@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager, QueryFailedError } from 'typeorm';
 import { lockForCaller } from '../access/account-lock';
 import type { Principal } from '../access/principal';
@@ -6,16 +6,26 @@ import { ALL_SCOPES } from '../access/scopes';
 import { AuditTrail } from '../audit/audit-trail';
 import { canonical } from '../core/canonical';
 import { Clock } from '../core/clock';
-import { ApiError } from '../core/errors';
+import { ApiError, fieldError } from '../core/errors';
 import { Ids } from '../core/ids';
+import { LOG, type Log } from '../core/log';
 import type { Origin } from '../core/origin';
-import { PasswordHasher } from '../crypto/password-hasher';
+import { type HashLane, PasswordHasher } from '../crypto/password-hasher';
 import { isUniqueViolation, violates } from '../database/failures';
 import { execute } from '../database/sql';
 import { Transactions } from '../database/transactions';
-import { PasswordPolicy } from './password-policy';
+import { PasswordPolicy } from '../passwords/password-policy';
+import type { PasswordOwner } from '../passwords/personal-words';
+import type { ImportedUser } from './imported-user';
 import { User } from './user.entity';
 import type { SignUpRequest, UpdateProfileRequest } from './users.dto';
+
+/** A password that has been approved and is to be set. */
+export interface NewPassword {
+  hash: string;
+  /** Whether the breached-password service was to be asked and could not be. */
+  breachCheckFailed: boolean;
+}
 
 /** Accounts: how they come to be, what they are called, and what their owner proves himself with. */
 @Injectable()
@@ -27,6 +37,7 @@ export class UsersService {
     private readonly audit: AuditTrail,
     private readonly clock: Clock,
     private readonly ids: Ids,
+    @Inject(LOG) private readonly log: Log,
   ) {}
 
   /**
@@ -35,27 +46,25 @@ export class UsersService {
    * @throws ApiError `validation_failed` for the password, `username_taken`, `email_taken`, `overloaded`, `service_unavailable`
    */
   async register(request: SignUpRequest, origin: Origin): Promise<User> {
-    this.policy.check('password', request.password);
     await this.refuseTaken(request);
-    const user: User = {
-      id: this.ids.next('user'),
-      username: request.username,
-      usernameCanonical: canonical(request.username),
-      email: request.email,
-      emailCanonical: canonical(request.email),
-      passwordHash: await this.hasher.hash(request.password),
-      credentialVersion: 1,
-      scopes: ALL_SCOPES,
-      disabledAt: null,
-      createdAt: this.clock.now(),
-    };
-    await this.namingConflicts(() =>
-      this.transactions.run(async (tx) => {
-        await tx.insert(User, user);
-        await this.audit.record(tx, { type: 'account_created', userId: user.id }, origin);
-      }),
+    return this.create(
+      request,
+      await this.prepareNewPassword('password', request.password, request, 'registration'),
+      origin,
     );
-    return user;
+  }
+
+  /**
+   * Makes an account for a user of another system, with the hash that was kept there. The password itself is not known, so
+   * nothing is asked of it; it works as it did there, and is hashed anew at the first sign-in.
+   *
+   * @throws ApiError `validation_failed` for a hash that would never be computed, `username_taken`, `email_taken`,
+   * `service_unavailable`
+   */
+  async importUser(imported: ImportedUser, origin: Origin): Promise<User> {
+    const refusal = this.hasher.refusalOf(imported.passwordHash);
+    if (refusal) throw fieldError('passwordHash', 'isPasswordHash', `passwordHash is ${refusal}`);
+    return this.create(imported, { hash: imported.passwordHash, breachCheckFailed: false }, origin);
   }
 
   /** The account of that name, compared without regard to case. Opens its own read. */
@@ -100,18 +109,31 @@ export class UsersService {
   }
 
   /**
-   * Whether `password` is the account's. Without an account the same work is done.
+   * Whether `password` is the account's. Without an account the same work is done, and so it is for a stored hash that must
+   * not be computed; that one is an error in the log.
    *
+   * @param lane of the hashing queue, by who asks
    * @throws ApiError `overloaded`
    */
-  verifyPassword(user: User | null, password: string): Promise<boolean> {
-    return this.hasher.verify(user?.passwordHash, password);
+  verifyPassword(user: User | null, password: string, lane: HashLane): Promise<boolean> {
+    const refusal = user && this.hasher.refusalOf(user.passwordHash);
+    if (refusal) {
+      this.log.error({ userId: user.id, reason: refusal }, 'A stored password hash is refused');
+    }
+    return this.hasher.verify(user?.passwordHash, password, lane);
   }
 
-  /** Hashes anew what was hashed with parameters of the past, unless the password has been changed meanwhile. */
-  async renewOutdatedHash(user: User, password: string): Promise<void> {
+  /**
+   * Hashes anew what was hashed otherwise than today, unless the password has been changed meanwhile. Where the queue is
+   * full the next sign-in will do.
+   */
+  async renewOutdatedHash(user: User, password: string, lane: HashLane): Promise<void> {
     if (!this.hasher.isOutdated(user.passwordHash)) return;
-    const renewed = await this.hasher.hash(password);
+    const renewed = await this.hasher.hash(password, lane).catch((error: unknown) => {
+      if (error instanceof ApiError && error.code === 'overloaded') return undefined;
+      throw error;
+    });
+    if (renewed === undefined) return;
     await this.transactions.statement((tx) =>
       execute(tx, 'UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?', [
         renewed,
@@ -122,22 +144,33 @@ export class UsersService {
   }
 
   /**
-   * The hash of a password that is to be set.
+   * Checks and hashes a password that is to be set.
    *
    * @throws ApiError `validation_failed` naming `field`, `overloaded`
    */
-  hashNewPassword(field: string, password: string): Promise<string> {
-    this.policy.check(field, password);
-    return this.hasher.hash(password);
+  async prepareNewPassword(
+    field: string,
+    password: string,
+    owner: PasswordOwner,
+    lane: HashLane,
+  ): Promise<NewPassword> {
+    const { breachCheckFailed } = await this.policy.check(field, password, owner);
+    return { hash: await this.hasher.hash(password, lane), breachCheckFailed };
   }
 
   /** Sets the password inside `tx`, which must hold the account's lock. Proofs against the old one are void from here. */
-  async setPasswordHash(tx: EntityManager, userId: string, hash: string): Promise<void> {
+  async setPassword(
+    tx: EntityManager,
+    userId: string,
+    { hash, breachCheckFailed }: NewPassword,
+    origin: Origin,
+  ): Promise<void> {
     await execute(
       tx,
       'UPDATE users SET password_hash = ?, credential_version = credential_version + 1 WHERE id = ?',
       [hash, userId],
     );
+    if (breachCheckFailed) await this.audit.record(tx, { type: 'breach_check_failed', userId }, origin);
   }
 
   /**
@@ -160,6 +193,35 @@ export class UsersService {
   /** Removes the account inside `tx`, and with it the rows of its sessions and keys. */
   async remove(tx: EntityManager, userId: string): Promise<void> {
     await tx.delete(User, { id: userId });
+  }
+
+  private async create(
+    { username, email }: PasswordOwner,
+    { hash, breachCheckFailed }: NewPassword,
+    origin: Origin,
+  ): Promise<User> {
+    const user: User = {
+      id: this.ids.next('user'),
+      username,
+      usernameCanonical: canonical(username),
+      email,
+      emailCanonical: canonical(email),
+      passwordHash: hash,
+      credentialVersion: 1,
+      scopes: ALL_SCOPES,
+      disabledAt: null,
+      createdAt: this.clock.now(),
+    };
+    await this.namingConflicts(() =>
+      this.transactions.run(async (tx) => {
+        await tx.insert(User, user);
+        await this.audit.record(tx, { type: 'account_created', userId: user.id }, origin);
+        if (breachCheckFailed) {
+          await this.audit.record(tx, { type: 'breach_check_failed', userId: user.id }, origin);
+        }
+      }),
+    );
+    return user;
   }
 
   /** Spares the hash where the answer is known already. The unique indexes decide; this only saves work. */

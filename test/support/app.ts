@@ -1,6 +1,6 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { EntityManager } from 'typeorm';
-import { createApp } from '../../src/app';
+import { createApp, type Replacements } from '../../src/app';
 import type { Config } from '../../src/config/config';
 import { loadConfig } from '../../src/config/load-config';
 import { createLog } from '../../src/core/log';
@@ -52,14 +52,19 @@ export interface TestApp {
   close(): Promise<void>;
 }
 
+/** What a test brings along instead of what `startApp` would take. */
+export interface Given {
+  hashCost?: HashCost;
+}
+
 /**
  * Starts the application as `main` does, on a free port, with a settable clock and cheap hashes.
  *
  * @param settings as environment variables
  */
-export async function startApp(settings: Record<string, string> = {}): Promise<TestApp> {
+export async function startApp(settings: Record<string, string> = {}, given: Given = {}): Promise<TestApp> {
   const database = await createDatabase();
-  const app = new RunningApp(database, settings);
+  const app = new RunningApp(database, settings, given);
   await app.start();
   return app;
 }
@@ -74,6 +79,7 @@ class RunningApp implements TestApp {
   constructor(
     readonly database: TestDatabase,
     private readonly settings: Record<string, string>,
+    private readonly replacements: Replacements,
   ) {}
 
   async start(settings: Record<string, string> = {}): Promise<void> {
@@ -87,7 +93,10 @@ class RunningApp implements TestApp {
     const log = createLog(this.config.logLevel, {
       write: (line: string) => this.logged.push(JSON.parse(line) as Record<string, unknown>),
     });
-    this.nest = await createApp(this.config, log, { clock: this.clock, hashCost: CHEAP_HASH });
+    this.nest = await createApp(this.config, log, {
+      ...{ clock: this.clock, hashCost: CHEAP_HASH },
+      ...this.replacements,
+    });
     await this.nest.listen(0, '127.0.0.1');
     this.url = await this.nest.getUrl();
   }

@@ -38,7 +38,7 @@ export async function signUp(app: TestApp, wishes: Partial<Person> = {}): Promis
   const person = {
     username: `person-${count}`,
     email: `person-${count}@example.com`,
-    password: `password of person ${count}`,
+    password: `kettle ${count} and brass lantern`,
     ...wishes,
   };
   const { username, email, password } = person;

@@ -1,0 +1,62 @@
+// @ts-check
+// Runs in a worker thread. JavaScript, so that the thread starts alike from the build and from the sources under test.
+'use strict';
+
+const { createHash, pbkdf2Sync, scryptSync, timingSafeEqual } = require('node:crypto');
+const argon2 = require('@node-rs/argon2');
+
+const ARGON2ID = 2;
+
+/**
+ * @typedef {{ memoryKib: number, passes: number, lanes: number }} HashCost
+ * @typedef {import('./stored-hash').StoredHash} StoredHash
+ * @typedef {{ kind: 'hash', password: string, cost: HashCost } | { kind: 'verify', password: string, hash: StoredHash }} HashTask
+ */
+
+/**
+ * Hashes a password (PHC string) or tells whether it is the one behind a hash.
+ *
+ * @param {HashTask} task
+ * @returns {string | boolean}
+ */
+module.exports = (task) => {
+  if (task.kind === 'verify') return verify(task.hash, task.password);
+  return argon2.hashSync(task.password, {
+    algorithm: ARGON2ID,
+    memoryCost: task.cost.memoryKib,
+    timeCost: task.cost.passes,
+    parallelism: task.cost.lanes,
+  });
+};
+
+/**
+ * @param {StoredHash} hash
+ * @param {string} password
+ * @returns {boolean}
+ */
+function verify(hash, password) {
+  switch (hash.scheme) {
+    case 'argon2':
+      return argon2.verifySync(hash.text, password);
+    case 'bcrypt':
+      // Loaded when the first one comes: most services never see any. Bytes beyond the 72nd do not count, as in every bcrypt.
+      return require('@node-rs/bcrypt').verifySync(hash.digested ? sha256(password) : password, hash.text);
+    case 'scrypt': {
+      const { cost, blockSize, lanes, salt, digest } = hash;
+      const maxmem = 256 * blockSize * (cost + lanes + 1);
+      const options = { cost, blockSize, parallelization: lanes, maxmem };
+      return timingSafeEqual(scryptSync(password, salt, digest.length, options), digest);
+    }
+    case 'pbkdf2': {
+      const { algorithm, iterations, salt, digest } = hash;
+      return timingSafeEqual(pbkdf2Sync(password, salt, iterations, digest.length, algorithm), digest);
+    }
+  }
+}
+
+/**
+ * What Django gives to bcrypt instead of a password that may be longer than 72 bytes.
+ *
+ * @param {string} password
+ */
+const sha256 = (password) => createHash('sha256').update(password).digest('hex');

@@ -1,0 +1,24 @@
+import { personalWords } from './personal-words';
+
+const OWNER = { username: 'Jane.Doe_1984', email: 'J.Miller@Example.com' };
+
+describe('the words that stand for a person', () => {
+  it('are the user name, the address and their parts, in lower case, the longest first', () => {
+    expect(personalWords(OWNER, 'latchkey')).toEqual([
+      'j.miller@example.com',
+      'jane.doe_1984',
+      'j.miller',
+      'latchkey',
+      'example',
+      'miller',
+      'jane',
+      '1984',
+    ]);
+  });
+
+  it('are also those in the address of the service', () => {
+    const words = personalWords(OWNER, 'https://login.acme-tools.example:8443/auth');
+
+    expect(words).toEqual(expect.arrayContaining(['login.acme-tools.example', 'acme', 'tools']));
+  });
+});

@@ -1,0 +1,98 @@
+import { AuthService } from '../src/auth/auth.service';
+import type { LaneQueue } from '../src/crypto/lane-queue';
+import { type HashLane, PasswordHasher } from '../src/crypto/password-hasher';
+import { type Answer, startApp, type TestApp } from './support/app';
+import { logIn, newcomer, type Person, signUp, statusWith } from './support/people';
+
+const ORIGIN = { ip: '127.0.0.1', userAgent: null, requestId: 'req_storm' };
+
+describe('a login storm', () => {
+  let app: TestApp;
+  let queue: LaneQueue<HashLane>;
+  let person: Person & { token: string };
+  beforeAll(async () => {
+    // A quarter of what it costs in service, so that a full queue takes a second and not four.
+    app = await startApp({ RATE_LIMITS: 'off' }, { hashCost: { memoryKib: 19_456, passes: 1, lanes: 1 } });
+    ({ queue } = app.nest.get<{ queue: LaneQueue<HashLane> }>(PasswordHasher));
+    person = await newcomer(app);
+  });
+  afterAll(() => app.close());
+
+  let count = 0;
+  const stranger = () => {
+    count += 1;
+    return app.call('POST', '/auth/login', {
+      body: { username: `stranger-${count}`, password: 'not the password' },
+    });
+  };
+
+  it('of 400 at once fills its queue and no more; the rest is refused at once, and others are served meanwhile', async () => {
+    const answered: (number | 'bearer')[] = [];
+    let longest = 0;
+    let bearer: Promise<void> | undefined;
+    const retryAfter = new Set<string | null>();
+    const arrive = async (answer: Promise<Answer>): Promise<void> => {
+      const { status, headers } = await answer;
+      answered.push(status);
+      longest = Math.max(longest, queue.length('unknown'));
+      if (status !== 503) return;
+      retryAfter.add(headers.get('retry-after'));
+      bearer ??= statusWith(app, person).then((bearerStatus) => {
+        expect(bearerStatus).toBe(200);
+        answered.push('bearer');
+      });
+    };
+
+    await Promise.all(Array.from({ length: 400 }, () => arrive(stranger())));
+    await bearer;
+
+    const bound = queue.limits.unknown;
+    const refused = answered.filter((status) => status === 503);
+    const accepted = answered.filter((status) => status === 401);
+    expect(refused.length + accepted.length).toBe(400);
+    expect(refused.length).toBeGreaterThan(100);
+    expect(accepted.length).toBeGreaterThanOrEqual(bound);
+    expect(longest).toBeLessThanOrEqual(bound);
+    // When the last was refused the queue was full: all of it was still to be answered, and so it was for the bearer.
+    const behind = (what: number | 'bearer') =>
+      answered.slice(answered.lastIndexOf(what)).filter((status) => status === 401).length;
+    expect(behind(503)).toBeGreaterThan(bound / 2);
+    expect(behind('bearer')).toBeGreaterThan(bound / 2);
+    expect([...retryAfter]).toEqual(['1']);
+    expect(queue.length()).toBe(0);
+  }, 60_000);
+
+  it('keeps nobody waiting who is known, signed in or new', async () => {
+    const bound = queue.limits.unknown;
+    let over = false;
+    const storm = Array.from({ length: bound + 20 }, async () => {
+      while (!over) await stranger();
+    });
+    const waiting: number[] = [];
+    const during = async <T>(what: Promise<T>): Promise<T> => {
+      const result = await what;
+      waiting.push(queue.length('unknown'));
+      return result;
+    };
+    while (queue.length('unknown') < bound) await statusWith(app, person);
+    const { username, password, token } = person;
+
+    const known = await during(app.nest.get(AuthService).login({ username, password }, ORIGIN, 'known'));
+    const changed = await during(
+      app.call('POST', '/users/me/password', {
+        token,
+        body: { currentPassword: password, newPassword: 'swift otter paints' },
+      }),
+    );
+    const newer = await during(signUp(app));
+    over = true;
+    await Promise.all(storm);
+
+    expect(known.user.id).toBe(person.id);
+    expect(changed.status).toBe(204);
+    // The storm did not abate while these went by.
+    expect(waiting.filter((length) => length < bound / 2)).toEqual([]);
+    await logIn(app, { ...person, password: 'swift otter paints' });
+    await logIn(app, newer);
+  }, 60_000);
+});
