@@ -437,7 +437,7 @@ describe('the audit trail', () => {
   );
 
   it('holds what belongs to a sign-up', async () => {
-    const body = { username: 'fresh.fish', email: 'fish@example.com', password: 'some password' };
+    const body = { username: 'fresh.fish', email: 'fish@example.com', password: 'seven dull kettles' };
 
     const answer = await app.call<{ id: string }>('POST', '/users', { body });
 
