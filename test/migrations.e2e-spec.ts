@@ -58,14 +58,18 @@ describe('migrations', () => {
     expect(applied).toHaveLength(migrations.length);
   });
 
-  it('can be undone', async () => {
+  it('can be undone, one after the other, until nothing is left', async () => {
     await migrate(await options());
 
-    const left = await withDataSource(async (dataSource) => {
-      await dataSource.undoLastMigration({ transaction: 'none' });
-      return driftStatements(dataSource);
+    const [missing, tables] = await withDataSource(async (dataSource) => {
+      for (const _ of migrations) await dataSource.undoLastMigration({ transaction: 'none' });
+      return [await driftStatements(dataSource), dataSource.entityMetadatas] as const;
     });
 
-    expect(left.filter((statement) => statement.startsWith('CREATE TABLE'))).not.toEqual([]);
+    // On SQLite a foreign key is added by way of a table of a temporary name.
+    const names = missing.flatMap(
+      (statement) => /^CREATE TABLE \W(?!temporary_)(\w+)/.exec(statement)?.[1] ?? [],
+    );
+    expect(names.sort()).toEqual(tables.map(({ tableName }) => tableName).sort());
   });
 });
