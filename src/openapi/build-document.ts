@@ -53,9 +53,12 @@ const DESCRIPTION = [
   '`X-Request-Id` the id to quote. With `Accept: application/problem+json` the same error comes as RFC 9457 problem',
   'details. On 503 nothing was decided about your credentials: keep them, and repeat after `Retry-After` seconds.',
   '',
-  '## Error codes',
+  // Folded up: who comes to try a call looks for the operations.
+  '<details><summary>All error codes</summary>',
   '',
   'Each operation lists its own below; those that no operation lists can come from any path.',
   '',
   errorTable(),
+  '',
+  '</details>',
 ].join('\n');
