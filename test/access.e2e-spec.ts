@@ -71,6 +71,7 @@ describe('access', () => {
     expect(open.sort()).toEqual([
       'GET health/live',
       'GET health/ready',
+      'POST auth/keys/report//',
       'POST auth/login',
       'POST auth/refresh',
       'POST users//',
@@ -133,6 +134,8 @@ describe('access', () => {
     ['no sid', () => `Bearer ${forge({ ...claims, sid: undefined })}`],
     ['no jti', () => `Bearer ${forge({ ...claims, jti: undefined })}`],
     ['no auth_time', () => `Bearer ${forge({ ...claims, auth_time: undefined })}`],
+    ['a number for the name', () => `Bearer ${forge({ ...claims, preferred_username: 1 })}`],
+    ['a list for the scope', () => `Bearer ${forge({ ...claims, scope: ['*'] })}`],
     ['no iss', () => `Bearer ${forge({ ...claims, iss: undefined })}`],
     ['another iss', () => `Bearer ${forge({ ...claims, iss: 'http://localhost:3000/' })}`],
     ['no aud', () => `Bearer ${forge({ ...claims, aud: undefined })}`],
@@ -176,6 +179,7 @@ describe('access', () => {
       iat: 1773480413,
       exp: 1773480413 + 3600,
       auth_time: 1773480413,
+      preferred_username: expect.stringMatching(/^person-\d+$/) as string,
     });
   });
 

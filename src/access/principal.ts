@@ -6,6 +6,8 @@ export interface Principal {
   credentialId: string;
   /** What the caller may do; `*` is everything that the account may. */
   scopes: readonly string[];
+  /** What the account is called, as far as the credential tells. */
+  username?: string | undefined;
   /** When the password was last shown. Absent for keys. */
   authenticatedAt?: Date;
 }

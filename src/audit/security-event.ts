@@ -10,6 +10,7 @@ export type SecurityEvent =
   | { type: 'account_deleted'; userId: string; sessionId: string }
   | { type: 'account_disabled'; userId: string }
   | { type: 'account_enabled'; userId: string }
+  | { type: 'account_scopes_changed'; userId: string }
   | { type: 'profile_changed'; userId: string; sessionId: string }
   | { type: 'password_changed'; userId: string; sessionId: string }
   | { type: 'password_rejected'; userId: string; sessionId: string }
@@ -23,6 +24,12 @@ export type SecurityEvent =
   | { type: 'sessions_ended'; userId: string; sessionId: string }
   | { type: 'refresh_token_reused'; userId: string; sessionId: string }
   | { type: 'api_key_created'; userId: string; keyId: string }
+  | { type: 'api_key_changed'; userId: string; keyId: string }
+  | { type: 'api_key_enabled'; userId: string; keyId: string }
+  | { type: 'api_key_disabled'; userId: string; keyId: string }
+  | { type: 'api_key_rotated'; userId: string; keyId: string }
+  | { type: 'api_key_reported'; userId: string; keyId: string }
+  | { type: 'api_key_old_secret_reported'; userId: string; keyId: string }
   | { type: 'api_key_deleted'; userId: string; keyId: string }
   | ({ type: 'access_refused'; userId: string; reason: AccessRefusal } & Credential);
 

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { JwtService } from '@nestjs/jwt';
+import { ALL_SCOPES } from '../access/scopes';
 import { Config } from '../config/config';
 import { Clock } from '../core/clock';
 import type { ErrorCode } from '../core/errors';
@@ -24,6 +25,17 @@ export interface AccessTokenClaims {
   exp: number;
   /** When the password was shown, in seconds. */
   auth_time: number;
+  /** What the account was called when the token was issued. */
+  preferred_username?: string;
+  /** What the account may do, where that is not everything. */
+  scope?: string;
+}
+
+/** Whom a token is issued to. */
+export interface TokenHolder {
+  username: string;
+  /** Space-separated. */
+  scopes: string;
 }
 
 /** An access token and how long it is good for. */
@@ -43,7 +55,8 @@ export class AccessTokens {
     private readonly random: Random,
   ) {}
 
-  issue(grant: SessionGrant): IssuedAccessToken {
+  /** Who the holder is and what he may do goes into the token, so that nobody has to look it up for each request. */
+  issue(grant: SessionGrant, holder: TokenHolder): IssuedAccessToken {
     const iat = toNumericDate(grant.issuedAt);
     const exp = toNumericDate(grant.accessTokenEnd);
     const claims: AccessTokenClaims = {
@@ -55,6 +68,8 @@ export class AccessTokens {
       iat,
       exp,
       auth_time: toNumericDate(grant.authenticatedAt),
+      preferred_username: holder.username,
+      ...(holder.scopes !== ALL_SCOPES && { scope: holder.scopes }),
     };
     return { token: this.jwt.sign(claims), expiresIn: exp - iat };
   }
@@ -76,9 +91,14 @@ export class AccessTokens {
 
 function isClaims(payload: unknown): payload is AccessTokenClaims & { nbf?: number } {
   if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) return false;
-  const { iss, aud, sub, sid, jti, iat, exp, nbf, auth_time } = payload as Record<string, unknown>;
+  const { iss, aud, sub, sid, jti, iat, exp, nbf, auth_time, preferred_username, scope } = payload as Record<
+    string,
+    unknown
+  >;
   return (
     [iss, aud, sub, sid, jti].every((claim) => typeof claim === 'string') &&
+    // Tokens of an earlier release have no name in them.
+    [preferred_username, scope].every((claim) => claim === undefined || typeof claim === 'string') &&
     [iat, exp, auth_time].every(isNumericDate) &&
     (nbf === undefined || isNumericDate(nbf))
   );

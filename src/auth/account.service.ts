@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { isSessionStanding, lockAccount } from '../access/account-lock';
 import type { Principal } from '../access/principal';
+import { coversScopes } from '../access/scopes';
 import { ApiKeysService } from '../api-keys/api-keys.service';
 import { AuditTrail } from '../audit/audit-trail';
 import { ApiError } from '../core/errors';
@@ -85,6 +86,23 @@ export class AccountService {
       await this.keys.announceAll(tx, userId);
       await this.audit.record(tx, { type: 'account_enabled', userId }, origin);
       return true;
+    });
+  }
+
+  /**
+   * Sets what an account may do at most, for an operator. Its keys shrink and grow with it at once. Where it loses
+   * something its sessions end, since their tokens say what it was before; they grow with the next refresh.
+   *
+   * @returns what it was before
+   */
+  async setScopes(userId: string, scopes: string[], origin: Origin): Promise<string[] | undefined> {
+    return this.transactions.run(async (tx) => {
+      const before = await this.users.setScopes(tx, userId, scopes);
+      if (!before) return undefined;
+      if (!coversScopes(scopes, before)) await this.sessions.revokeAll(tx, userId, 'account_scopes_changed');
+      await this.keys.announceAll(tx, userId);
+      await this.audit.record(tx, { type: 'account_scopes_changed', userId }, origin);
+      return before;
     });
   }
 

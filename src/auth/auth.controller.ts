@@ -4,10 +4,9 @@ import { CallOrigin, CurrentPrincipal, Public, SessionOnly } from '../access/dec
 import type { Principal } from '../access/principal';
 import type { Origin } from '../core/origin';
 import { ApiErrors } from '../openapi/api-errors.decorator';
-import type { SessionGrant } from '../sessions/sessions.service';
 import { AccessTokens } from './access-tokens';
 import { LoginRequest, LoginResponse, LogoutResponse, RefreshRequest, RefreshResponse } from './auth.dto';
-import { AuthService } from './auth.service';
+import { AuthService, type SignedIn } from './auth.service';
 import { IDEMPOTENCY_KEY_HEADER, IdempotencyKey } from './idempotency-key';
 
 @ApiTags('Authentication')
@@ -30,9 +29,10 @@ export class AuthController {
   @Public()
   @ApiErrors('invalid_credentials', 'user_not_found', 'account_disabled', 'overloaded')
   async login(@Body() request: LoginRequest, @CallOrigin() origin: Origin): Promise<LoginResponse> {
-    const { user, grant } = await this.auth.login(request, origin);
+    const signedIn = await this.auth.login(request, origin);
+    const { user } = signedIn;
     return {
-      ...this.toTokens(grant),
+      ...this.toTokens(signedIn),
       user: { id: user.id, username: user.username, email: user.email },
     };
   }
@@ -82,8 +82,8 @@ export class AuthController {
     return { message: 'Successfully logged out' };
   }
 
-  private toTokens(grant: SessionGrant): RefreshResponse {
-    const { token, expiresIn } = this.tokens.issue(grant);
+  private toTokens({ user, grant }: SignedIn): RefreshResponse {
+    const { token, expiresIn } = this.tokens.issue(grant, user);
     return {
       token,
       expires_in: expiresIn,

@@ -14,6 +14,12 @@ import type { User } from '../users/user.entity';
 import { UsersService } from '../users/users.service';
 import type { LoginRequest } from './auth.dto';
 
+/** Somebody signed in, and what he is handed. */
+export interface SignedIn {
+  user: User;
+  grant: SessionGrant;
+}
+
 /** Signing in, staying in, signing out. */
 @Injectable()
 export class AuthService {
@@ -32,11 +38,7 @@ export class AuthService {
    * @param lane of the hashing queue: `known` is for who proves to come from a device that has signed in before
    * @throws ApiError `user_not_found`, `invalid_credentials`, `account_disabled`, `overloaded`, `service_unavailable`
    */
-  async login(
-    request: LoginRequest,
-    origin: Origin,
-    lane: HashLane = 'unknown',
-  ): Promise<{ user: User; grant: SessionGrant }> {
+  async login(request: LoginRequest, origin: Origin, lane: HashLane = 'unknown'): Promise<SignedIn> {
     const user = await this.authenticate(request, origin, lane);
     await this.users.renewOutdatedHash(user, request.password, lane);
     await this.failpoints.reach('login:password_verified');
@@ -58,10 +60,14 @@ export class AuthService {
    *
    * @throws ApiError `refresh_token_invalid`, `service_unavailable`
    */
-  async refresh(text: string, idempotencyKey: string | undefined, origin: Origin): Promise<SessionGrant> {
+  async refresh(text: string, idempotencyKey: string | undefined, origin: Origin): Promise<SignedIn> {
     const outcome = await this.sessions.rotate(text, idempotencyKey, origin);
     if (outcome.kind !== 'granted') throw new ApiError('refresh_token_invalid');
-    return outcome.grant;
+    const { grant } = outcome;
+    // Read behind the rotation: if an operator takes scopes away just now, the session is over, and this token with it.
+    const user = await this.users.find(grant.userId);
+    if (!user) throw new ApiError('refresh_token_invalid');
+    return { user, grant };
   }
 
   /**

@@ -1,6 +1,7 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
 import { validate } from 'class-validator';
+import { ALL_SCOPES, MOST_SCOPES, SCOPE_SHAPE } from '../access/scopes';
 import { AccountService } from '../auth/account.service';
 import { Ids } from '../core/ids';
 import type { Origin } from '../core/origin';
@@ -44,7 +45,28 @@ export const USER_COMMANDS: Command[] = [
       return { text, data: { id: user.id, username: user.username, disabled: false, changed } };
     },
   },
+  {
+    name: 'user scopes',
+    parameters: "NAME SCOPE… | NAME '*' [introspect:all]",
+    summary: "sets what an account and its keys may do at most; '*' is everything but introspect:all",
+    async run(context, { words: [name, ...scopes] }) {
+      const user = await findUser(context, { words: name === undefined ? [] : [name], options: {} });
+      requireScopes(scopes);
+      await context.get(AccountService).setScopes(user.id, scopes, atTheConsole(context));
+      const text = `${user.username} may do: ${scopes.join(' ')}.`;
+      return { text, data: { id: user.id, username: user.username, scopes } };
+    },
+  },
 ];
+
+function requireScopes(scopes: string[]): void {
+  if (scopes.length === 0) throw new UsageError("Name the scopes, or '*'.");
+  const wrong = scopes.find((scope) => scope !== ALL_SCOPES && !SCOPE_SHAPE.test(scope));
+  if (wrong !== undefined) throw new CommandError(`'${wrong}' is no scope: write resource:action, or '*'.`);
+  if (scopes.length > MOST_SCOPES || new Set(scopes).size < scopes.length) {
+    throw new CommandError(`Name at most ${MOST_SCOPES} scopes, each once.`);
+  }
+}
 
 /** Whence an operator's command comes, for the audit trail. */
 function atTheConsole(context: INestApplicationContext): Origin {

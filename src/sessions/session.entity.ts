@@ -9,6 +9,7 @@ export type RevocationReason =
   | 'password_changed'
   | 'account_disabled'
   | 'account_deleted'
+  | 'account_scopes_changed'
   | 'session_limit';
 
 /** One signed-in device. All refresh tokens that rotation ever made of one login are one row. */

@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager, QueryFailedError } from 'typeorm';
-import { lockForCaller } from '../access/account-lock';
+import { accountScopes, lockForCaller } from '../access/account-lock';
 import type { Principal } from '../access/principal';
 import { ALL_SCOPES } from '../access/scopes';
 import { AuditTrail } from '../audit/audit-trail';
@@ -72,13 +72,18 @@ export class UsersService {
     return this.transactions.read((tx) => tx.findOneBy(User, { usernameCanonical: canonical(username) }));
   }
 
+  /** The account of that id. Opens its own read. */
+  find(userId: string): Promise<User | null> {
+    return this.transactions.read((tx) => tx.findOneBy(User, { id: userId }));
+  }
+
   /**
    * The caller's account.
    *
    * @throws ApiError `token_revoked` when it has been deleted meanwhile
    */
   async get(userId: string): Promise<User> {
-    const user = await this.transactions.read((tx) => tx.findOneBy(User, { id: userId }));
+    const user = await this.find(userId);
     if (!user) throw new ApiError('token_revoked');
     return user;
   }
@@ -188,6 +193,19 @@ export class UsersService {
           userId,
         ]);
     return matched === 1;
+  }
+
+  /**
+   * Sets what the account may do at most, inside `tx`. Takes its row, so that no key is given a scope meanwhile.
+   *
+   * @returns what it was before, or undefined where there is no such account
+   */
+  async setScopes(tx: EntityManager, userId: string, scopes: string[]): Promise<string[] | undefined> {
+    const matched = await execute(tx, 'UPDATE users SET disabled_at = disabled_at WHERE id = ?', [userId]);
+    if (matched === 0) return undefined;
+    const before = await accountScopes(tx, userId);
+    await execute(tx, 'UPDATE users SET scopes = ? WHERE id = ?', [scopes.join(' '), userId]);
+    return before;
   }
 
   /** Removes the account inside `tx`, and with it the rows of its sessions and keys. */

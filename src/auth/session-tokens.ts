@@ -1,0 +1,92 @@
+import { Injectable } from '@nestjs/common';
+import { JwtService } from '@nestjs/jwt';
+import type { Principal } from '../access/principal';
+import { ALL_SCOPES, parseScopes } from '../access/scopes';
+import { ApiError } from '../core/errors';
+import { KeyRing } from '../crypto/key-ring';
+import { signingKeyOf } from '../crypto/signing-key';
+import { RevocationFeed } from '../revocation/revocation-feed';
+import { SessionUsage } from '../sessions/session-usage';
+import { SessionsService } from '../sessions/sessions.service';
+import { type AccessTokenClaims, AccessTokens } from './access-tokens';
+
+/**
+ * The one form of an access token. Its header is `{"alg":"HS256","typ":"JWT"}`, compared as text, so that there is no
+ * `none`, `crit`, `jku` or `kid`; its claims are an object; its signature has 32 bytes. What is not like this never reaches
+ * the library, which throws at claims that are `null`.
+ */
+export const ACCESS_TOKEN = /^eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9\.eyJ[\w-]+\.[\w-]{43}$/;
+
+/** Tells whether an access token lets somebody in, and whom: claims by `AccessTokens`, revocation by the feed. */
+@Injectable()
+export class SessionTokens {
+  constructor(
+    private readonly jwt: JwtService,
+    private readonly keys: KeyRing,
+    private readonly tokens: AccessTokens,
+    private readonly feed: RevocationFeed,
+    private readonly sessions: SessionsService,
+    private readonly usage: SessionUsage,
+  ) {}
+
+  /**
+   * Whom the claims of a well-signed token let in.
+   *
+   * @throws ApiError `token_invalid`, `token_expired`, `token_revoked`, `service_unavailable`
+   */
+  async admit(payload: unknown): Promise<Principal> {
+    const refusal = this.tokens.refusalOf(payload);
+    if (refusal) throw new ApiError(refusal);
+    const claims = payload as AccessTokenClaims;
+    if (await this.isRevoked(claims.sid)) throw new ApiError('token_revoked');
+    this.usage.note(claims.sid);
+    return {
+      userId: claims.sub,
+      username: claims.preferred_username,
+      credential: 'session',
+      credentialId: claims.sid,
+      scopes: claims.scope === undefined ? [ALL_SCOPES] : parseScopes(claims.scope),
+      authenticatedAt: new Date(claims.auth_time * 1000),
+    };
+  }
+
+  /**
+   * The claims of a token that would be let in, or undefined for any other text. Not yet a use: see `noteUse`.
+   *
+   * @throws ApiError `service_unavailable`
+   */
+  async inspect(token: string): Promise<AccessTokenClaims | undefined> {
+    if (!ACCESS_TOKEN.test(token)) return undefined;
+    const payload = this.verifySignature(token);
+    if (payload === undefined || this.tokens.refusalOf(payload)) return undefined;
+    const claims = payload as AccessTokenClaims;
+    return (await this.isRevoked(claims.sid)) ? undefined : claims;
+  }
+
+  /** Notes that the session of a token was used just now. */
+  noteUse({ sid }: AccessTokenClaims): void {
+    this.usage.note(sid);
+  }
+
+  private verifySignature(token: string): unknown {
+    try {
+      return this.jwt.verify(token, {
+        // A KeyObject, as at signing; the declared type knows of text and Buffers only.
+        secret: signingKeyOf(token, this.keys.accessToken) as never,
+        algorithms: ['HS256'],
+        // Both are judged with the other claims, on the application's clock.
+        ignoreExpiration: true,
+        ignoreNotBefore: true,
+      });
+    } catch {
+      // Whatever the library has against it, it is no token of ours.
+      return undefined;
+    }
+  }
+
+  private async isRevoked(sessionId: string): Promise<boolean> {
+    const status = this.feed.statusOf(sessionId);
+    if (status !== 'unknown') return status === 'revoked';
+    return !(await this.sessions.isLive(sessionId));
+  }
+}
