@@ -1,8 +1,9 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import { AuthGuard } from '@nestjs/passport';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../core/errors';
+import { toNumericDate } from '../core/instant';
 import { originOf } from './call-origin';
 import { clientAddress } from './client-address';
 import { ACCESS_POLICY, type AccessPolicy, type AuthenticatedRequest } from './decorators';
@@ -32,23 +33,37 @@ export interface ApiKeyCredential {
   holder: Holder;
   /** The caller, if the key may be used from `address`; that use counts as the key's last. */
   admit(address: string): Principal | undefined;
+  /** Set where another secret has taken the place of this one. */
+  retirement?: Retirement | undefined;
+}
+
+/** A secret that still works and soon will not. */
+export interface Retirement {
+  since: Date;
+  until: Date;
 }
 
 class ApiKeyGuard extends AuthGuard(API_KEY_STRATEGY) {
   override handleRequest<T>(error: unknown, found: unknown, _info: unknown, context: ExecutionContext): T {
     if (error) throw error as Error;
-    const request = context.switchToHttp().getRequest<FastifyRequest>();
     if (!found) throw new ApiError('api_key_invalid');
-    const credential = found as ApiKeyCredential;
-    const principal = credential.admit(clientAddress(request));
-    if (!principal) throw new AddressRefused(credential.holder);
+    const http = context.switchToHttp();
+    const key = found as ApiKeyCredential;
+    const principal = key.admit(clientAddress(http.getRequest<FastifyRequest>()));
+    if (!principal) throw new AddressRefused(key.holder);
+    if (key.retirement) announceRetirement(http.getResponse<FastifyReply>(), key.retirement);
     return principal as T;
   }
 }
 
+/** RFC 9745 and RFC 8594: whoever still calls with the old secret is told so with every answer, refusals included. */
+function announceRetirement(reply: FastifyReply, { since, until }: Retirement): void {
+  void reply.header('deprecation', `@${toNumericDate(since)}`).header('sunset', until.toUTCString());
+}
+
 /**
  * Stands before every route. Closed by default: a route that declares nothing takes sessions only; `@Public()` opens it,
- * `@RequireScopes()` lets API keys in too.
+ * `@RequireScopes()` lets API keys in too, `@ApiKeyOnly()` nobody else.
  */
 @Injectable()
 export class AccessGuard implements CanActivate {
@@ -94,8 +109,12 @@ export class AccessGuard implements CanActivate {
 }
 
 function authorize(principal: Principal, policy: AccessPolicy): void {
-  if (principal.credential === 'session' && policy.kind === 'session') return;
-  if (policy.kind !== 'scopes') throw new ApiError('session_required');
+  const isSession = principal.credential === 'session';
+  if (policy.kind === 'api-key' ? isSession : policy.kind === 'session' && !isSession) {
+    throw new ApiError(isSession ? 'api_key_required' : 'session_required');
+  }
+  // Scopes bound what a key may do here. A signed-in user does what the user may.
+  if (isSession || !('scopes' in policy)) return;
   const lacking = policy.scopes.some((scope) => !holdsScope(principal.scopes, scope));
   if (lacking) throw new ApiError('scope_missing');
 }

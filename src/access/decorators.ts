@@ -16,7 +16,10 @@ import { RefusalInterceptor } from './refusal.interceptor';
 
 /** Who may call a route. Without any of the decorators below: a session only. */
 export type AccessPolicy =
-  { kind: 'public' } | { kind: 'session' } | { kind: 'scopes'; scopes: readonly string[] };
+  | { kind: 'public' }
+  | { kind: 'session' }
+  | { kind: 'scopes'; scopes: readonly string[] }
+  | { kind: 'api-key'; scopes: readonly string[] };
 
 const TOKEN_REFUSALS = [
   'ambiguous_credentials',
@@ -49,6 +52,30 @@ export const RequireScopes = (...scopes: string[]) =>
     ApiBearerAuth('bearer'),
     ApiSecurity('apiKey'),
     ApiErrors(...TOKEN_REFUSALS, 'api_key_invalid', 'scope_missing'),
+  );
+
+/** An API key that holds all of these scopes; a signed-in user is refused (403). */
+export const ApiKeyOnly = (...scopes: string[]) =>
+  applyDecorators(
+    policy({ kind: 'api-key', scopes }),
+    ApiSecurity('apiKey'),
+    ApiErrors(...TOKEN_REFUSALS, 'api_key_invalid', 'api_key_required', 'scope_missing'),
+  );
+
+/**
+ * Any credential that works. Told apart from `@RequireScopes()` in one thing: what is not a credential that works is
+ * always a 401, two at once included.
+ */
+export const AnyCredential = () =>
+  applyDecorators(
+    policy({ kind: 'scopes', scopes: [] }),
+    ApiBearerAuth('bearer'),
+    ApiSecurity('apiKey'),
+    ApiErrors(
+      ...TOKEN_REFUSALS.filter((code) => code !== 'ambiguous_credentials'),
+      'api_key_invalid',
+      'scope_missing',
+    ),
   );
 
 /** The request once a guard has let it in. */

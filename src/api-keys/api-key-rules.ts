@@ -10,19 +10,23 @@ import {
 } from 'class-validator';
 import { ApiProperty } from '@nestjs/swagger';
 import { isAddressRange } from '../access/address-ranges';
-import { ApiInstant } from '../core/field-rules';
+import { MOST_SCOPES, SCOPE_SHAPE } from '../access/scopes';
+import { ApiInstant, IsVisible, IsWellFormed, MaxCharacters, MinCharacters } from '../core/field-rules';
 
-const MOST_SCOPES = 32;
 const MOST_RANGES = 50;
 
-/** `resource:action`, free for the team's own APIs, or the one built-in scope without an action. */
-const SCOPE = /^(introspect|[A-Za-z0-9][\w.-]{0,30}:[A-Za-z0-9][\w.-]{0,30})$/;
+/** Ninety days: who has not changed a secret by then has forgotten it. */
+export const LONGEST_OVERLAP_SECONDS = 7_776_000;
 
 /** RFC 3339 section 5.6. */
 const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/;
 
 /** The last second that both engines can store. */
 const LATEST = Date.UTC(9999, 11, 31, 23, 59, 59);
+
+/** What an owner may call a key: in any script. */
+export const IsKeyName = () =>
+  applyDecorators(IsString(), MinCharacters(1), MaxCharacters(100), IsWellFormed(), IsVisible());
 
 export const IsScopeList = () =>
   applyDecorators(
@@ -31,12 +35,12 @@ export const IsScopeList = () =>
     ArrayMaxSize(MOST_SCOPES),
     ArrayUnique(),
     IsString({ each: true }),
-    Matches(SCOPE, { each: true, message: 'each value in $property must be resource:action' }),
+    Matches(SCOPE_SHAPE, { each: true, message: 'each value in $property must be resource:action' }),
     ApiProperty({
       minItems: 1,
       maxItems: MOST_SCOPES,
       uniqueItems: true,
-      items: { type: 'string', pattern: SCOPE.source },
+      items: { type: 'string', pattern: SCOPE_SHAPE.source },
     }),
   );
 

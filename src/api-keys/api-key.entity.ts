@@ -1,4 +1,5 @@
 import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
+import { sha256Hex } from '../crypto/sha256';
 import { DIGEST, ID, INSTANT, OPTIONAL_INSTANT, OWNED, text } from '../database/columns';
 
 /** What an owner manages: a name, limits, and one secret or, while it is being rotated, two. */
@@ -29,6 +30,14 @@ export class ApiKey {
   @Column({ ...OPTIONAL_INSTANT, name: 'disabled_at' })
   disabledAt: Date | null;
 
+  /** When somebody reported the secret as found; null again once it has been replaced. */
+  @Column({ ...OPTIONAL_INSTANT, name: 'reported_at' })
+  reportedAt: Date | null;
+
+  /** The last use by any of its secrets, those of the past included. Written in batches, forward only. */
+  @Column({ ...OPTIONAL_INSTANT, name: 'last_used_at' })
+  lastUsedAt: Date | null;
+
   @Column({ ...INSTANT, name: 'created_at' })
   createdAt: Date;
 }
@@ -48,7 +57,20 @@ export class ApiKeySecret {
   @Column({ ...INSTANT, name: 'created_at' })
   createdAt: Date;
 
+  /** When a rotation put another secret in its place; null: it is the key's current one. */
+  @Column({ ...OPTIONAL_INSTANT, name: 'replaced_at' })
+  replacedAt: Date | null;
+
+  /** When it stops working, once it has been replaced. */
+  @Column({ ...OPTIONAL_INSTANT, name: 'ends_at' })
+  endsAt: Date | null;
+
   /** Written in batches, forward only. */
   @Column({ ...OPTIONAL_INSTANT, name: 'last_used_at' })
   lastUsedAt: Date | null;
+}
+
+/** The row of a secret that is to be the key's current one. */
+export function newSecret(keyId: string, secret: string, createdAt: Date): ApiKeySecret {
+  return { hash: sha256Hex(secret), keyId, createdAt, replacedAt: null, endsAt: null, lastUsedAt: null };
 }

@@ -3,11 +3,15 @@ import { ApiKeyVerifier } from './api-key-verifier';
 import { ApiKeyStrategy } from './api-key.strategy';
 import { ApiKeysController } from './api-keys.controller';
 import { ApiKeysService } from './api-keys.service';
-import { KeyUsage } from './key-usage';
+import { KeyChanges } from './key-changes';
+import { KeyReports } from './key-reports';
+import { KeyReportsController } from './key-reports.controller';
+import { KeyRotation } from './key-rotation';
+import { KeyUsage, SecretUsage } from './key-usage';
 
 @Module({
-  controllers: [ApiKeysController],
-  providers: [ApiKeysService, ApiKeyVerifier, ApiKeyStrategy, KeyUsage],
-  exports: [ApiKeysService],
+  controllers: [KeyReportsController, ApiKeysController],
+  providers: [ApiKeysService, ApiKeyStrategy, ApiKeyVerifier, KeyChanges, KeyReports, KeyRotation, KeyUsage],
+  exports: [ApiKeysService, ApiKeyVerifier],
 })
 export class ApiKeysModule {}

@@ -35,7 +35,7 @@ export const API_ERRORS = {
   authentication_required: {
     status: 401,
     sentence: 'Authentication required',
-    when: 'No credential was sent.',
+    when: 'No credential was sent; to a proxy that asks, also when two were.',
   },
   token_invalid: {
     status: 401,
@@ -55,7 +55,7 @@ export const API_ERRORS = {
   api_key_invalid: {
     status: 401,
     sentence: 'Authentication required',
-    when: 'The API key does not work: unknown, expired, disabled or used from an address that is not allowed.',
+    when: 'The API key does not work: unknown, expired, disabled, reported, or used from an address that is not allowed.',
   },
   invalid_credentials: {
     status: 401,
@@ -87,10 +87,15 @@ export const API_ERRORS = {
     sentence: 'This operation needs a signed-in user',
     when: 'An API key was used; keys never sign in and never manage keys, sessions, passwords or accounts.',
   },
+  api_key_required: {
+    status: 403,
+    sentence: 'This operation needs an API key',
+    when: 'An access token was used where only services call.',
+  },
   scope_missing: {
     status: 403,
     sentence: 'The credential lacks a required scope',
-    when: 'The API key does not hold the scope that this operation needs.',
+    when: 'The credential does not hold a scope that this operation needs, or that was asked for.',
   },
   scope_not_held: {
     status: 403,
@@ -142,6 +147,11 @@ export const API_ERRORS = {
     status: 409,
     sentence: 'API key limit reached',
     when: 'The account has 100 keys. Delete one first.',
+  },
+  api_key_reported: {
+    status: 409,
+    sentence: 'The API key was reported as found, rotate it',
+    when: 'Somebody has found the secret of this key. It cannot be enabled again; a rotation replaces it.',
   },
   payload_too_large: {
     status: 413,

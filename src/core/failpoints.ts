@@ -12,6 +12,8 @@ export type Failpoint =
   | 'logout:committed'
   | 'key_creation:key_written'
   | 'key_creation:committed'
+  | 'key_lookup:row_read'
+  | 'key_report:secret_found'
   | 'seal:lease_taken'
   | 'seal:rows_sealed'
   | 'seal:committed';

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
 import { ValidateBy, ValidateIf } from 'class-validator';
@@ -51,8 +52,24 @@ export const IsVisible = () =>
     },
   });
 
+/** A single IPv4 or IPv6 address, without a zone. */
+export const IsAddress = () =>
+  applyDecorators(
+    ValidateBy({
+      name: 'isAddress',
+      validator: {
+        validate: (value) => typeof value === 'string' && isIP(value) !== 0 && !value.includes('%'),
+        defaultMessage: () => '$property must be an IPv4 or IPv6 address',
+      },
+    }),
+    ApiProperty({ maxLength: 45 }),
+  );
+
 /** The field may be left out; `null` is a value like any other, and wrong like any other. */
 export const MayBeAbsent = () => ValidateIf((_, value) => value !== undefined);
 
 /** Says in the API document that a field is a point in time, RFC 3339. */
 export const ApiInstant = () => ApiProperty({ format: 'date-time' });
+
+/** The field may be left out, or taken back with `null`. */
+export const MayBeNull = () => ValidateIf((_, value) => value !== undefined && value !== null);

@@ -5,7 +5,7 @@ import { ApiError } from './errors';
 export const BODY_LIMIT = 64 * 1024;
 
 /**
- * Makes JSON the only body this server reads; anything else is a 415.
+ * Makes JSON the only body this server reads, unless more is added; anything else is a 415.
  *
  * An empty body counts as none, whatever media type is declared: clients send `Content-Type: application/json` with
  * every POST, also with those that need no body. Bytes that are not UTF-8 are refused, because a decoder that

@@ -1,6 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { OpenAPIObject, OperationObject, ResponseObject } from '@nestjs/swagger';
+import type {
+  HeaderObject,
+  OpenAPIObject,
+  OperationObject,
+  ReferenceObject,
+  ResponseObject,
+} from '@nestjs/swagger';
 import Ajv2020 from 'ajv/dist/2020';
 import addFormats from 'ajv-formats';
 
@@ -62,11 +68,19 @@ export function violations(
   const name = `${found.id} ${answer.status}`;
   const documented = found.operation.responses[String(answer.status)] as ResponseObject | undefined;
   if (!documented) return [`${name} is not documented`];
-  const missing = Object.keys(documented.headers ?? {}).filter((header) => !answer.headers.has(header));
+  const missing = Object.entries(documented.headers ?? {})
+    .filter(([name, header]) => isRequired(header) && !answer.headers.has(name))
+    .map(([name]) => name);
   return [
     ...missing.map((header) => `${name} lacks the header ${header}`),
     ...bodyViolations(found, answer, documented).map((fault) => `${name} ${fault}`),
   ];
+}
+
+function isRequired(header: HeaderObject | ReferenceObject): boolean {
+  if (!('$ref' in header)) return header.required === true;
+  const shared = openApiDocument.components?.headers?.[header.$ref.split('/').at(-1) ?? ''];
+  return shared !== undefined && isRequired(shared);
 }
 
 function bodyViolations(

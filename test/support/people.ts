@@ -1,3 +1,4 @@
+import { AccountService } from '../../src/auth/account.service';
 import type { TestApp } from './app';
 
 /** A user as a test knows him. */
@@ -26,8 +27,15 @@ export interface CreatedKeyBody {
   name: string;
   createdAt: string;
   scopes: string[];
+  enabled: boolean;
   expiresAt: string | null;
   allowedIps: string[] | null;
+}
+
+export interface ListedKeyBody extends Omit<CreatedKeyBody, 'apiKey'> {
+  lastUsed: string | null;
+  reportedAt: string | null;
+  oldSecret: { endsAt: string; lastUsed: string | null; inUse: boolean; quietSince: string } | null;
 }
 
 let count = 0;
@@ -89,3 +97,26 @@ export async function statusWith(
 ): Promise<number> {
   return (await app.call('GET', '/users/me', credential)).status;
 }
+
+/** An account's keys, as its owner sees them. */
+export async function listKeys(app: TestApp, token: string): Promise<ListedKeyBody[]> {
+  return (await app.call<ListedKeyBody[]>('GET', '/auth/keys', { token })).body;
+}
+
+/** What the audit trail tells of an account, oldest first. */
+export async function eventTypes(app: TestApp, userId: string): Promise<string[]> {
+  const sql = 'SELECT type FROM audit_events WHERE user_id = ? ORDER BY id';
+  return (await app.rows<{ type: string }>(sql, [userId])).map(({ type }) => type);
+}
+
+const OPERATOR = { ip: 'command line', userAgent: null, requestId: 'req_of_an_operator' };
+
+/** What an operator does on the command line. */
+export const operator = (app: TestApp) => {
+  const account = app.nest.get(AccountService);
+  return {
+    disable: (userId: string) => account.disable(userId, OPERATOR),
+    enable: (userId: string) => account.enable(userId, OPERATOR),
+    setScopes: (userId: string, ...scopes: string[]) => account.setScopes(userId, scopes, OPERATOR),
+  };
+};
