@@ -20,8 +20,10 @@ import { entities } from './entities';
 import { answerOtherMethods } from './http/allowed-methods';
 import { answerUnparsable, answerUnroutable } from './http/broken-requests';
 import { shareWithOrigins } from './http/cors';
+import { acceptForms } from './http/form-body';
 import { limitRequestTime } from './http/request-time';
 import { describeEveryResponse } from './http/response-headers';
+import { leaveBodiesUnread } from './http/route-traits';
 import { serveApiDocs } from './openapi/serve-docs';
 
 /** Where the API begins. Health checks and documents lie outside. */
@@ -104,6 +106,8 @@ export async function createApp(
   });
   const server = app.getHttpAdapter().getInstance();
   acceptJsonBodies(server);
+  acceptForms(server);
+  leaveBodiesUnread(server);
   limitRequestTime(server, clock);
   await describeEveryResponse(server, log);
   shareWithOrigins(app, config);

@@ -11,7 +11,16 @@ import { KeyUsage, SecretUsage } from './key-usage';
 
 @Module({
   controllers: [KeyReportsController, ApiKeysController],
-  providers: [ApiKeysService, ApiKeyStrategy, ApiKeyVerifier, KeyChanges, KeyReports, KeyRotation, KeyUsage],
+  providers: [
+    ApiKeysService,
+    ApiKeyStrategy,
+    ApiKeyVerifier,
+    KeyChanges,
+    KeyReports,
+    KeyRotation,
+    KeyUsage,
+    SecretUsage,
+  ],
   exports: [ApiKeysService, ApiKeyVerifier],
 })
 export class ApiKeysModule {}

@@ -6,7 +6,14 @@ import type { Config } from '../config/config';
 const LOCAL_ORIGIN = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
 
 /** What pages may read of an answer beside its body. */
-const EXPOSED_HEADERS = ['X-Error-Code', 'X-Request-Id', 'Retry-After', 'WWW-Authenticate'];
+const EXPOSED_HEADERS = [
+  'X-Error-Code',
+  'X-Request-Id',
+  'Retry-After',
+  'WWW-Authenticate',
+  'Deprecation',
+  'Sunset',
+];
 
 /** Lets pages of the configured origins call the API; outside production, where none are configured, local ones. */
 export function shareWithOrigins(app: NestFastifyApplication, config: Config): void {

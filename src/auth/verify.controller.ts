@@ -1,0 +1,83 @@
+import { Controller, Get, Query, Res, UseFilters } from '@nestjs/common';
+import { ApiOkResponse, ApiQuery, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { AnyCredential, CurrentPrincipal } from '../access/decorators';
+import type { Principal } from '../access/principal';
+import { holdsScope, SCOPE_SHAPE } from '../access/scopes';
+import { ApiError } from '../core/errors';
+import { AnswersEveryRequest } from '../http/route-traits';
+import { VerdictFilter } from './verdict.filter';
+
+const header = (description: string, example: string) => ({
+  description,
+  example,
+  schema: { type: 'string' as const },
+});
+
+@ApiTags('For other services')
+@Controller('auth')
+@UseFilters(VerdictFilter)
+export class VerifyController {
+  /**
+   * Is this request's credential good?
+   *
+   * @remarks For a reverse proxy that asks before it lets a request through: nginx `auth_request`, Caddy `forward_auth`,
+   * Traefik ForwardAuth, Envoy. The answer has no body; who is calling stands in its headers. The method and the body of
+   * the request are not looked at, and the answer is 200, 401, 403 or 503 and nothing else.
+   */
+  @Get('verify')
+  @AnyCredential()
+  @AnswersEveryRequest()
+  @ApiQuery({
+    name: 'scope',
+    required: false,
+    description: 'Scopes that the credential must hold, separated by blanks. Without one of them: 403.',
+    schema: { type: 'string' },
+    example: 'invoices:read',
+  })
+  @ApiOkResponse({
+    description: 'Let it through.',
+    headers: {
+      'X-Auth-User-Id': {
+        ...header('The account that the caller acts for.', 'user_01k9v3cde8f2mreav4z6w2x5td'),
+        required: true,
+      },
+      'X-Auth-Username': header(
+        'What the account is called: as of the token, or of the last minute for a key.',
+        'jane.doe',
+      ),
+      'X-Auth-Credential': { ...header('`session` or `api-key`.', 'api-key'), required: true },
+      'X-Auth-Credential-Id': {
+        ...header('Id of the session or of the key.', 'key_01k9v3d4s7e9waxm8p2q5c6nbr'),
+        required: true,
+      },
+      'X-Auth-Scopes': {
+        ...header(
+          'What the caller may do, separated by blanks; `*`: everything.',
+          'users:read invoices:read',
+        ),
+        required: true,
+      },
+    },
+  })
+  verify(
+    @CurrentPrincipal() principal: Principal,
+    @Query('scope') scope: string | string[] | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): void {
+    if (scope !== undefined) requireScopes(principal, scope);
+    void reply
+      .header('x-auth-user-id', principal.userId)
+      .header('x-auth-credential', principal.credential)
+      .header('x-auth-credential-id', principal.credentialId)
+      .header('x-auth-scopes', principal.scopes.join(' '));
+    if (principal.username !== undefined) void reply.header('x-auth-username', principal.username);
+  }
+}
+
+/** What is no scope at all is held by nobody: a slip in a proxy's configuration closes a door and opens none. */
+function requireScopes({ scopes }: Principal, asked: string | string[]): void {
+  const wanted = [asked].flat().flatMap((list) => list.split(' '));
+  const held = wanted.every((scope) => SCOPE_SHAPE.test(scope) && holdsScope(scopes, scope));
+  if (!held) throw new ApiError('scope_missing');
+}
