@@ -80,7 +80,10 @@ describe('its publication', () => {
 type Undo = () => unknown;
 /** A call of the document, on its way to be sent. */
 type DocumentedCall = Call & { query?: string };
-type Provocation = (call: DocumentedCall) => Undo | undefined | void | Promise<Undo | undefined | void>;
+type Provocation = (
+  call: DocumentedCall,
+  of: DocumentedOperation,
+) => Undo | undefined | void | Promise<Undo | undefined | void>;
 
 /** One example of an answer. */
 interface AnswerExample {
@@ -122,6 +125,8 @@ describe('every example of the document, executed', () => {
   let jane: LoginBody;
   let keyId: string;
   let sessionId: string;
+  let apiKey: string;
+  let serviceKey: string;
 
   beforeAll(async () => (app = await startApp()));
   afterAll(() => app.close());
@@ -130,22 +135,30 @@ describe('every example of the document, executed', () => {
 
   const createApiKey = operations.find(({ id }) => id === 'createApiKey') as DocumentedOperation;
 
-  /** Jane Doe of the examples is the only user there is, signed in, with one key. */
+  /** Jane Doe of the examples is the only user there is, signed in, with one key for herself and one for a service. */
   beforeEach(async () => {
     await app.inDatabase((tx) => tx.query('DELETE FROM users'));
     const { username, email, password } = requestExample(signUp) as unknown as SignUpRequest;
     await app.call('POST', '/users', { body: { username, email, password } });
     jane = (await app.call<LoginBody>('POST', '/auth/login', { body: { username, password } })).body;
-    ({ keyId } = await createKey(app, jane.token, requestExample(createApiKey)));
     sessionId = sessionIdOf(await logIn(app, { username, password }));
+    serviceKey = (await createKey(app, jane.token, { scopes: ['introspect'] })).apiKey;
+    ({ keyId, apiKey } = await createKey(app, jane.token, requestExample(createApiKey)));
   });
+
+  const accepts = ({ operation }: DocumentedOperation, scheme: string) =>
+    operation.security?.some((candidate) => scheme in candidate) ?? false;
 
   /** The request of the document, with what can only be Jane's own put in. */
   const requestOf = (of: DocumentedOperation): DocumentedCall => {
     const body = requestExample(of);
     if (body?.['refreshToken']) body['refreshToken'] = jane.refreshToken;
-    const needsCredential = (of.operation.security ?? []).length > 0;
-    return { ...(body && { body }), ...(needsCredential && { token: jane.token }) };
+    if (body?.['token']) body['token'] = jane.token;
+    if (body?.['apiKey']) body['apiKey'] = apiKey;
+    const credential = accepts(of, 'bearer')
+      ? { token: jane.token }
+      : accepts(of, 'apiKey') && { key: serviceKey };
+    return { ...(body && { body }), ...credential };
   };
 
   const send = async (
@@ -160,6 +173,9 @@ describe('every example of the document, executed', () => {
     const response = await app.fetch(path, { headers });
     return { status: response.status, headers: response.headers, body: await response.json() };
   };
+
+  const rotateWithOverlap = () =>
+    app.call('POST', `/auth/keys/${keyId}/rotate`, { token: jane.token, body: { overlapSeconds: 60 } });
 
   /** What has to be done, or sent otherwise, to be answered with that error. Undone by the function returned. */
   const provocations: Record<string, Provocation> = {
@@ -177,19 +193,26 @@ describe('every example of the document, executed', () => {
       call.headers = { 'content-type': 'text/plain' };
     },
     ambiguous_credentials: (call) => {
+      call.token = jane.token;
       call.key = 'sk_live_whatever';
     },
     authentication_required: (call) => {
       delete call.token;
+      delete call.key;
     },
     token_invalid: (call) => {
+      delete call.key;
       call.token = 'not.a.token';
     },
-    token_expired: () => {
+    token_expired: (call) => {
+      delete call.key;
+      call.token = jane.token;
       app.clock.advance(3600);
       return () => app.clock.advance(-3600);
     },
-    token_revoked: async () => {
+    token_revoked: async (call) => {
+      delete call.key;
+      call.token = jane.token;
       await app.call('POST', '/auth/logout', { token: jane.token });
     },
     api_key_invalid: (call) => {
@@ -200,11 +223,17 @@ describe('every example of the document, executed', () => {
       call.key = (await createKey(app, jane.token)).apiKey;
       delete call.token;
     },
-    scope_missing: async (call) => {
+    api_key_required: (call) => {
+      delete call.key;
+      call.token = jane.token;
+    },
+    scope_missing: async (call, of) => {
+      if (of.id === 'verify') call.query = '?scope=invoices:write';
       call.key = (await createKey(app, jane.token, { scopes: ['invoices:read'] })).apiKey;
       delete call.token;
     },
-    scope_not_held: async () => {
+    scope_not_held: async (call) => {
+      call.body = { scopes: ['invoices:write'] };
       await app.inDatabase((tx) => tx.update('User', { id: jane.user.id }, { scopes: 'users:read' }));
     },
     invalid_credentials: (call) => {
@@ -221,7 +250,8 @@ describe('every example of the document, executed', () => {
       const field = 'newPassword' in rest ? 'currentPassword' : 'password';
       call.body = { ...rest, [field]: 'not the password' };
     },
-    recent_login_required: () => {
+    recent_login_required: (call, of) => {
+      if (of.id === 'updateApiKey') call.body = { scopes: ['users:read', 'one:more'] };
       app.clock.advance(901);
       return () => app.clock.advance(-901);
     },
@@ -243,13 +273,16 @@ describe('every example of the document, executed', () => {
       call.body = { ...wanted, username: 'yet.another' };
     },
     api_key_limit_reached: async () => {
-      for (let count = 1; count < 100; count += 1) await createKey(app, jane.token);
+      for (let count = 2; count < 100; count += 1) await createKey(app, jane.token);
     },
     session_not_found: async () => {
       await app.call('DELETE', `/auth/sessions/${sessionId}`, { token: jane.token });
     },
     api_key_not_found: async () => {
       await app.call('DELETE', `/auth/keys/${keyId}`, { token: jane.token });
+    },
+    api_key_reported: async () => {
+      await app.call('POST', '/auth/keys/report', { body: { apiKey } });
     },
     refresh_token_invalid: (call) => {
       call.body = { refreshToken: 'rt_whatever' };
@@ -261,7 +294,12 @@ describe('every example of the document, executed', () => {
       queue.limits = { known: 0, unknown: 0, account: 0, registration: 0 };
       return () => void (queue.limits = limits);
     },
-    service_unavailable: () => {
+    service_unavailable: (call, of) => {
+      if (of.id === 'verify') {
+        // A token needs no database; a key that has not been seen does.
+        delete call.token;
+        call.key = apiKey;
+      }
       const dataSource = app.nest.get(DataSource);
       const createQueryRunner = dataSource.createQueryRunner.bind(dataSource);
       dataSource.createQueryRunner = () =>
@@ -283,6 +321,7 @@ describe('every example of the document, executed', () => {
 
   it.each(named((name) => name === 'default'))('%s', async (_, { of, status, mediaType, value }) => {
     if (of.id === 'signUp') await app.inDatabase((tx) => tx.query('DELETE FROM users'));
+    if (['listApiKeys', 'getApiKey', 'updateApiKey'].includes(of.id)) await rotateWithOverlap();
 
     const answer = await send(of, requestOf(of), mediaType);
 
@@ -294,7 +333,8 @@ describe('every example of the document, executed', () => {
     '%s',
     async (_, { of, status, mediaType, name, value }) => {
       const call = requestOf(of);
-      const undo = await provocations[name]?.(call);
+      if (!provocations[name]) throw new Error(`Nobody knows how to provoke ${name}`);
+      const undo = await provocations[name]?.(call, of);
 
       const answer = await send(of, call, mediaType);
       await undo?.();

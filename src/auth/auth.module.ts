@@ -10,7 +10,11 @@ import { AccountService } from './account.service';
 import { AuthController } from './auth.controller';
 import { AuthService } from './auth.service';
 import { EventsController } from './events.controller';
+import { IntrospectionController } from './introspection.controller';
+import { IntrospectionService } from './introspection.service';
 import { SessionTokenStrategy } from './session-token.strategy';
+import { SessionTokens } from './session-tokens';
+import { VerifyController } from './verify.controller';
 
 @Module({
   imports: [
@@ -26,8 +30,21 @@ import { SessionTokenStrategy } from './session-token.strategy';
       }),
     }),
   ],
-  controllers: [AuthController, AccountController, EventsController],
-  providers: [AuthService, AccountService, AccessTokens, SessionTokenStrategy],
+  controllers: [
+    AuthController,
+    AccountController,
+    EventsController,
+    VerifyController,
+    IntrospectionController,
+  ],
+  providers: [
+    AuthService,
+    AccountService,
+    AccessTokens,
+    SessionTokens,
+    SessionTokenStrategy,
+    IntrospectionService,
+  ],
   exports: [AccountService],
 })
 export class AuthModule {}

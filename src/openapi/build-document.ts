@@ -13,6 +13,7 @@ export function buildDocument(app: NestFastifyApplication, version: string): Ope
     .addTag('Authentication', 'Sign in, stay in, sign out.')
     .addTag('Sessions', 'Where the account is signed in.')
     .addTag('API keys', 'Credentials for server-to-server calls.')
+    .addTag('For other services', 'Checking a credential that somebody presented to you.')
     .addTag('Users', 'Accounts and what their owners do with them.')
     .addTag('Health', 'For load balancers and supervisors.')
     .addServer('/', 'This server')

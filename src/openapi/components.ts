@@ -57,6 +57,17 @@ export const SHARED_HEADERS: Record<string, HeaderObject> = {
     required: true,
     schema: { type: 'string' },
   },
+  Deprecation: {
+    description:
+      'Only where the key has been given a new secret, and this call came with the old one: since when (RFC 9745).',
+    schema: { type: 'string' },
+    example: '@1795478400',
+  },
+  Sunset: {
+    description: 'With `Deprecation`: when the old secret stops working (RFC 8594).',
+    schema: { type: 'string' },
+    example: 'Tue, 24 Nov 2026 10:00:00 GMT',
+  },
   'WWW-Authenticate': {
     description: '`Bearer`; with `error="invalid_token"` where a token was sent (RFC 6750).',
     required: true,

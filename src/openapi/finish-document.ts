@@ -4,6 +4,7 @@ import type {
   OpenAPIObject,
   OperationObject,
   ReferenceObject,
+  ResponseObject,
   SchemaObject,
 } from '@nestjs/swagger';
 import type { ErrorCode } from '../core/errors';
@@ -18,6 +19,15 @@ const BODY_ERRORS: ErrorCode[] = [
   'payload_too_large',
   'unsupported_media_type',
 ];
+
+/** What every operation can fail for, unless it is one of these. */
+const OWN_TROUBLE: ErrorCode[] = ['internal_error', 'service_unavailable'];
+const LESS_TROUBLE: Record<string, ErrorCode[]> = {
+  // Whether the process is alive depends on nothing that could fail.
+  '/health/live': [],
+  // A proxy is told that no decision could be made, whatever the reason.
+  '/api/v1/auth/verify': ['service_unavailable'],
+};
 
 type Schemas = Record<string, SchemaObject | ReferenceObject>;
 
@@ -44,18 +54,24 @@ function finishOperation(path: string, operation: OperationObject, schemas: Sche
       addExample(media, schemas, 'A complete request');
     }
   }
-  // Whether the process is alive depends on nothing that could fail.
-  if (path !== '/health/live') codes.push('internal_error', 'service_unavailable');
+  codes.push(...(LESS_TROUBLE[path] ?? OWN_TROUBLE));
   for (const [status, response] of Object.entries(operation.responses)) {
     if (!response || '$ref' in response) continue;
     response.description ||= STATUS_CODES[status] ?? status;
-    response.headers = { 'X-Request-Id': { $ref: '#/components/headers/X-Request-Id' } };
+    response.headers = { ...response.headers, ...headersOf(operation) };
     for (const media of Object.values(response.content ?? {}))
       addExample(media, schemas, 'A complete answer');
   }
   Object.assign(operation.responses, errorResponses(codes));
   // `@Public()` says that no credential is needed; OpenAPI says it with an empty list.
   if (operation.security?.some((scheme) => Object.keys(scheme).length === 0)) operation.security = [];
+}
+
+/** What every answer carries, and what it carries where an old secret of a key may be presented. */
+function headersOf({ security }: OperationObject): ResponseObject['headers'] {
+  const names = ['X-Request-Id'];
+  if (security?.some((scheme) => 'apiKey' in scheme)) names.push('Deprecation', 'Sunset');
+  return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
 }
 
 /** The codes that `@ApiErrors` left, without duplicates, in their order; the marks are taken off. */
@@ -73,7 +89,8 @@ function closeSchema({ schema }: MediaTypeObject, schemas: Schemas): void {
 }
 
 function addExample(media: MediaTypeObject, schemas: Schemas, summary: string): void {
-  if (!media.schema) return;
+  // A more telling one may be there already.
+  if (!media.schema || media.examples) return;
   media.examples = { default: { summary, value: exampleOf(media.schema, schemas) } };
 }
 
@@ -83,7 +100,8 @@ function exampleOf(schema: SchemaObject | ReferenceObject, schemas: Schemas): un
   const [first] = schema.examples instanceof Array ? (schema.examples as unknown[]) : [];
   if (schema.example !== undefined) return schema.example;
   if (first !== undefined) return first;
-  if (schema.allOf?.[0]) return exampleOf(schema.allOf[0], schemas);
+  const [inner] = schema.allOf ?? schema.anyOf ?? [];
+  if (inner) return exampleOf(inner, schemas);
   if (schema.items) return [exampleOf(schema.items, schemas)];
   return Object.fromEntries(
     Object.entries(schema.properties ?? {}).map(([name, property]) => [name, exampleOf(property, schemas)]),
