@@ -56,6 +56,10 @@ describe("the operator's command line", () => {
     ['an unknown user', ['user', 'disable', 'nobody'], '', 1, /There is no user 'nobody'/],
     ['no user', ['user', 'disable'], '', 2, /Name one user/],
     ['two users', ['user', 'disable', 'a', 'b'], '', 2, /Name one user/],
+    ['no scopes', ['user', 'scopes', 'op.erator'], '', 2, /Name the scopes/],
+    ['what is no scope', ['user', 'scopes', 'op.erator', 'a:b', 'invoices'], '', 1, /'invoices' is no scope/],
+    ['a scope twice', ['user', 'scopes', 'op.erator', 'a:b', 'a:b'], '', 1, /each once/],
+    ['scopes of nobody', ['user', 'scopes', 'nobody', 'a:b'], '', 1, /There is no user 'nobody'/],
     ['an unknown option', ['user', 'disable', 'a', '--now'], '', 2, /--now/],
     ['an unknown command', ['user', 'promote', 'a'], '', 2, /There is no command 'user promote'/],
   ])('refuses %s with a sentence', async (_, words, input, expected, sentence) => {
@@ -70,6 +74,37 @@ describe("the operator's command line", () => {
     expect((await latchkey(['user', 'enable', 'op.erator'])).stdout).toBe('Op.Erator was enabled already.\n');
   });
 
+  it('sets what a user may do, for keys and sessions of a running server too', async () => {
+    const server = await startServer(settingsFor(database));
+    const post = async (path: string, headers: object, body: object) => {
+      const response = await fetch(`${server.url}/api/v1${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: JSON.stringify(body),
+      });
+      return { status: response.status, body: (await response.json()) as Record<string, string> };
+    };
+    const login = async () => {
+      const credentials = { username: 'op.erator', password: 'a password of hers' };
+      return { authorization: `Bearer ${(await post('/auth/login', {}, credentials)).body['token']}` };
+    };
+    const made = await post('/auth/keys', await login(), { scopes: ['a:b', 'c:d'] });
+
+    const bounded = await latchkey(['user', 'scopes', 'op.erator', 'a:b', 'introspect', '--json']);
+    const refused = await post('/auth/keys', await login(), { scopes: ['c:d'] });
+    const all = await latchkey(['user', 'scopes', 'op.erator', '*', 'introspect:all']);
+    const granted = await post('/auth/keys', await login(), { scopes: ['introspect:all', 'c:d'] });
+    server.signal('SIGTERM');
+    await server.exit();
+
+    expect(JSON.parse(bounded.stdout)).toMatchObject({
+      username: 'Op.Erator',
+      scopes: ['a:b', 'introspect'],
+    });
+    expect(all.stdout).toBe('Op.Erator may do: * introspect:all.\n');
+    expect([made, refused, granted].map(({ status }) => status)).toEqual([201, 403, 201]);
+  });
+
   it('explains itself', async () => {
     for (const words of [[], ['--help']]) {
       const { code, stdout } = await latchkey(words);
@@ -79,6 +114,7 @@ describe("the operator's command line", () => {
         'user create',
         'user disable',
         'user enable',
+        'user scopes',
         'audit verify',
         'audit head',
         'audit export',
