@@ -62,8 +62,8 @@ describe('errors', () => {
       'method_not_allowed',
       { error: 'Method not allowed' },
     ]);
-    const keys = await app.fetch('/api/v1/auth/keys/key_1', { method: 'PUT' });
-    expect([keys.status, keys.headers.get('allow')]).toEqual([405, 'DELETE']);
+    const keys = await app.fetch('/api/v1/auth/keys/key_1/rotate', { method: 'PUT' });
+    expect([keys.status, keys.headers.get('allow')]).toEqual([405, 'POST']);
     const profile = await app.fetch('/api/v1/users/me', { method: 'POST' });
     expect([profile.status, profile.headers.get('allow')]).toEqual([405, 'GET, HEAD, PATCH, DELETE']);
   });
