@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isSecret } from '../src/config/load-config';
 import { type SettingName, SETTINGS } from '../src/config/settings';
+import type { ResponseObject } from '@nestjs/swagger';
+import { API_KEY_PATTERN, ApiKeyFormat } from '../src/crypto/api-key-format';
+import { openApiDocument } from './support/contract';
 import { createDatabase } from './support/database';
 import { runCommand, settingsFor, startServer } from './support/server-process';
 
@@ -72,15 +75,19 @@ describe('README', () => {
     expect(onMap.sort()).toEqual(readdirSync(join(root, 'src')).sort());
   });
 
-  it.each(['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/security.md', 'docs/operations.md'])(
-    'and the pages it leads to have no dead links: %s',
-    (page) => {
-      const targets = [...read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, target]) => target as string);
-      const local = targets.filter((target) => !target.startsWith('http'));
+  it.each([
+    'README.md',
+    'CONTRIBUTING.md',
+    'CHANGELOG.md',
+    'docs/security.md',
+    'docs/operations.md',
+    'docs/api-keys.md',
+  ])('and the pages it leads to have no dead links: %s', (page) => {
+    const targets = [...read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, target]) => target as string);
+    const local = targets.filter((target) => !target.startsWith('http'));
 
-      expect(local.filter((target) => !existsSync(join(root, page, '..', target)))).toEqual([]);
-    },
-  );
+    expect(local.filter((target) => !existsSync(join(root, page, '..', target)))).toEqual([]);
+  });
 
   it('shows what the commands print: start, demo, and every curl in its turn', async () => {
     const database = await createDatabase();
@@ -159,6 +166,32 @@ describe('docs/security.md', () => {
       );
 
     expect(missing).toEqual([]);
+  });
+});
+
+describe('docs/api-keys.md', () => {
+  const shown = blocks(read('docs/api-keys.md'));
+
+  it('publishes the expression by which keys are found', () => {
+    expect(shown.find(({ language }) => language === 'regex')?.text.trim()).toBe(API_KEY_PATTERN);
+  });
+
+  it('shows a key whose checksum is right', () => {
+    const key = shown.find(({ text }) => text.startsWith('sk_live_'))?.text.trim() ?? '';
+
+    expect(new ApiKeyFormat('live').isWellFormed(key)).toBe(true);
+    expect(key).toMatch(new RegExp(`^${API_KEY_PATTERN}$`));
+  });
+
+  it('knows every header by which a proxy learns who is calling', () => {
+    const verify = openApiDocument.paths['/api/v1/auth/verify']?.get?.responses['200'] as ResponseObject;
+    const headers = Object.keys(verify.headers ?? {}).filter((name) => name.startsWith('X-Auth-'));
+
+    const [table, nginx, caddy] = [/\| Header [\s\S]*?\n\n/, /```nginx[\s\S]*?```/, /copy_headers.*/].map(
+      (part) => part.exec(read('docs/api-keys.md'))?.[0] ?? '',
+    );
+    for (const part of [table, nginx, caddy])
+      expect(headers.filter((name) => !part?.includes(name))).toEqual([]);
   });
 });
 
