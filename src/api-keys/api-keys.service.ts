@@ -63,11 +63,11 @@ export class ApiKeysService {
       await requireHeld(tx, principal.userId, parseScopes(key.scopes));
       await requireRoom(tx, key.userId);
       await tx.insert(ApiKey, key);
+      await this.failpoints.reach('key_creation:key_written');
       await tx.insert(ApiKeySecret, newSecret(key.id, secret, key.createdAt));
       // Somebody may have tried that very key before there was one.
       await this.changes.announce(tx, [key.id]);
       await this.audit.record(tx, { type: 'api_key_created', userId: key.userId, keyId: key.id }, origin);
-      await this.failpoints.reach('key_creation:key_written');
     });
     await this.failpoints.reach('key_creation:committed');
     return { key, secret };

@@ -6,6 +6,7 @@ import { coversScopes } from '../access/scopes';
 import { ApiKeysService } from '../api-keys/api-keys.service';
 import { AuditTrail } from '../audit/audit-trail';
 import { ApiError } from '../core/errors';
+import { Failpoints } from '../core/failpoints';
 import type { Origin } from '../core/origin';
 import { Transactions } from '../database/transactions';
 import { SessionsService } from '../sessions/sessions.service';
@@ -22,6 +23,7 @@ export class AccountService {
     private readonly keys: ApiKeysService,
     private readonly transactions: Transactions,
     private readonly audit: AuditTrail,
+    private readonly failpoints: Failpoints,
   ) {}
 
   /**
@@ -33,13 +35,17 @@ export class AccountService {
     const { userId, credentialId: sessionId } = principal;
     const user = await this.provePassword(userId, request.currentPassword);
     const password = await this.users.prepareNewPassword('newPassword', request.newPassword, user, 'account');
+    await this.failpoints.reach('password_change:password_verified');
     await this.transactions.run(async (tx) => {
       await requireStillProven(tx, user, sessionId);
       await this.users.setPassword(tx, userId, password, origin);
+      await this.failpoints.reach('password_change:password_written');
       await this.sessions.revokeAll(tx, userId, 'password_changed', sessionId);
+      await this.failpoints.reach('password_change:sessions_revoked');
       if (request.revokeKeys) await this.keys.deleteAll(tx, userId, origin);
       await this.audit.record(tx, { type: 'password_changed', userId, sessionId }, origin);
     });
+    await this.failpoints.reach('password_change:committed');
   }
 
   /**
@@ -53,10 +59,12 @@ export class AccountService {
     await this.transactions.run(async (tx) => {
       await requireStillProven(tx, user, sessionId);
       await this.sessions.revokeAll(tx, userId, 'account_deleted');
+      await this.failpoints.reach('deletion:sessions_revoked');
       await this.keys.deleteAll(tx, userId, origin);
       await this.users.remove(tx, userId);
       await this.audit.record(tx, { type: 'account_deleted', userId, sessionId }, origin);
     });
+    await this.failpoints.reach('deletion:committed');
   }
 
   /**
@@ -65,14 +73,17 @@ export class AccountService {
    * @returns whether it was enabled before
    */
   async disable(userId: string, origin: Origin): Promise<boolean> {
-    return this.transactions.run(async (tx) => {
+    const changed = await this.transactions.run(async (tx) => {
       if (!(await lockAccount(tx, userId))) return false;
       await this.users.setEnabled(tx, userId, false);
       await this.sessions.revokeAll(tx, userId, 'account_disabled');
+      await this.failpoints.reach('disabling:sessions_revoked');
       await this.keys.announceAll(tx, userId);
       await this.audit.record(tx, { type: 'account_disabled', userId }, origin);
       return true;
     });
+    await this.failpoints.reach('disabling:committed');
+    return changed;
   }
 
   /**

@@ -46,8 +46,8 @@ export class AuthService {
       if (!(await lockAccount(tx, user.id, user.credentialVersion))) return undefined;
       const opened = await this.sessions.open(tx, user.id, origin);
       const { sessionId } = opened;
-      await this.audit.record(tx, { type: 'signed_in', userId: user.id, sessionId }, origin);
       await this.failpoints.reach('login:session_written');
+      await this.audit.record(tx, { type: 'signed_in', userId: user.id, sessionId }, origin);
       return opened;
     });
     await this.failpoints.reach('login:committed');
@@ -78,8 +78,8 @@ export class AuthService {
   async logout({ userId, credentialId: sessionId }: Principal, origin: Origin): Promise<void> {
     await this.transactions.run(async (tx) => {
       const ended = await this.sessions.revoke(tx, sessionId, 'logout');
-      if (ended) await this.audit.record(tx, { type: 'signed_out', userId, sessionId }, origin);
       await this.failpoints.reach('logout:session_revoked');
+      if (ended) await this.audit.record(tx, { type: 'signed_out', userId, sessionId }, origin);
     });
     await this.failpoints.reach('logout:committed');
   }

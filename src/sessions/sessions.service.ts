@@ -234,10 +234,12 @@ export class SessionsService {
   private async endReused(session: Session, origin: Origin): Promise<void> {
     await this.transactions.run(async (tx) => {
       const ended = await this.revoke(tx, session.id, 'refresh_token_reused');
+      await this.failpoints.reach('reuse:session_revoked');
       if (!ended) return;
       const { userId, id: sessionId } = session;
       await this.audit.record(tx, { type: 'refresh_token_reused', userId, sessionId }, origin);
     });
+    await this.failpoints.reach('reuse:committed');
   }
 
   private async makeRoom(tx: EntityManager, userId: string, now: Date, origin: Origin): Promise<void> {

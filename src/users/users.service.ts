@@ -7,6 +7,7 @@ import { AuditTrail } from '../audit/audit-trail';
 import { canonical } from '../core/canonical';
 import { Clock } from '../core/clock';
 import { ApiError, fieldError } from '../core/errors';
+import { Failpoints } from '../core/failpoints';
 import { Ids } from '../core/ids';
 import { LOG, type Log } from '../core/log';
 import type { Origin } from '../core/origin';
@@ -37,6 +38,7 @@ export class UsersService {
     private readonly audit: AuditTrail,
     private readonly clock: Clock,
     private readonly ids: Ids,
+    private readonly failpoints: Failpoints,
     @Inject(LOG) private readonly log: Log,
   ) {}
 
@@ -233,6 +235,7 @@ export class UsersService {
     await this.namingConflicts(() =>
       this.transactions.run(async (tx) => {
         await tx.insert(User, user);
+        await this.failpoints.reach('sign_up:account_written');
         await this.audit.record(tx, { type: 'account_created', userId: user.id }, origin);
         if (breachCheckFailed) {
           await this.audit.record(tx, { type: 'breach_check_failed', userId: user.id }, origin);
