@@ -53,8 +53,9 @@ export interface TestApp {
 }
 
 /** What a test brings along instead of what `startApp` would take. */
-export interface Given {
-  hashCost?: HashCost;
+export interface Given extends Pick<Replacements, 'failpoints' | 'hashCost'> {
+  /** Dropped with the application. */
+  database?: TestDatabase;
 }
 
 /**
@@ -63,8 +64,8 @@ export interface Given {
  * @param settings as environment variables
  */
 export async function startApp(settings: Record<string, string> = {}, given: Given = {}): Promise<TestApp> {
-  const database = await createDatabase();
-  const app = new RunningApp(database, settings, given);
+  const { database = await createDatabase(), ...replacements } = given;
+  const app = new RunningApp(database, settings, replacements);
   await app.start();
   return app;
 }

@@ -1,0 +1,34 @@
+import * as fc from 'fast-check';
+
+/** Whether this is the long run: `npm run test:races`. */
+export const longRun = process.env['RACES'] === 'long';
+
+/** Milliseconds that one proof may take. */
+export const PROOF_TIMEOUT_MS = longRun ? 4 * 3600 * 1000 : 120_000;
+
+/** How often something is tried: RACES_ROUNDS decides, or else whether this is the short run or the long one. */
+export function rounds(short: number, long: number): number {
+  const given = process.env['RACES_ROUNDS'];
+  return given ? Number(given) : longRun ? long : short;
+}
+
+/**
+ * Tries `proof` on as many schedules as asked for. A schedule that breaks it is made as small as it goes and printed with
+ * seed and path: as RACES_SEED and RACES_PATH they bring just that one back. The short run takes the same schedules every
+ * time, so that it means the same on every machine; the long one takes others each time.
+ */
+export async function explore<Schedule>(
+  schedules: fc.Arbitrary<Schedule>,
+  count: number,
+  proof: (schedule: Schedule) => Promise<void>,
+): Promise<void> {
+  const { RACES_SEED, RACES_PATH } = process.env;
+  const seed = RACES_SEED ? Number(RACES_SEED) : longRun ? Date.now() % 2 ** 31 : 20_261_124;
+  await fc.assert(fc.asyncProperty(schedules, proof), {
+    seed,
+    numRuns: count,
+    ...(RACES_PATH && { path: RACES_PATH }),
+  });
+  // The tests of the short run have nothing to say; of a long one it matters how long it was.
+  if (longRun) process.stderr.write(`${expect.getState().currentTestName}: ${count} rounds, seed ${seed}\n`);
+}
