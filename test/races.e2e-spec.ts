@@ -24,7 +24,8 @@ describe('a hundred refreshes with one token, all of which have read its row bef
   };
 
   const newestSession = async (userId: string): Promise<SessionRow> => {
-    const sql = 'SELECT generation, revocation_reason FROM sessions WHERE user_id = ? ORDER BY id DESC LIMIT 1';
+    const sql =
+      'SELECT generation, revocation_reason FROM sessions WHERE user_id = ? ORDER BY id DESC LIMIT 1';
     const [session] = await app.rows<SessionRow>(sql, [userId]);
     return session as SessionRow;
   };

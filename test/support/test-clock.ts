@@ -15,7 +15,7 @@ export class TestClock extends Clock {
 
   /** Lets time pass, on the wall only. */
   advance(seconds: number): void {
-    this.wall += seconds * 1000;
+    this.wall = Math.round(this.wall + seconds * 1000);
   }
 
   /** Makes everything measured so far that much older. */
