@@ -128,7 +128,8 @@ async function build(target) {
       cwd: root,
       stdio: ['ignore', 2, 2],
     });
-    await bundleServer(join(out, 'main.js'));
+    // Finding and reading the 2,700 files that the server consists of takes longer than running them.
+    await bundle(join(out, 'main.js'), join(out, 'main.js'));
     renameSync(out, target);
   } catch (error) {
     // Somebody else was faster with the same sources.
@@ -140,15 +141,18 @@ async function build(target) {
 }
 
 /**
- * Puts the server into one file: finding and reading the 2,700 files that it consists of takes longer than running them.
+ * Puts a program and what it imports into one file, which must lie in the folder of a build.
  *
- * @param {string} main
+ * @param {string} entry
+ * @param {string} outfile
+ * @param {import('esbuild').Plugin[]} plugins
  */
-async function bundleServer(main) {
+export async function bundle(entry, outfile, plugins = []) {
   const esbuild = await import('esbuild');
   await esbuild.build({
-    entryPoints: [main],
-    outfile: main,
+    entryPoints: [entry],
+    outfile,
+    plugins,
     allowOverwrite: true,
     bundle: true,
     platform: 'node',

@@ -80,7 +80,7 @@ class Story {
         return;
       }
       case 'steal': {
-        const token = this.generations.at(-1 - event.age) ?? (this.generations[0] as string);
+        const token = this.generations.at(-1 - event.age) ?? (this.generations[0]);
         await this.deliver({ token, key: event.key });
       }
     }

@@ -50,7 +50,13 @@ export class Program {
     this.child.kill(signal);
   }
 
+  /** Types `text`; what the program reads goes on. */
   type(text: string): void {
+    this.child.stdin?.write(text);
+  }
+
+  /** Types `text`, and nothing more ever. */
+  typeLast(text: string): void {
     this.child.stdin?.end(text);
   }
 
@@ -83,7 +89,7 @@ export async function runCommand(
   input = '',
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const command = new Program([join('scripts', 'start.mjs'), program, ...words], environment);
-  command.type(input);
+  command.typeLast(input);
   const code = await command.exit();
   return { code, stdout: command.stdout, stderr: command.stderr };
 }

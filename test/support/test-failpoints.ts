@@ -38,6 +38,6 @@ export class TestFailpoints extends Failpoints {
       reached.open();
       return released.opened;
     });
-    return { reached: reached.opened, release: released.open };
+    return { reached: reached.opened, release: () => released.open() };
   }
 }
