@@ -1,6 +1,7 @@
 import { withDeadline } from '../src/core/request-deadline';
 import { isUniqueViolation, violates } from '../src/database/failures';
 import { execute } from '../src/database/sql';
+import { SqliteConnection } from '../src/database/sqlite-connection';
 import { afterCommit, LONGEST_TRANSACTION_MS, Transactions } from '../src/database/transactions';
 import { User } from '../src/users/user.entity';
 import { startApp, type TestApp } from './support/app';
@@ -229,6 +230,40 @@ describe('the door to the database', () => {
         ),
       );
       expect(answers.map(([answer]) => Number(answer?.n))).toEqual([...Array(20).keys()]);
+    });
+  } else {
+    describe('while another process writes to the file', () => {
+      let other: SqliteConnection;
+      beforeEach(() => {
+        other = new SqliteConnection(app.database.url.slice('sqlite:'.length));
+        other.exec('BEGIN IMMEDIATE');
+      });
+      afterEach(() => other.close());
+
+      it('waits for its turn and holds up nothing else', async () => {
+        const waiting = door.run((tx) => tx.insert(User, row('in-its-turn')));
+        const alone = door.statement((tx) =>
+          execute(tx, 'UPDATE users SET scopes = ? WHERE id = ?', ['in-its-turn', 'in-its-turn']),
+        );
+
+        expect((await app.fetch('/health/live')).status).toBe(200);
+        other.exec('COMMIT');
+
+        await waiting;
+        expect(await alone).toBe(1);
+      });
+
+      it('gives up when the time of the request is over, and goes on with the next as if nothing had been', async () => {
+        const late = withDeadline(app.clock.monotonic() + 50, () =>
+          door.run((tx) => tx.insert(User, row('out-of-turn'))),
+        );
+
+        await expect(late).rejects.toMatchObject({ code: 'service_unavailable' });
+        other.exec('COMMIT');
+        await door.run((tx) => tx.insert(User, row('next-in-turn')));
+
+        expect([await exists('out-of-turn'), await exists('next-in-turn')]).toEqual([false, true]);
+      });
     });
   }
 });

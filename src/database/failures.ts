@@ -7,6 +7,9 @@ const MYSQL_DUPLICATE_ENTRY = 1062;
 /** MySQL and MariaDB: deadlock. TiDB: write conflict, and its retryable form. */
 const MYSQL_TRY_AGAIN = new Set([1213, 8002, 9007]);
 
+/** SQLite's result code while another process writes; its extended codes have it in the lowest byte. */
+const SQLITE_BUSY = 5;
+
 interface DriverError {
   /** MySQL. */
   errno?: number;
@@ -40,4 +43,9 @@ export function violates(error: QueryFailedError, index: string, table: string, 
 /** Whether the engine undid the transaction and it may simply be run again. */
 export function isDeadlock(error: unknown): boolean {
   return MYSQL_TRY_AGAIN.has(driverErrorOf(error)?.errno ?? 0);
+}
+
+/** Whether another process is writing to the SQLite file, and nothing has been done. */
+export function isBusy(error: unknown): boolean {
+  return (driverErrorOf(error)?.errcode ?? 0) % 256 === SQLITE_BUSY;
 }

@@ -19,7 +19,10 @@ export async function openDatabase(
     if (location.engine === 'sqlite') mkdirSync(dirname(location.file), { recursive: true, mode: 0o700 });
     const options = await dataSourceOptions(location, entities(location.engine));
     await migrate(options);
-    return await new DataSource(options).initialize();
+    const dataSource = await new DataSource(options).initialize();
+    // SQLite's own way of waiting for another process holds up the whole of this one. From here on the door waits.
+    if (location.engine === 'sqlite') await dataSource.query('PRAGMA busy_timeout = 0');
+    return dataSource;
   } catch (error) {
     if (error instanceof StartError) throw error;
     const reason = (error as Error).message;

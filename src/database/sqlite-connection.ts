@@ -1,6 +1,6 @@
 import { DatabaseSync, type DatabaseSyncInstance, type StatementSyncInstance } from '@photostructure/sqlite';
 
-/** Milliseconds to wait while another process writes. */
+/** Milliseconds to wait while another process writes. For the start; in service the door to the database waits. */
 const BUSY_TIMEOUT_MS = 5_000;
 
 const SQLITE_BUSY = 5;
@@ -48,6 +48,7 @@ export class SqliteConnection {
   }
 
   close(): void {
+    this.database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
     // Leaves everything in the one file, which can then be copied as it is; the write-ahead log beside it is empty.
     this.database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
     this.database.close();

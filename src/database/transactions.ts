@@ -5,7 +5,7 @@ import { DataSource, type EntityManager, QueryFailedError, type QueryRunner } fr
 import { Clock } from '../core/clock';
 import { ApiError } from '../core/errors';
 import { currentDeadline } from '../core/request-deadline';
-import { isDeadlock, isUniqueViolation } from './failures';
+import { isBusy, isDeadlock, isUniqueViolation } from './failures';
 import { Lease } from './lease';
 import { SerialQueue } from './serial-queue';
 
@@ -17,6 +17,9 @@ export const LONGEST_TRANSACTION_MS = 5_000;
 
 /** How often a transaction is run again that the engine undid because of a deadlock. */
 const DEADLOCK_RETRIES = 5;
+
+/** Milliseconds until SQLite is asked again that another process is writing to. */
+const BUSY_RETRY_MS = 5;
 
 /** What to do once the transaction behind an `EntityManager` has committed. */
 const effects = new WeakMap<EntityManager, (() => void)[]>();
@@ -90,8 +93,21 @@ export class Transactions {
     const milliseconds = Math.max(0, (currentDeadline() ?? now + LONGEST_TRANSACTION_MS) - now);
     const marked = (lease: Lease) => this.inside.run(true, () => unit(lease));
     return Lease.run(milliseconds, (lease) =>
-      this.queue ? this.queue.push(() => marked(lease)) : marked(lease),
+      this.queue ? this.queue.push(() => this.waitForOthers(() => marked(lease), lease)) : marked(lease),
     );
+  }
+
+  /** Runs a unit again as long as another process writes to the file: then none of it has been done. */
+  private async waitForOthers<T>(unit: () => Promise<T>, lease: Lease): Promise<T> {
+    for (;;) {
+      try {
+        return await unit();
+      } catch (error) {
+        if (!(error instanceof ApiError && isBusy(error.cause))) throw error;
+        lease.check();
+        await delay(BUSY_RETRY_MS);
+      }
+    }
   }
 
   private async retryDeadlocks<T>(work: Work<T>, lease: Lease): Promise<T> {
@@ -111,7 +127,7 @@ export class Transactions {
     const pending: (() => void)[] = [];
     effects.set(runner.manager, pending);
     try {
-      await runner.startTransaction();
+      await begin(runner);
       const result = await work(runner.manager);
       if (this.clock.monotonic() - begun > LONGEST_TRANSACTION_MS) {
         throw new ApiError('service_unavailable', { cause: new Error('The transaction took too long') });
@@ -158,6 +174,19 @@ export class Transactions {
       lease.onExpiry(() => undefined);
       await runner.release();
     }
+  }
+}
+
+/**
+ * TypeORM takes a transaction that could not begin for one that has. On SQLite, where all units share what it believes, no
+ * other would ever begin after it.
+ */
+async function begin(runner: QueryRunner): Promise<void> {
+  try {
+    await runner.startTransaction();
+  } catch (error) {
+    Object.assign(runner, { isTransactionActive: false });
+    throw error;
   }
 }
 
