@@ -80,8 +80,8 @@ class Story {
         return;
       }
       case 'steal': {
-        const token = this.generations.at(-1 - event.age) ?? (this.generations[0]);
-        await this.deliver({ token, key: event.key });
+        const index = Math.max(0, this.generations.length - 1 - event.age);
+        await this.deliver({ token: this.generations[index] as string, key: event.key });
       }
     }
   }
