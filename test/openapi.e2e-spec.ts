@@ -11,7 +11,7 @@ import { Transactions } from '../src/database/transactions';
 import type { SignUpRequest } from '../src/users/users.dto';
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import { type Answer, type Call, startApp, type TestApp } from './support/app';
-import { type DocumentedOperation, openApiDocument, operations } from './support/contract';
+import { type DocumentedOperation, openApiDocument, operations, requestExample } from './support/contract';
 import { createKey, logIn, type LoginBody, sessionIdOf } from './support/people';
 
 const root = join(__dirname, '..');
@@ -113,13 +113,6 @@ const examples: AnswerExample[] = operations.flatMap((of) =>
   ),
 );
 
-/** The request example of an operation. */
-function requestExample({ operation }: DocumentedOperation): Record<string, unknown> | undefined {
-  const body = operation.requestBody as { content: Record<string, MediaTypeObject> } | undefined;
-  const example = body?.content['application/json']?.examples?.['default'] as { value: object } | undefined;
-  return example && { ...example.value };
-}
-
 describe('every example of the document, executed', () => {
   let app: TestApp;
   let jane: LoginBody;
@@ -185,6 +178,9 @@ describe('every example of the document, executed', () => {
     },
     malformed_json: (call) => {
       call.body = '{"unfinished":';
+    },
+    json_too_complex: (call) => {
+      call.body = `${'['.repeat(9)}${']'.repeat(9)}`;
     },
     payload_too_large: (call) => {
       call.body = JSON.stringify({ x: 'x'.repeat(65_536) });

@@ -20,7 +20,12 @@ export const API_ERRORS = {
   malformed_json: {
     status: 400,
     sentence: 'The request body is not valid JSON',
-    when: 'The body is not well-formed JSON in UTF-8.',
+    when: 'The body is not well-formed JSON in UTF-8, begins with a byte order mark, or names a member twice.',
+  },
+  json_too_complex: {
+    status: 400,
+    sentence: 'The request body is nested too deeply or holds too many values',
+    when: 'The body has more than 8 levels or more than 256 commas.',
   },
   bad_request: {
     status: 400,
@@ -29,8 +34,8 @@ export const API_ERRORS = {
   },
   ambiguous_credentials: {
     status: 400,
-    sentence: 'Send either a Bearer token or an API key, not both',
-    when: 'The request carries both an `Authorization` and an `X-API-Key` header.',
+    sentence: 'Send one credential, a Bearer token or an API key',
+    when: 'The request carries both an `Authorization` and an `X-API-Key` header, or one of them twice.',
   },
   authentication_required: {
     status: 401,

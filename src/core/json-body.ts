@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { ApiError } from './errors';
+import { countMembers, outlineJson } from './json-bounds';
 
 /** Largest body accepted, in bytes. */
 export const BODY_LIMIT = 64 * 1024;
@@ -9,7 +10,8 @@ export const BODY_LIMIT = 64 * 1024;
  *
  * An empty body counts as none, whatever media type is declared: clients send `Content-Type: application/json` with
  * every POST, also with those that need no body. Bytes that are not UTF-8 are refused, because a decoder that
- * replaces them would make different passwords equal.
+ * replaces them would make different passwords equal. So is whatever two parsers may read differently: a byte order mark
+ * (RFC 8259 section 8.1), a member named twice (section 4), and names that mean something to JavaScript.
  */
 export function acceptJsonBodies(server: FastifyInstance): void {
   const parse = server.getDefaultJsonParser('error', 'error');
@@ -26,9 +28,15 @@ export function acceptJsonBodies(server: FastifyInstance): void {
       } catch (cause) {
         return done(new ApiError('malformed_json', { cause }));
       }
-      void parse(request, text, (error, value) =>
-        error ? done(new ApiError('malformed_json', { cause: error })) : done(null, value),
-      );
+      const outline = outlineJson(text);
+      if (!outline.bounded) return done(new ApiError('json_too_complex'));
+      if (text.startsWith('\uFEFF')) return done(new ApiError('malformed_json'));
+      void parse(request, text, (error, value) => {
+        if (error) return done(new ApiError('malformed_json', { cause: error }));
+        // Of members with one name a parser keeps one.
+        if (countMembers(value) !== outline.members) return done(new ApiError('malformed_json'));
+        done(null, value);
+      });
     },
   );
 }

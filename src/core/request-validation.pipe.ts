@@ -16,23 +16,35 @@ export class RequestValidationPipe extends ValidationPipe {
     });
   }
 
-  override transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
-    if (metadata.type !== 'body') return super.transform(value, metadata);
+  override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
+    if (metadata.type !== 'body') return this.check(value, metadata);
     // No body is one without fields: whether that will do is for the DTO to say.
     const body = value === undefined ? {} : value;
     if (!isJsonObject(body)) throw fieldError('', 'isObject', 'the body must be a JSON object');
-    return super.transform(body, metadata);
+    return this.check(body, metadata);
+  }
+
+  /** The library leaves out without a word what is named like something that every object has: `constructor`, `toString`. */
+  private async check(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
+    const names = isJsonObject(value) ? Object.keys(value) : [];
+    const checked: unknown = await super.transform(value, metadata);
+    if (!isJsonObject(checked)) return checked;
+    const dropped = names.filter((name) => !Object.hasOwn(checked, name));
+    if (dropped.length > 0) throw new ApiError('validation_failed', { details: dropped.map(unknownField) });
+    return checked;
   }
 }
 
-function isJsonObject(value: unknown): boolean {
+function isJsonObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function unknownField(name: string): FieldFault {
+  return { field: name, rule: 'unknownField', message: `${name} is not a known field` };
 }
 
 function toFaults(error: ValidationError): FieldFault[] {
   return Object.entries(error.constraints ?? {}).map(([rule, message]) =>
-    rule === 'whitelistValidation'
-      ? { field: error.property, rule: 'unknownField', message: `${error.property} is not a known field` }
-      : { field: error.property, rule, message },
+    rule === 'whitelistValidation' ? unknownField(error.property) : { field: error.property, rule, message },
   );
 }

@@ -16,6 +16,7 @@ import { errorResponses } from './error-responses';
 const BODY_ERRORS: ErrorCode[] = [
   'validation_failed',
   'malformed_json',
+  'json_too_complex',
   'payload_too_large',
   'unsupported_media_type',
 ];

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type {
   HeaderObject,
+  MediaTypeObject,
   OpenAPIObject,
   OperationObject,
   ReferenceObject,
@@ -35,6 +36,13 @@ export const operations: DocumentedOperation[] = Object.entries(openApiDocument.
         : [];
     }),
 );
+
+/** The request example of an operation. */
+export function requestExample({ operation }: DocumentedOperation): Record<string, unknown> | undefined {
+  const body = operation.requestBody as { content: Record<string, MediaTypeObject> } | undefined;
+  const example = body?.content['application/json']?.examples?.['default'] as { value: object } | undefined;
+  return example && { ...example.value };
+}
 
 const ajv = addFormats(new Ajv2020({ strict: false, allErrors: true }));
 ajv.addSchema(closed(openApiDocument), 'openapi');
