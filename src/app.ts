@@ -17,9 +17,10 @@ import { type Random, SystemRandom } from './core/random';
 import type { HashCost } from './crypto/password-hasher';
 import { openDatabase } from './database/open-database';
 import { entities } from './entities';
-import { answerOtherMethods } from './http/allowed-methods';
 import { answerUnparsable, answerUnroutable } from './http/broken-requests';
+import { CONNECTION_LIMITS, guardConnections } from './http/connections';
 import { shareWithOrigins } from './http/cors';
+import { answerByTheLetter } from './http/exact-paths';
 import { acceptForms } from './http/form-body';
 import { limitRequestTime } from './http/request-time';
 import { describeEveryResponse } from './http/response-headers';
@@ -28,9 +29,6 @@ import { serveApiDocs } from './openapi/serve-docs';
 
 /** Where the API begins. Health checks and documents lie outside. */
 export const BASE_PATH = 'api/v1';
-
-/** Seconds a client may take to send a request. */
-const REQUEST_TIMEOUT_SECONDS = 15;
 
 /** What a test puts in the place of the real thing. */
 export interface Replacements {
@@ -93,7 +91,7 @@ export async function createApp(
     genReqId: () => ids.next('req'),
     trustProxy: trustedProxies(config.trustProxy),
     bodyLimit: BODY_LIMIT,
-    requestTimeout: REQUEST_TIMEOUT_SECONDS * 1000,
+    ...CONNECTION_LIMITS,
     clientErrorHandler: answerUnparsable(ids),
     frameworkErrors: answerUnroutable,
     // An id of any length is an id that is not found; the length of the whole request line is bounded by the server.
@@ -110,8 +108,9 @@ export async function createApp(
   leaveBodiesUnread(server);
   limitRequestTime(server, clock);
   await describeEveryResponse(server, log);
-  shareWithOrigins(app, config);
-  const answerTheRest = answerOtherMethods(server);
+  guardConnections(server, ids);
+  const answerTheRest = answerByTheLetter(server);
+  await shareWithOrigins(server, config);
   app.setGlobalPrefix(BASE_PATH, { exclude: ['health/live', 'health/ready'] });
   if (config.apiDocs) serveApiDocs(app);
   await app.init();

@@ -89,7 +89,7 @@ describe('access', () => {
 
     const { status, body, headers } = await app.call('GET', '/users/me', { token: genuine, key: apiKey });
 
-    expect([status, body]).toEqual([400, { error: 'Send either a Bearer token or an API key, not both' }]);
+    expect([status, body]).toEqual([400, { error: 'Send one credential, a Bearer token or an API key' }]);
     expect(headers.get('x-error-code')).toBe('ambiguous_credentials');
   });
 

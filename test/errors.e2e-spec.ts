@@ -338,7 +338,15 @@ describe('CORS', () => {
       'https://app.example.com:444',
       'http://app.example.com',
       'https://xapp.example.com',
+      'https://app.example.com.evil.example',
+      'https://app.example.comevil.example',
+      'https://APP.example.com',
+      'https://app.example.com/',
+      'https://app.example.com, https://evil.example',
+      'https://user@app.example.com',
       'http://localhost',
+      'null',
+      '*',
     ]) {
       expect(await allowedOrigin(origin)).toBeNull();
     }
@@ -358,7 +366,47 @@ describe('CORS', () => {
 
     expect(preflight.status).toBe(204);
     expect(preflight.headers.get('access-control-allow-headers')).toContain('Idempotency-Key');
-    expect(headers.get('access-control-expose-headers')).toContain('X-Error-Code');
+    expect(preflight.headers.get('access-control-allow-methods')).toBe('GET, POST, PATCH, DELETE');
+    expect(headers.get('access-control-expose-headers')?.split(', ')).toEqual([
+      'X-Error-Code',
+      'X-Request-Id',
+      'Retry-After',
+      'WWW-Authenticate',
+      'RateLimit',
+      'RateLimit-Policy',
+      'Deprecation',
+      'Sunset',
+    ]);
     expect(headers.get('access-control-allow-credentials')).toBeNull();
+    expect(headers.get('vary')).toBe('Origin');
+  });
+
+  it('lets pages read errors too, of unknown paths and methods as well', async () => {
+    const origin = 'http://localhost:5173';
+    for (const [method, path] of [
+      ['GET', '/nowhere'],
+      ['PUT', '/api/v1/users/me'],
+      ['GET', '/api/v1/users/me'],
+    ]) {
+      const { headers } = await app.fetch(path as string, { method: method as string, headers: { origin } });
+
+      expect(headers.get('access-control-allow-origin')).toBe(origin);
+      expect(headers.get('access-control-expose-headers')).toContain('X-Error-Code');
+    }
+  });
+
+  it('takes no other OPTIONS for a preflight', async () => {
+    const unasked = await app.fetch('/api/v1/users/me', { method: 'OPTIONS' });
+    const halfAsked = await app.fetch('/api/v1/users/me', {
+      method: 'OPTIONS',
+      headers: { origin: 'http://localhost:5173' },
+    });
+    const nowhere = await app.fetch('/nowhere', { method: 'OPTIONS' });
+
+    for (const response of [unasked, halfAsked]) {
+      expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, HEAD, PATCH, DELETE']);
+      expect(await response.json()).toEqual({ error: 'Method not allowed' });
+    }
+    expect([nowhere.status, await nowhere.json()]).toEqual([404, { error: 'Not found' }]);
   });
 });

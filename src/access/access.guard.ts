@@ -5,6 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../core/errors';
 import { toNumericDate } from '../core/instant';
 import { originOf } from './call-origin';
+import { timesSent } from '../http/raw-headers';
 import { clientAddress } from './client-address';
 import { ACCESS_POLICY, type AccessPolicy, type AuthenticatedRequest } from './decorators';
 import type { Principal } from './principal';
@@ -99,12 +100,13 @@ export class AccessGuard implements CanActivate {
     );
   }
 
-  private credentialGuard({ headers }: AuthenticatedRequest): SessionTokenGuard | ApiKeyGuard {
-    const token = headers.authorization !== undefined;
-    const key = headers[API_KEY_HEADER] !== undefined;
-    if (token && key) throw new ApiError('ambiguous_credentials');
-    if (!token && !key) throw new ApiError('authentication_required');
-    return key ? this.apiKey : this.sessionToken;
+  private credentialGuard(request: AuthenticatedRequest): SessionTokenGuard | ApiKeyGuard {
+    const tokens = timesSent(request, 'authorization');
+    const keys = timesSent(request, API_KEY_HEADER);
+    // Of two, a proxy in front may have looked at the other one.
+    if (tokens + keys > 1) throw new ApiError('ambiguous_credentials');
+    if (tokens + keys === 0) throw new ApiError('authentication_required');
+    return keys === 1 ? this.apiKey : this.sessionToken;
   }
 }
 

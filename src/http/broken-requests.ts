@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { type ErrorResponse, toErrorResponse } from '../core/error-response';
 import { ApiError, type ErrorCode } from '../core/errors';
@@ -21,29 +21,30 @@ const HEADERS = {
   'x-frame-options': 'DENY',
 };
 
-function refuse(code: string | undefined, requestId: string, accept?: string): ErrorResponse {
-  const response = toErrorResponse(new ApiError(CODES[code ?? ''] ?? 'bad_request'), {
-    requestId,
-    accept,
-    sentToken: false,
-  });
+function refuse(error: Error & { code?: string }, requestId: string, accept?: string): ErrorResponse {
+  const refusal = error instanceof ApiError ? error : new ApiError(CODES[error.code ?? ''] ?? 'bad_request');
+  const response = toErrorResponse(refusal, { requestId, accept, sentToken: false });
   return { ...response, headers: { ...HEADERS, ...response.headers } };
 }
 
-/** Answers a request whose path the router cannot read, in the shape of every other error. */
-export function answerUnroutable(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  const { status, headers, body } = refuse(error.code, request.id, request.headers.accept);
+/** Answers a request that never reaches a route of ours, such as one whose path cannot be read, in the shape of every error. */
+export function answerUnroutable(
+  error: FastifyError | ApiError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const { status, headers, body } = refuse(error, request.id, request.headers.accept);
   void reply.code(status).headers(headers).send(body);
 }
 
 /** Answers what never becomes a request, because it is not HTTP or does not arrive, in the same shape. */
 export function answerUnparsable(ids: Ids) {
-  return (error: NodeJS.ErrnoException, socket: Socket): void => {
+  return (error: NodeJS.ErrnoException, socket: Duplex): void => {
     if (!socket.writable || error.code === 'ECONNRESET') {
       socket.destroy();
       return;
     }
-    const { status, headers, body } = refuse(error.code, ids.next('req'));
+    const { status, headers, body } = refuse(error, ids.next('req'));
     const lines = Object.entries({
       ...headers,
       'content-length': Buffer.byteLength(body),

@@ -1,5 +1,5 @@
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { FastifyRequest } from 'fastify';
+import cors from '@fastify/cors';
+import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config/config';
 
 /** Pages on the developer's own machine, whatever their port. */
@@ -11,32 +11,24 @@ const EXPOSED_HEADERS = [
   'X-Request-Id',
   'Retry-After',
   'WWW-Authenticate',
+  'RateLimit',
+  'RateLimit-Policy',
   'Deprecation',
   'Sunset',
 ];
 
-/** Lets pages of the configured origins call the API; outside production, where none are configured, local ones. */
-export function shareWithOrigins(app: NestFastifyApplication, config: Config): void {
+/**
+ * Lets pages of the configured origins call the API; outside production, where none are configured, local ones. Not by the
+ * framework's own way, which would answer before every other hook.
+ */
+export async function shareWithOrigins(server: FastifyInstance, config: Config): Promise<void> {
   const origin = config.corsOrigins ? [...config.corsOrigins] : config.production ? undefined : LOCAL_ORIGIN;
   if (origin === undefined) return;
-  const options = {
+  await server.register(cors, {
     origin,
     methods: ['GET', 'POST', 'PATCH', 'DELETE'],
     allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'X-API-Key'],
     exposedHeaders: EXPOSED_HEADERS,
     maxAge: 600,
-  };
-  app.enableCors({
-    delegator: (request: FastifyRequest, use: (error: null, chosen: object) => void) =>
-      use(null, { ...options, preflight: isPreflight(request) }),
   });
-}
-
-/** Any other OPTIONS is a method like the rest; the library would answer it with an error in a shape of its own. */
-function isPreflight({ method, headers }: FastifyRequest): boolean {
-  return (
-    method === 'OPTIONS' &&
-    headers.origin !== undefined &&
-    headers['access-control-request-method'] !== undefined
-  );
 }

@@ -1,0 +1,45 @@
+import type { Duplex } from 'node:stream';
+import type { FastifyInstance, FastifyServerOptions } from 'fastify';
+import { ApiError } from '../core/errors';
+import type { Ids } from '../core/ids';
+import { answerUnparsable } from './broken-requests';
+import { timesSent } from './raw-headers';
+
+/** Connections at a time; who comes then is hung up on. Each costs some ten kilobytes. */
+const MOST_CONNECTIONS = 10_000;
+
+/**
+ * How long a client may take, in milliseconds: for its headers, for the whole request, between two requests (longer than
+ * the minute for which common proxies keep a connection, so that they never send into one that is being closed), and
+ * without taking what was answered. Checked every second, where Node would look every thirty.
+ */
+export const CONNECTION_LIMITS = {
+  requestTimeout: 15_000,
+  keepAliveTimeout: 72_000,
+  connectionTimeout: 30_000,
+  http: {
+    headersTimeout: 10_000,
+    connectionsCheckingInterval: 1000,
+    // Node would answer without a body; see below.
+    requireHostHeader: false,
+  },
+} as const satisfies FastifyServerOptions & { http: object };
+
+/** Sees to what Node's HTTP server would answer by itself, or take though it may be read in two ways. */
+export function guardConnections(server: FastifyInstance, ids: Ids): void {
+  server.server.maxConnections = MOST_CONNECTIONS;
+  // An expectation that nobody knows may be ignored (RFC 9110 section 10.1.1).
+  server.server.on('checkExpectation', (request, response) =>
+    server.server.emit('request', request, response),
+  );
+  const refuse = answerUnparsable(ids);
+  server.server.on('connect', (_request, socket: Duplex) => refuse(new Error('CONNECT'), socket));
+  server.addHook('onRequest', (request, _reply, done) => {
+    const { httpVersion, headers } = request.raw;
+    const hosts = timesSent(request, 'host');
+    // RFC 9112 section 3.2: one host. Section 6.1: what is chunked is not HTTP/1.0, and its end is anybody's guess.
+    const wellFramed =
+      httpVersion === '1.0' ? hosts <= 1 && headers['transfer-encoding'] === undefined : hosts === 1;
+    done(wellFramed ? undefined : new ApiError('bad_request', { headers: { connection: 'close' } }));
+  });
+}

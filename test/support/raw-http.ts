@@ -1,0 +1,47 @@
+import { connect } from 'node:net';
+
+/** An answer as it came over the wire. */
+export interface RawAnswer {
+  status: number;
+  /** Names in lower case, in the order in which they came. */
+  headers: [name: string, value: string][];
+  body: string;
+}
+
+/** Sends bytes that need not be HTTP, and waits until the server has closed the connection. Everything it answered. */
+export async function sendRaw(url: string, bytes: string | Buffer): Promise<RawAnswer[]> {
+  const received = await new Promise<string>((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    const socket = connect(Number(new URL(url).port), '127.0.0.1', () => socket.write(bytes));
+    socket.on('data', (chunk) => chunks.push(chunk));
+    socket.on('close', () => resolve(Buffer.concat(chunks).toString('latin1')));
+    socket.on('error', reject);
+  });
+  return parseAnswers(received);
+}
+
+/** The value of a header, or undefined; several are joined. */
+export function headerOf({ headers }: RawAnswer, name: string): string | undefined {
+  const values = headers.filter(([known]) => known === name).map(([, value]) => value);
+  return values.length === 0 ? undefined : values.join(', ');
+}
+
+function parseAnswers(received: string): RawAnswer[] {
+  const answers: RawAnswer[] = [];
+  for (let rest = received; rest !== '';) {
+    const headEnd = rest.indexOf('\r\n\r\n');
+    const [statusLine = '', ...lines] = rest.slice(0, headEnd).split('\r\n');
+    const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(statusLine)?.[1]);
+    if (headEnd === -1 || Number.isNaN(status)) throw new Error(`This is no HTTP answer: ${rest}`);
+    const headers = lines.map((line): [string, string] => {
+      const colon = line.indexOf(':');
+      return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
+    });
+    const answer = { status, headers, body: '' };
+    const length = Number(headerOf(answer, 'content-length') ?? 0);
+    answer.body = Buffer.from(rest.slice(headEnd + 4, headEnd + 4 + length), 'latin1').toString('utf8');
+    answers.push(answer);
+    rest = rest.slice(headEnd + 4 + length);
+  }
+  return answers;
+}
