@@ -14,6 +14,7 @@ import { createServer, type Server } from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { MASTER_SECRET } from './support/app';
 import { createDatabase, onMysql, type TestDatabase } from './support/database';
 import { freePort } from './support/mariadb-server';
 import { Program, settingsFor, startServer } from './support/server-process';
@@ -115,7 +116,7 @@ describe('the start', () => {
     const port = await freePort();
     const settings = {
       DATABASE_URL: `mysql://root:topsecret@127.0.0.1:${port}/latchkey`,
-      AUTH_SECRET: 'x'.repeat(32),
+      AUTH_SECRET: MASTER_SECRET,
     };
 
     const program = new Program([START, 'main'], settings);

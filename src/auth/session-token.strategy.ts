@@ -26,6 +26,7 @@ export class SessionTokenStrategy extends PassportStrategy(Strategy, SESSION_STR
       // Both are judged with the other claims, on the application's clock.
       ignoreExpiration: true,
       jsonWebTokenOptions: { ignoreNotBefore: true },
+      passReqToCallback: true,
     });
   }
 
@@ -34,8 +35,8 @@ export class SessionTokenStrategy extends PassportStrategy(Strategy, SESSION_STR
    *
    * @throws ApiError `token_invalid`, `token_expired`, `token_revoked`, `service_unavailable`
    */
-  validate(payload: unknown): Promise<Principal> {
-    return this.tokens.admit(payload);
+  validate(request: FastifyRequest, payload: unknown): Promise<Principal> {
+    return this.tokens.admit(extractToken(request) ?? '', payload);
   }
 }
 

@@ -12,10 +12,10 @@ import { type AccessTokenClaims, AccessTokens } from './access-tokens';
 
 /**
  * The one form of an access token. Its header is `{"alg":"HS256","typ":"JWT"}`, compared as text, so that there is no
- * `none`, `crit`, `jku` or `kid`; its claims are an object; its signature has 32 bytes. What is not like this never reaches
- * the library, which throws at claims that are `null`.
+ * `none`, `crit`, `jku` or `kid`; its claims are an object; its signature has 32 bytes, the two bits that base64url has too
+ * many being zero. What is not like this never reaches the library, which throws at claims that are `null`.
  */
-export const ACCESS_TOKEN = /^eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9\.eyJ[\w-]+\.[\w-]{43}$/;
+export const ACCESS_TOKEN = /^eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9\.eyJ[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]$/;
 
 /** Tells whether an access token lets somebody in, and whom: claims by `AccessTokens`, revocation by the feed. */
 @Injectable()
@@ -30,12 +30,12 @@ export class SessionTokens {
   ) {}
 
   /**
-   * Whom the claims of a well-signed token let in.
+   * Whom a well-signed token with these claims lets in.
    *
    * @throws ApiError `token_invalid`, `token_expired`, `token_revoked`, `service_unavailable`
    */
-  async admit(payload: unknown): Promise<Principal> {
-    const refusal = this.tokens.refusalOf(payload);
+  async admit(token: string, payload: unknown): Promise<Principal> {
+    const refusal = isSpelled(token, payload) ? this.tokens.refusalOf(payload) : 'token_invalid';
     if (refusal) throw new ApiError(refusal);
     const claims = payload as AccessTokenClaims;
     if (await this.isRevoked(claims.sid)) throw new ApiError('token_revoked');
@@ -58,7 +58,7 @@ export class SessionTokens {
   async inspect(token: string): Promise<AccessTokenClaims | undefined> {
     if (!ACCESS_TOKEN.test(token)) return undefined;
     const payload = this.verifySignature(token);
-    if (payload === undefined || this.tokens.refusalOf(payload)) return undefined;
+    if (!isSpelled(token, payload) || this.tokens.refusalOf(payload)) return undefined;
     const claims = payload as AccessTokenClaims;
     return (await this.isRevoked(claims.sid)) ? undefined : claims;
   }
@@ -89,4 +89,12 @@ export class SessionTokens {
     if (status !== 'unknown') return status === 'revoked';
     return !(await this.sessions.isLive(sessionId));
   }
+}
+
+/**
+ * Whether the claims, written as this service writes them, give the text that was sent. So there is one spelling of a token,
+ * and no claim that another reader of it would find twice, or find different.
+ */
+function isSpelled(token: string, payload: unknown): boolean {
+  return Buffer.from(JSON.stringify(payload) ?? '').toString('base64url') === token.split('.')[1];
 }

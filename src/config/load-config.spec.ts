@@ -16,7 +16,7 @@ const faultsOf = (environment: Record<string, string>): readonly string[] => {
   return [];
 };
 
-const SECRET = 'x'.repeat(32);
+const SECRET = 'GwBf1iPqz0m4KZ7tYd2sVhXk9cQeR3uL';
 
 let folder: string;
 beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'latchkey-config-'))));
@@ -68,7 +68,21 @@ describe('settings', () => {
     ['API_DOCS', { API_DOCS: 'false' }],
     ['LOG_LEVEL', { LOG_LEVEL: 'loud' }],
     ['AUTH_SECRET', { AUTH_SECRET: 'x'.repeat(31) }],
-    ['AUTH_SECRET', { AUTH_SECRET: `${'x'.repeat(32)},y` }],
+    ['AUTH_SECRET', { AUTH_SECRET: `${SECRET},y` }],
+    ['AUTH_SECRET', { AUTH_SECRET: 'x'.repeat(64) }],
+    ['AUTH_SECRET', { AUTH_SECRET: 'change-me-to-something-long-and-random-please' }],
+    ['AUTH_SECRET_PREVIOUS', { AUTH_SECRET_PREVIOUS: `${SECRET},${'y'.repeat(40)}` }],
+    ['JWT_SECRET', { JWT_SECRET: 'a-string-secret-at-least-256-bits-long' }],
+    ['JWT_SECRET', { AUTH_SECRET: SECRET, JWT_SECRET: SECRET }],
+    ['DATABASE_URL', { NODE_ENV: 'production', AUTH_SECRET: SECRET, DATABASE_URL: 'mysql://user@host/name' }],
+    [
+      'DATABASE_URL',
+      { NODE_ENV: 'production', AUTH_SECRET: SECRET, DATABASE_URL: 'mysql://user:Password@host/name' },
+    ],
+    [
+      'DATABASE_URL',
+      { NODE_ENV: 'production', AUTH_SECRET: SECRET, DATABASE_URL: 'mysql://user:user@host/name' },
+    ],
     ['AUTH_SECRET_PREVIOUS', { AUTH_SECRET_PREVIOUS: `${SECRET},short` }],
     ['JWT_SECRET', { JWT_SECRET: 'short' }],
     ['DATABASE_URL', { DATABASE_URL: 'postgres://user@host/name' }],
@@ -131,12 +145,13 @@ describe('settings', () => {
   });
 
   it('takes every secret from a file', () => {
-    const file = join(folder, 'secret');
+    const [file, other] = [join(folder, 'secret'), join(folder, 'other-secret')];
     writeFileSync(file, `${SECRET}\n`);
+    writeFileSync(other, `other-${SECRET}\n`);
 
-    expect(loadConfig({ AUTH_SECRET_FILE: file, JWT_SECRET_FILE: file })).toMatchObject({
+    expect(loadConfig({ AUTH_SECRET_FILE: file, JWT_SECRET_FILE: other })).toMatchObject({
       authSecret: SECRET,
-      jwtSecret: SECRET,
+      jwtSecret: `other-${SECRET}`,
     });
   });
 
@@ -190,11 +205,14 @@ describe('the master secret', () => {
     );
   });
 
-  it('is refused when its file holds too little, and the file is left alone', () => {
-    const file = join(folder, 'short-secret');
-    writeFileSync(file, 'short');
+  it.each(['short', 'x'.repeat(48)])(
+    'is refused when its file holds too little, and the file is left alone: %s',
+    (held) => {
+      const file = join(folder, 'short-secret');
+      writeFileSync(file, held);
 
-    expect(() => readOrCreateMasterSecret(file, random)).toThrow(ConfigError);
-    expect(readFileSync(file, 'utf8')).toBe('short');
-  });
+      expect(() => readOrCreateMasterSecret(file, random)).toThrow(ConfigError);
+      expect(readFileSync(file, 'utf8')).toBe(held);
+    },
+  );
 });

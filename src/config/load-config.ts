@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type Config, toConfig } from './config';
-import { SETTINGS, type SettingName } from './settings';
+import { SETTINGS, type SettingName, type Settings } from './settings';
 
 /** The start is refused; the message lists every fault by the variable's name and holds no secret. */
 export class ConfigError extends Error {
@@ -26,11 +26,44 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   const parsed = SETTINGS.safeParse(values);
   if (!parsed.success) {
     faults.push(...parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`));
-  } else if (parsed.data.DATABASE_URL.engine === 'mysql' && parsed.data.AUTH_SECRET === undefined) {
-    faults.push('AUTH_SECRET is required with MySQL; make one with: openssl rand -base64 48');
+  } else {
+    faults.push(...faultsBetween(parsed.data));
   }
   if (!parsed.success || faults.length > 0) throw new ConfigError(faults);
   return toConfig(parsed.data);
+}
+
+/** What is wrong with settings that are right each by itself. */
+function faultsBetween({ DATABASE_URL: database, AUTH_SECRET, JWT_SECRET, NODE_ENV }: Settings): string[] {
+  const faults: string[] = [];
+  if (database.engine === 'mysql' && AUTH_SECRET === undefined) {
+    faults.push('AUTH_SECRET is required with MySQL; make one with: openssl rand -base64 48');
+  }
+  if (AUTH_SECRET !== undefined && AUTH_SECRET === JWT_SECRET) {
+    faults.push('JWT_SECRET must not be AUTH_SECRET: who verifies tokens with it could make anything else');
+  }
+  if (NODE_ENV === 'production' && database.engine === 'mysql' && isDefaultPassword(database)) {
+    faults.push('DATABASE_URL must not hold an empty or a default password in production');
+  }
+  return faults;
+}
+
+/** ASVS 13.2.3. */
+function isDefaultPassword({ user, password }: { user: string; password: string }): boolean {
+  const known = [
+    '',
+    'root',
+    'mysql',
+    'mariadb',
+    'admin',
+    'password',
+    'secret',
+    'changeme',
+    'example',
+    'test',
+    '123456',
+  ];
+  return known.includes(password.toLowerCase()) || password === user;
 }
 
 function readSetting(

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import type { Random } from '../core/random';
 import { StartError } from '../core/start-error';
 import { ConfigError } from './load-config';
+import { weaknessOf } from './secret-strength';
 
 /**
  * The master secret kept in `file`, made first if there is none. Readable by its owner only.
@@ -10,7 +11,7 @@ import { ConfigError } from './load-config';
  * The file appears whole or not at all, and of two processes that start together one makes it and both use it: it is
  * written under another name and then linked, which fails where the name is taken.
  *
- * @throws ConfigError when the file holds less than 32 bytes
+ * @throws ConfigError when the file holds less than 32 bytes, or what is easy to guess
  * @throws StartError when it can be neither read nor made
  */
 export function readOrCreateMasterSecret(file: string, random: Random): string {
@@ -53,10 +54,9 @@ function readSecret(file: string): string | undefined {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-  if (Buffer.byteLength(secret) < 32) {
-    throw new ConfigError([
-      `The master secret in ${file} is shorter than 32 bytes; restore the file or set AUTH_SECRET`,
-    ]);
+  const weakness = weaknessOf(secret);
+  if (weakness !== undefined) {
+    throw new ConfigError([`The master secret in ${file} ${weakness}, restore the file, or set AUTH_SECRET`]);
   }
   return secret;
 }

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { weaknessOf } from './secret-strength';
 
 /** Ten years: far beyond any sensible lifetime, and far below where dates overflow. */
 const LONGEST_SPAN_SECONDS = 315_360_000;
@@ -22,12 +23,10 @@ const list = (text: string): string[] =>
     .map((entry) => entry.trim())
     .filter((entry) => entry !== '');
 
-const secret = z
-  .string()
-  .refine(
-    (value) => Buffer.byteLength(value) >= 32,
-    'must be at least 32 bytes long; make one with: openssl rand -base64 48',
-  );
+const secret = z.string().superRefine((value, context) => {
+  const weakness = weaknessOf(value);
+  if (weakness !== undefined) context.addIssue(weakness);
+});
 
 /** One that can stand in a list later. */
 const listableSecret = secret.refine(
@@ -38,10 +37,12 @@ const listableSecret = secret.refine(
 const secretList = z
   .string()
   .transform(list)
-  .refine(
-    (values) => values.every((value) => Buffer.byteLength(value) >= 32),
-    'must be a comma-separated list of secrets of at least 32 bytes each',
-  );
+  .superRefine((values, context) => {
+    // They sign nothing, but what is signed with one of them is believed.
+    const weakness = values.map(weaknessOf).find((found) => found !== undefined);
+    if (weakness !== undefined)
+      context.addIssue(`must be a comma-separated list of secrets, each of which ${weakness}`);
+  });
 
 /** Where rows are kept. */
 export type DatabaseLocation =

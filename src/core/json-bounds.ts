@@ -21,25 +21,12 @@ export function outlineJson(text: string): JsonOutline {
   let commas = 0;
   let members = 0;
   for (let index = 0; index < text.length; index += 1) {
-    switch (text[index]) {
-      case '"':
-        index = endOfString(text, index);
-        break;
-      case '[':
-      case '{':
-        levels += 1;
-        break;
-      case ']':
-      case '}':
-        levels -= 1;
-        break;
-      case ',':
-        commas += 1;
-        break;
-      case ':':
-        members += 1;
-        break;
-    }
+    const character = text[index] as string;
+    if (character === '"') index = endOfString(text, index);
+    else if (character === '[' || character === '{') levels += 1;
+    else if (character === ']' || character === '}') levels -= 1;
+    else if (character === ',') commas += 1;
+    else if (character === ':') members += 1;
     if (levels > MOST_LEVELS || commas > MOST_COMMAS) return { bounded: false, members };
   }
   return { bounded: true, members };

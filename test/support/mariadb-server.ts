@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,9 @@ import { createConnection } from 'mysql2/promise';
 
 /** Milliseconds within which a server must have come up. */
 const START_TIMEOUT_MS = 30_000;
+
+/** Of its root. With none the product would not start in production. */
+const PASSWORD = 'kettle-lagoon-71';
 
 /** Debian keeps the server where a user's PATH does not look. */
 const PATH = `${process.env['PATH']}:/usr/sbin:/usr/local/sbin`;
@@ -56,10 +59,15 @@ export class MariadbServer {
 
   /** As the setting DATABASE_URL, without a database. */
   get url(): string {
-    return `mysql://root@127.0.0.1:${this.port}/mysql`;
+    return `mysql://root:${PASSWORD}@127.0.0.1:${this.port}/mysql`;
   }
 
   async start(): Promise<void> {
+    const atStart = join(this.folder, 'at-start.sql');
+    writeFileSync(
+      atStart,
+      `ALTER USER root@localhost IDENTIFIED BY '${PASSWORD}';\nCREATE OR REPLACE USER root@'127.0.0.1' IDENTIFIED BY '${PASSWORD}';\nGRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;\n`,
+    );
     this.process = spawn(
       'mariadbd',
       [
@@ -70,6 +78,7 @@ export class MariadbServer {
         `--port=${this.port}`,
         '--bind-address=127.0.0.1',
         '--skip-name-resolve',
+        `--init-file=${atStart}`,
         '--innodb-buffer-pool-size=64M',
         ...asCurrentUser(),
       ],
@@ -98,7 +107,12 @@ export class MariadbServer {
 
   private async answers(): Promise<boolean> {
     try {
-      const connection = await createConnection({ host: '127.0.0.1', port: this.port, user: 'root' });
+      const connection = await createConnection({
+        host: '127.0.0.1',
+        port: this.port,
+        user: 'root',
+        password: PASSWORD,
+      });
       await connection.end();
       return true;
     } catch {
