@@ -11,6 +11,11 @@ import type { SessionGrant } from '../sessions/sessions.service';
 /** Seconds by which the clock of an instance that issued a token may be ahead. Expiry has no such leeway. */
 const CLOCK_LEEWAY_SECONDS = 5;
 
+const ACCOUNT_ID = /^user_[0-9a-z]{26}$/;
+const SESSION_ID = /^sess_[0-9a-z]{26}$/;
+/** 16 random bytes. */
+const TOKEN_ID = /^[\w-]{22}$/;
+
 /** The claims of an access token (RFC 7519 section 4.1; `sid` and `auth_time` as in OpenID Connect). */
 export interface AccessTokenClaims {
   iss: string;
@@ -96,12 +101,19 @@ function isClaims(payload: unknown): payload is AccessTokenClaims & { nbf?: numb
     unknown
   >;
   return (
-    [iss, aud, sub, sid, jti].every((claim) => typeof claim === 'string') &&
+    [iss, aud].every((claim) => typeof claim === 'string') &&
+    isText(sub, ACCOUNT_ID) &&
+    isText(sid, SESSION_ID) &&
+    isText(jti, TOKEN_ID) &&
     // Tokens of an earlier release have no name in them.
     [preferred_username, scope].every((claim) => claim === undefined || typeof claim === 'string') &&
     [iat, exp, auth_time].every(isNumericDate) &&
     (nbf === undefined || isNumericDate(nbf))
   );
+}
+
+function isText(claim: unknown, shape: RegExp): boolean {
+  return typeof claim === 'string' && shape.test(claim);
 }
 
 function isNumericDate(claim: unknown): boolean {

@@ -54,7 +54,7 @@ export function answerByTheLetter(server: FastifyInstance): () => void {
       const others = server.supportedMethods.filter(
         (method) => method !== NEEDS_MEDIA_TYPE && !methodsByPath.get(url)?.has(method),
       );
-      server.route({ ...judge, url, method: others as HTTPMethods[] });
+      server.route({ ...judge, url, method: others });
     }
   };
 }
