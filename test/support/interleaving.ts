@@ -23,6 +23,11 @@ channel('tracing:fastify.request.handler:start').bindStore(callers, (message) =>
   return request.headers[CALLER_HEADER];
 });
 
+/** Whose call this is part of, if that was said. */
+export function currentCaller(): string | undefined {
+  return callers.getStore();
+}
+
 /** One of several calls that are made at once. Told its own name, which goes with what it does. */
 export type Call = (caller: string) => Promise<void>;
 
@@ -31,9 +36,9 @@ export function inTheNameOf<T>(caller: string, work: () => Promise<T>): Promise<
   return callers.run(caller, work);
 }
 
-/** Inside a transaction on SQLite nobody else gets through the door, so there is no choice of who is next. */
-function isPassedBy(point: Failpoint): boolean {
-  return !onMysql && /_(written|revoked)$/.test(point);
+/** Whether a place lies inside a transaction. */
+export function isInsideTransaction(point: Failpoint): boolean {
+  return /_(written|revoked)$/.test(point);
 }
 
 /**
@@ -64,7 +69,9 @@ export async function interleave(
     });
   failpoints.set((point) => {
     const caller = callers.getStore();
-    return caller === undefined || isPassedBy(point) ? undefined : stand(caller);
+    // Inside a transaction on SQLite nobody else gets through the door, so there is no choice of who is next.
+    const passes = caller === undefined || (!onMysql && isInsideTransaction(point));
+    return passes ? undefined : stand(caller);
   });
 
   const all = Promise.allSettled(

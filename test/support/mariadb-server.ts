@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -98,6 +98,24 @@ export class MariadbServer {
     if (!running || running.exitCode !== null || running.signalCode !== null) return;
     running.kill(signal);
     await once(running, 'exit');
+  }
+
+  /** Makes it stand still: it accepts connections and answers nothing, until `resume`. */
+  async pause(): Promise<void> {
+    this.process?.kill('SIGSTOP');
+    while (this.isRunning()) await delay(1);
+  }
+
+  /** Whether any of its threads has not heard of a SIGSTOP yet. */
+  private isRunning(): boolean {
+    const threads = `/proc/${this.process?.pid}/task`;
+    return readdirSync(threads).some(
+      (thread) => !/\) T /.test(readFileSync(join(threads, thread, 'stat'), 'utf8')),
+    );
+  }
+
+  resume(): void {
+    this.process?.kill('SIGCONT');
   }
 
   async remove(): Promise<void> {

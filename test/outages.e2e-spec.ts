@@ -1,0 +1,207 @@
+import type { Failpoint } from '../src/core/failpoints';
+import { startApp, type TestApp } from './support/app';
+import { type DocumentedOperation, operations, requestExample } from './support/contract';
+import { onMysql } from './support/database';
+import { gate } from './support/gate';
+import { CALLER_HEADER, currentCaller, isInsideTransaction } from './support/interleaving';
+import { type FragileDatabase, fragileDatabase, type Outage, outageNames } from './support/outages';
+import { createKey, type LoginBody, newcomer, type Person, sessionIdOf } from './support/people';
+import { TestFailpoints } from './support/test-failpoints';
+
+/** Milliseconds that a call may take, whatever happens to the database. */
+const LONGEST_CALL_MS = 3_500;
+
+/** Milliseconds within which the database must have come back. */
+const RECOVERY_MS = 20_000;
+
+/** Where a call can be when the database fails in the middle of it, and which call that is. */
+const MIDDLES = {
+  'sign_up:account_written': 'signUp',
+  'login:password_verified': 'login',
+  'login:session_written': 'login',
+  'rotate:row_read': 'refresh',
+  'logout:session_revoked': 'logout',
+  'password_change:password_verified': 'changePassword',
+  'password_change:password_written': 'changePassword',
+  'password_change:sessions_revoked': 'changePassword',
+  'deletion:sessions_revoked': 'deleteAccount',
+  'key_creation:key_written': 'createApiKey',
+} satisfies Partial<Record<Failpoint, string>>;
+
+type Middle = keyof typeof MIDDLES;
+
+/** A call that somebody makes whom no other call is about. */
+interface Errand {
+  /** For the report of what went wrong. */
+  name: string;
+  run(): Promise<Result>;
+}
+
+interface Result {
+  status: number;
+  retryAfter: string | null;
+  milliseconds: number;
+}
+
+describe('a database that', () => {
+  const failpoints = new TestFailpoints();
+  let fragile: FragileDatabase;
+  let app: TestApp;
+  beforeAll(async () => {
+    fragile = await fragileDatabase();
+    app = await startApp({}, { failpoints, database: fragile.database });
+  });
+  afterAll(async () => {
+    await app.close();
+    await fragile.remove();
+  });
+
+  let count = 0;
+  /** The operation's own example, with what can only be one's own put in. */
+  const bodyFor = (of: DocumentedOperation, { username, password, refreshToken }: Person & LoginBody) => {
+    const example = requestExample(of);
+    if (!example) return undefined;
+    const fresh = `outage-${(count += 1)}`;
+    const own: Record<string, unknown> = {
+      ...{ refreshToken, currentPassword: password },
+      ...(of.id === 'signUp' ? { username: fresh } : { username, password }),
+      ...{ email: `${fresh}@example.com` },
+      ...(of.id === 'updateProfile' && { username: fresh }),
+    };
+    return Object.fromEntries(Object.entries(example).map(([name, value]) => [name, own[name] ?? value]));
+  };
+
+  /** Prepares a call, so that nothing but the call itself is left to be done. */
+  const prepare = async (of: DocumentedOperation, caller?: string): Promise<Errand> => {
+    const person = await newcomer(app);
+    const { keyId } = await createKey(app, person.token);
+    const own: Record<string, string> = { keyId, sessionId: sessionIdOf(person) };
+    const path = of.path.replace(/\{(\w+)\}/g, (_, name: string) => own[name] ?? `no-${name}-here`);
+    const body = bodyFor(of, person);
+    const headers = {
+      ...((of.operation.security ?? []).length > 0 && { authorization: `Bearer ${person.token}` }),
+      ...(body && { 'content-type': 'application/json' }),
+      ...(caller !== undefined && { [CALLER_HEADER]: caller }),
+    };
+    const request = { method: of.method, headers, ...(body && { body: JSON.stringify(body) }) };
+    return {
+      name: caller ?? of.id,
+      async run() {
+        const begun = performance.now();
+        const { status, headers } = await app.fetch(path, request);
+        return {
+          status,
+          retryAfter: headers.get('retry-after'),
+          milliseconds: performance.now() - begun,
+        };
+      },
+    };
+  };
+
+  const runAll = (errands: Errand[]): Promise<Result[]> => Promise.all(errands.map((errand) => errand.run()));
+
+  /** What is wrong with the answers. */
+  const complaints = (errands: Errand[], results: Result[]): string[] =>
+    errands.flatMap(({ name }, index) => {
+      const { status, retryAfter, milliseconds } = results[index] as Result;
+      const trouble = status === 503 && retryAfter !== null;
+      return [
+        ...(trouble || status < 300 ? [] : [`${name} was answered ${status}`]),
+        ...(milliseconds <= LONGEST_CALL_MS ? [] : [`${name} took ${Math.round(milliseconds)} ms`]),
+      ];
+    });
+
+  /** Does something while the database is out of order; returns when it is back. */
+  const during = async <T>(outage: Outage, work: () => Promise<T>): Promise<T> => {
+    await outage.begin(app);
+    try {
+      return await work();
+    } finally {
+      await outage.end(app);
+      const deadline = performance.now() + RECOVERY_MS;
+      while ((await app.fetch('/health/ready')).status !== 200) {
+        expect(performance.now()).toBeLessThan(deadline);
+      }
+    }
+  };
+
+  /** Whoever was told to come again does so, with the same tokens. */
+  const comeAgain = async (errands: Errand[], results: Result[]): Promise<string[]> => {
+    const again = errands.filter((_, index) => results[index]?.status === 503);
+    const answers = await runAll(again);
+    return again.flatMap(({ name }, index) => {
+      const status = answers[index]?.status ?? 0;
+      return status < 300 ? [] : [`${name} was answered ${status} afterwards`];
+    });
+  };
+
+  const outageOf = (name: string): Outage => {
+    const outage = fragile.outages.find((candidate) => candidate.name === name);
+    if (!outage) throw new Error(`No outage is called ${name}`);
+    return outage;
+  };
+
+  /** The places at which the database is to fail: in one go those at which calls can be at the same time. */
+  const groupsFor = ({ onlyBetweenTransactions }: Outage): Middle[][] => {
+    const points = Object.keys(MIDDLES) as Middle[];
+    const outside = points.filter((point) => !isInsideTransaction(point));
+    const inside = points.filter(isInsideTransaction);
+    if (onMysql) return [points];
+    return [outside, ...(onlyBetweenTransactions ? [] : inside.map((point) => [point]))];
+  };
+
+  /** Makes the calls, has the database fail once each of them is at its place, and brings it back when all are answered. */
+  const failInTheMiddle = async (outage: Outage, errands: Errand[]): Promise<Result[]> => {
+    const [allThere, goOn] = [gate(), gate()];
+    const there = new Set<string>();
+    failpoints.set((point) => {
+      if (currentCaller() !== point || there.has(point)) return undefined;
+      there.add(point);
+      if (there.size === errands.length) allThere.open();
+      return goOn.opened;
+    });
+    const begun = errands.map((errand) => errand.run());
+    await allThere.opened;
+    return during(outage, () => {
+      goOn.open();
+      return Promise.all(begun);
+    });
+  };
+
+  describe.each(outageNames)('%s', (name) => {
+    it('makes every call be answered 503 in time, if it needs it, and never 401', async () => {
+      const early = await Promise.all(operations.map((of) => prepare(of)));
+      const late = await Promise.all(operations.map((of) => prepare(of)));
+
+      const [earlyResults, lateResults] = await during(outageOf(name), async () => {
+        const results = await runAll(early);
+        // What this instance knows of revocations is too old by now.
+        app.clock.push(1);
+        return [results, await runAll(late)];
+      });
+
+      expect(earlyResults.map(({ status }) => status)).toContain(503);
+      expect(complaints(early, earlyResults)).toEqual([]);
+      expect(complaints(late, lateResults)).toEqual([]);
+      expect(await comeAgain([...early, ...late], [...earlyResults, ...lateResults])).toEqual([]);
+    }, 60_000);
+
+    it('in the middle of a call makes it be answered 503 in time, and nothing is lost', async () => {
+      const outage = outageOf(name);
+      for (const points of groupsFor(outage)) {
+        const errands = await Promise.all(points.map((point) => prepare(operationOf(MIDDLES[point]), point)));
+
+        const results = await failInTheMiddle(outage, errands);
+
+        expect(complaints(errands, results)).toEqual([]);
+        expect(await comeAgain(errands, results)).toEqual([]);
+      }
+    }, 60_000);
+  });
+});
+
+function operationOf(id: string): DocumentedOperation {
+  const found = operations.find((candidate) => candidate.id === id);
+  if (!found) throw new Error(`No operation is called ${id}`);
+  return found;
+}
