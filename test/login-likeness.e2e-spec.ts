@@ -20,10 +20,10 @@ describe('with LOGIN_ERRORS=uniform an unknown user, a wrong password and a disa
   let app: TestApp;
   let names: Record<Kind, string>;
   beforeAll(async () => {
-    // A hash of two milliseconds: to leave it out would halve the time of a login.
+    // A hash of some milliseconds: to leave it out would halve the time of a login.
     app = await startApp(
       { LOGIN_ERRORS: 'uniform', RATE_LIMITS: 'off', LOG_LEVEL: 'warn' },
-      { hashCost: { memoryKib: 2_048, passes: 1, lanes: 1 } },
+      { hashCost: { memoryKib: 4_096, passes: 1, lanes: 1 } },
     );
     const wrong = await signUp(app, { username: 'likeness-a' });
     const disabled = await signUp(app, { username: 'likeness-b' });
@@ -72,9 +72,10 @@ describe('with LOGIN_ERRORS=uniform an unknown user, a wrong password and a disa
       'unknown, disabled': separation(times.unknown, times.disabled),
       'wrong, disabled': separation(times.wrong, times.disabled),
     };
-    // Measured: 0.05, which is a row that is read or not. Without the decoy: 0.7 and more, see below.
+    // Measured: 0.05, which is a row that is read or not. Without the decoy: 0.9, and 0.3 on a
+    // machine that has ten times as much to do as it can; see below.
     expect(Object.entries(found).filter(([, value]) => value > 0.15)).toEqual([]);
-  }, 180_000);
+  }, 300_000);
 
   it('would be told apart by this test if the work for an unknown user were left out', async () => {
     const hasher = app.nest.get(PasswordHasher);
@@ -82,9 +83,9 @@ describe('with LOGIN_ERRORS=uniform an unknown user, a wrong password and a disa
     hasher.verify = (hash, password, lane) =>
       hash === undefined ? Promise.resolve(false) : verify(hash, password, lane);
 
-    const { times } = await measure(200);
+    const { times } = await measure(400);
     hasher.verify = verify;
-    expect(separation(times.unknown, times.wrong)).toBeGreaterThan(0.4);
-    expect(separation(times.wrong, times.disabled)).toBeLessThan(0.3);
-  }, 60_000);
+    expect(separation(times.unknown, times.wrong)).toBeGreaterThan(0.25);
+    expect(separation(times.wrong, times.disabled)).toBeLessThan(0.2);
+  }, 120_000);
 });

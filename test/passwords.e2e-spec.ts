@@ -142,7 +142,7 @@ describe('a new password', () => {
     expect([common.code, personal.code, good.code]).toEqual([1, 1, 0]);
     expect(common.stderr).toContain('easy to guess');
     expect(personal.stderr).toContain('must not be made of the user name');
-  });
+  }, 120_000);
 
   it('leaves no trace when it is refused', async () => {
     const rows = await app.rows('SELECT id FROM users');
