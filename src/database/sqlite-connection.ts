@@ -34,8 +34,8 @@ export class SqliteConnection {
     if (sql === 'ROLLBACK') return this.forgivingRollback(statement);
     return {
       reader: statement.columns().length > 0,
-      all: (...parameters) => statement.all(...parameters) as unknown[],
-      run: (...parameters) => statement.run(...parameters),
+      all: (...parameters) => statement.all(...parameters.map(whole)) as unknown[],
+      run: (...parameters) => statement.run(...parameters.map(whole)),
     };
   }
 
@@ -77,4 +77,14 @@ export class SqliteConnection {
       }
     }
   }
+}
+
+/**
+ * The library hands text on up to its first NUL only, so that `jane` would be found by the name `jane\0x`. As bytes it goes
+ * whole, and equals no text: nothing that is stored as text may hold a NUL.
+ */
+function whole(parameter: never): never {
+  return typeof parameter === 'string' && (parameter as string).includes('\0')
+    ? (Buffer.from(parameter) as never)
+    : parameter;
 }
