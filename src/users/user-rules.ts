@@ -1,6 +1,6 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
-import { IsEmail, IsString, Matches, ValidateBy } from 'class-validator';
+import { isEmail, IsString, Matches, ValidateBy } from 'class-validator';
 import { canonical } from '../core/canonical';
 import { IsWellFormed, MaxCharacters, MinCharacters } from '../core/field-rules';
 
@@ -24,7 +24,14 @@ export const IsEmailAddress = () =>
   applyDecorators(
     IsString(),
     MaxCharacters(EMAIL_LENGTH),
-    IsEmail(),
+    // Of text that is not well-formed the library's own rule throws.
+    ValidateBy({
+      name: 'isEmail',
+      validator: {
+        validate: (value) => typeof value === 'string' && value.isWellFormed() && isEmail(value),
+        defaultMessage: () => '$property must be an e-mail address',
+      },
+    }),
     ValidateBy({
       name: 'canonicalLength',
       validator: {
