@@ -167,6 +167,8 @@ describe('a path', () => {
       `${path};x`,
       `${path}%3bx`,
       `${path}#x`,
+      `${path}%00`,
+      `${path}%00x`,
       `${path}%23x`,
       `${path}%3fx`,
       `${path}%2f`,

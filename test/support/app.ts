@@ -40,6 +40,8 @@ export interface TestApp {
   nest: NestFastifyApplication;
   /** Every line that was logged, parsed. */
   logged: Record<string, unknown>[];
+  /** The same as it was written. */
+  written: string[];
   /** Calls `/api/v1` + path and holds the answer against the OpenAPI document. */
   call<Body = Record<string, unknown>>(method: string, path: string, call?: Call): Promise<Answer<Body>>;
   /** Calls any path, without the document. */
@@ -73,6 +75,7 @@ export async function startApp(settings: Record<string, string> = {}, given: Giv
 class RunningApp implements TestApp {
   readonly clock = new TestClock();
   readonly logged: Record<string, unknown>[] = [];
+  readonly written: string[] = [];
   url: string;
   config: Config;
   nest: NestFastifyApplication;
@@ -92,7 +95,10 @@ class RunningApp implements TestApp {
       ...settings,
     });
     const log = createLog(this.config.logLevel, {
-      write: (line: string) => this.logged.push(JSON.parse(line) as Record<string, unknown>),
+      write: (line: string) => {
+        this.written.push(line);
+        this.logged.push(JSON.parse(line) as Record<string, unknown>);
+      },
     });
     this.nest = await createApp(this.config, log, {
       ...{ clock: this.clock, hashCost: CHEAP_HASH },

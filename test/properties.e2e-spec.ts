@@ -1,0 +1,147 @@
+import { Agent, request as httpRequest } from 'node:http';
+import fc from 'fast-check';
+import { startApp, type TestApp } from './support/app';
+import { type DocumentedOperation, operations, violations } from './support/contract';
+import { type GeneratedRequest, requestsFor } from './support/generated-requests';
+import { createKey, type LoginBody, logIn, newcomer, type Person } from './support/people';
+import { REQUESTS } from './support/thoroughness';
+
+/** `PROPERTY_SEED` repeats a run; a failure prints it with the smallest request that fails. */
+const SEED = Number(process.env['PROPERTY_SEED'] ?? Date.now() & 0x7fffffff);
+
+interface WireAnswer {
+  status: number;
+  headers: Headers;
+  text: string;
+}
+
+describe('requests made up from the OpenAPI document', () => {
+  let app: TestApp;
+  let person: Person & LoginBody;
+  let apiKey: string;
+  const agent = new Agent({ keepAlive: true });
+  const statuses = new Map<string, Map<number, number>>();
+
+  beforeAll(async () => {
+    // What is tested is what a request means, not how often it may be sent.
+    app = await startApp({ RATE_LIMITS: 'off' });
+    person = await newcomer(app);
+    ({ apiKey } = await createKey(app, person.token));
+  });
+  afterAll(async () => {
+    agent.destroy();
+    await app.close();
+  });
+
+  const send = (of: DocumentedOperation, generated: GeneratedRequest): Promise<WireAnswer> => {
+    const path = of.path.replace(/\{(\w+)\}/g, (_, name: string) =>
+      encodeURIComponent(generated.parameters[name] ?? ''),
+    );
+    const { credential, body, contentType, problem } = generated;
+    const headers: Record<string, string | number> = {
+      accept: problem ? 'application/problem+json' : 'application/json',
+      ...generated.headers,
+      ...(contentType && { 'content-type': contentType }),
+      ...(body !== undefined && { 'content-length': Buffer.byteLength(body) }),
+      ...((credential === 'session' || credential === 'both') && { authorization: `Bearer ${person.token}` }),
+      ...(credential === 'garbage' && { authorization: 'Bearer garbage' }),
+      ...(credential === 'both' && { 'x-api-key': apiKey }),
+    };
+    const url = `${app.url}${path}${generated.query && `?${generated.query}`}`;
+    return new Promise((resolve, reject) => {
+      const request = httpRequest(url, { method: of.method, headers, agent }, (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('end', () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: new Headers(
+              Object.entries(response.headers).map(([name, value]): [string, string] => [
+                name,
+                String(value),
+              ]),
+            ),
+            text: Buffer.concat(chunks).toString('utf8'),
+          }),
+        );
+      });
+      request.on('error', reject);
+      request.end(body);
+    });
+  };
+
+  /** Everything that does not hold of an answer. */
+  const faultsOf = (of: DocumentedOperation, sent: GeneratedRequest, answer: WireAnswer): string[] => {
+    const { status, headers, text } = answer;
+    const body = (text === '' ? undefined : JSON.parse(text)) as Record<string, unknown> | undefined;
+    const faults = violations(of.method, `${app.url}${of.path.replace(/\{\w+\}/g, 'x')}`, {
+      status,
+      headers,
+      body,
+    });
+    if (status >= 500) faults.push(`is ${status}`);
+    if (sent.fault !== undefined && (status < 400 || status > 499))
+      faults.push(`is ${status} though ${sent.fault}`);
+    if (status >= 400) {
+      const wanted = sent.problem
+        ? 'application/problem+json; charset=utf-8'
+        : 'application/json; charset=utf-8';
+      if (headers.get('content-type') !== wanted) faults.push(`comes as ${headers.get('content-type')}`);
+      const sentence = sent.problem ? body?.['detail'] : body?.['error'];
+      if (typeof sentence !== 'string') faults.push('has no sentence');
+      if (sent.problem && body?.['code'] !== headers.get('x-error-code')) faults.push('has two codes');
+    }
+    if (headers.get('cache-control') !== 'no-store') faults.push('may be stored');
+    return faults;
+  };
+
+  /** A session for whoever has just ended his own, and room for another key. */
+  const restore = async (of: DocumentedOperation, { status, text }: WireAnswer): Promise<void> => {
+    if (status >= 300) return;
+    if (of.id === 'updateProfile') person = { ...person, ...(JSON.parse(text) as Partial<Person>) };
+    if (of.id === 'createApiKey') {
+      await app.inDatabase((tx) =>
+        tx.query('DELETE FROM api_keys WHERE user_id = ? AND name <> ?', [person.id, 'API key']),
+      );
+    }
+    if (['deleteAccount', 'changePassword'].includes(of.id)) person = await newcomer(app);
+    else if (['logout', 'endSessions', 'endSession'].includes(of.id)) {
+      person = { ...person, ...(await logIn(app, person)) };
+    }
+  };
+
+  const share = Math.ceil(REQUESTS / operations.length);
+
+  it.each(operations.map((of): [string, DocumentedOperation] => [of.id, of]))(
+    'are never answered 5xx, and 4xx in our shape whenever they are wrong: %s',
+    async (_, of) => {
+      const counts = new Map<number, number>();
+      statuses.set(of.id, counts);
+      await fc.assert(
+        fc.asyncProperty(requestsFor(of), async (generated) => {
+          const answer = await send(of, generated);
+          counts.set(answer.status, (counts.get(answer.status) ?? 0) + 1);
+          const faults = faultsOf(of, generated, answer);
+          await restore(of, answer);
+          if (faults.length > 0)
+            throw new Error(`${faults.join('\n')}\n${answer.status} ${answer.text.slice(0, 500)}`);
+        }),
+        { numRuns: share, seed: SEED, endOnFailure: false },
+      );
+    },
+    120_000,
+  );
+
+  it('were as many as asked for, and both right and wrong ones', () => {
+    const counts = [...statuses.values()].flatMap((of) => [...of]);
+    const sum = (wanted: (status: number) => boolean) =>
+      counts.reduce((total, [status, count]) => total + (wanted(status) ? count : 0), 0);
+
+    expect(sum(() => true)).toBeGreaterThanOrEqual(REQUESTS);
+    expect(sum((status) => status < 300)).toBeGreaterThan(REQUESTS / 20);
+    expect(sum((status) => status === 400)).toBeGreaterThan(REQUESTS / 10);
+    expect(sum((status) => status === 401)).toBeGreaterThan(0);
+    expect(sum((status) => status === 413)).toBeGreaterThan(0);
+    expect(sum((status) => status === 415)).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,117 @@
+import { connect, type Socket } from 'node:net';
+import { createDatabase, type TestDatabase } from './support/database';
+import { type Program, settingsFor, startServer } from './support/server-process';
+
+const SOCKETS = 2000;
+
+/** Milliseconds within which the server must have hung up on every one of them. */
+const LONGEST_MS = 20_000;
+
+/** Ways to keep a server waiting: what is sent at once, and what again every second. */
+const WAYS: { first: string; then: string }[] = [
+  { first: '', then: '' },
+  { first: 'G', then: '' },
+  { first: 'GET /api/v1/users/me HTTP/1.1\r\nHost: x\r\n', then: 'X-A: b\r\n' },
+  {
+    first:
+      'POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n',
+    then: ' ',
+  },
+  {
+    first:
+      'POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n',
+    then: '1\r\n \r\n',
+  },
+];
+
+/** One that takes its time. */
+class SlowClient {
+  received = '';
+  /** When it was let in, and when it was hung up on. */
+  begun = Infinity;
+  ended = Infinity;
+  private readonly socket: Socket;
+  readonly closed: Promise<void>;
+
+  constructor(
+    port: number,
+    readonly way: number,
+  ) {
+    const { first } = WAYS[way] as (typeof WAYS)[number];
+    this.socket = connect(port, '127.0.0.1', () => {
+      this.begun = performance.now();
+      this.socket.write(first);
+    });
+    this.socket.on('data', (chunk: Buffer) => (this.received += chunk.toString()));
+    // A server that hangs up while one is writing resets the connection: hung up is hung up.
+    this.socket.on('error', () => this.socket.destroy());
+    this.closed = new Promise((resolve) =>
+      this.socket.on('close', () => {
+        this.ended = performance.now();
+        resolve();
+      }),
+    );
+  }
+
+  goOn(): void {
+    const { then } = WAYS[this.way] as (typeof WAYS)[number];
+    if (this.begun < Infinity && this.socket.writable && then !== '') this.socket.write(then);
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+}
+
+describe('two thousand slow clients', () => {
+  let database: TestDatabase;
+  let server: Program & { url: string };
+  let clients: SlowClient[];
+
+  beforeAll(async () => {
+    database = await createDatabase();
+    server = await startServer(settingsFor(database));
+  }, 60_000);
+  afterAll(async () => {
+    for (const client of clients) client.destroy();
+    server.signal('SIGTERM');
+    await server.exit();
+    await database.drop();
+  });
+
+  const milliseconds = async (work: Promise<unknown>): Promise<number> => {
+    const begun = performance.now();
+    await work;
+    return performance.now() - begun;
+  };
+
+  it('are all hung up on within twenty seconds, and others are served meanwhile', async () => {
+    const port = Number(new URL(server.url).port);
+    clients = Array.from({ length: SOCKETS }, (_, index) => new SlowClient(port, index % WAYS.length));
+    const drip = setInterval(() => clients.forEach((client) => client.goOn()), 1000);
+    let open = true;
+    const allClosed = Promise.all(clients.map(({ closed }) => closed)).finally(() => (open = false));
+
+    const waits: number[] = [];
+    while (open) {
+      const login = fetch(`${server.url}/api/v1/auth/login`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{"username":"nobody","password":"whatever"}',
+      }).then((response) => expect(response.status).toBe(401));
+      waits.push(await milliseconds(login));
+    }
+    await allClosed;
+    clearInterval(drip);
+
+    expect(Math.max(...clients.map(({ begun, ended }) => ended - begun))).toBeLessThan(LONGEST_MS);
+    expect(waits.length).toBeGreaterThan(20);
+    expect(Math.max(...waits)).toBeLessThan(5000);
+    const answered = clients.filter(({ received }) => received !== '');
+    expect(answered.length).toBeGreaterThan(SOCKETS / 2);
+    for (const { received } of answered) {
+      expect(received).toMatch(/^HTTP\/1\.1 408 /);
+      expect(received).toContain('x-error-code: request_timeout\r\n');
+    }
+  }, 60_000);
+});
