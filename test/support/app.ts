@@ -8,6 +8,7 @@ import type { HashCost } from '../../src/crypto/password-hasher';
 import { Transactions } from '../../src/database/transactions';
 import { violations } from './contract';
 import { createDatabase, onMysql, type TestDatabase } from './database';
+import { dumpDatabase, SecretWatch } from './secret-watch';
 import { TestClock } from './test-clock';
 
 /** As cheap as Argon2id gets: what is tested is who may do what, not how long a hash takes. */
@@ -42,6 +43,8 @@ export interface TestApp {
   logged: Record<string, unknown>[];
   /** The same as it was written. */
   written: string[];
+  /** What was accepted and given out in calls, and must be found neither in the log nor in the database. */
+  secrets: SecretWatch;
   /** Calls `/api/v1` + path and holds the answer against the OpenAPI document. */
   call<Body = Record<string, unknown>>(method: string, path: string, call?: Call): Promise<Answer<Body>>;
   /** Calls any path, without the document. */
@@ -51,6 +54,7 @@ export interface TestApp {
   inDatabase<T>(work: (tx: EntityManager) => Promise<T>): Promise<T>;
   /** Stops and starts again, on the same database. */
   restart(settings?: Record<string, string>): Promise<void>;
+  /** Stops, drops the database, and fails if anything that grants access was logged or stored. */
   close(): Promise<void>;
 }
 
@@ -76,6 +80,7 @@ class RunningApp implements TestApp {
   readonly clock = new TestClock();
   readonly logged: Record<string, unknown>[] = [];
   readonly written: string[] = [];
+  readonly secrets = new SecretWatch();
   url: string;
   config: Config;
   nest: NestFastifyApplication;
@@ -128,6 +133,7 @@ class RunningApp implements TestApp {
       headers: response.headers,
       body: (text === '' ? undefined : JSON.parse(text)) as Body,
     };
+    if (response.ok) this.secrets.note(call.body, answer.body);
     const against = violations(method, url, answer);
     if (against.length > 0) throw new Error(`${against.join('\n')}\nin ${text}`);
     return answer;
@@ -150,8 +156,12 @@ class RunningApp implements TestApp {
     await this.start(settings);
   }
 
+  /** Whatever the test was about: nothing that grants access may have been logged or stored. */
   async close(): Promise<void> {
+    const stored = await this.inDatabase(dumpDatabase);
     await this.nest.close();
     await this.database.drop();
+    const leaked = this.secrets.foundIn(stored + this.written.join(''));
+    if (leaked.length > 0) throw new Error(`Logged or stored in the clear: ${leaked.join(', ')}`);
   }
 }

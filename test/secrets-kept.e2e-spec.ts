@@ -1,0 +1,114 @@
+import { startApp, type TestApp } from './support/app';
+import { createKey, logIn, newcomer, signUp } from './support/people';
+import { dumpDatabase, SecretWatch } from './support/secret-watch';
+
+const PASSWORD = 'canary-password-6dKq0"\\é-vermilion';
+const NEXT_PASSWORD = 'canary-password-p19Xw-ultramarine';
+
+describe('what grants access', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp({ LOG_LEVEL: 'trace' })));
+  afterAll(() => app.close());
+
+  it('is in no log line and in no column, whatever is done with it', async () => {
+    const person = await signUp(app, { password: PASSWORD });
+    const first = await logIn(app, person);
+    const { apiKey, keyId } = await createKey(app, first.token);
+    const { body: second } = await app.call<{ token: string; refreshToken: string }>(
+      'POST',
+      '/auth/refresh',
+      {
+        body: { refreshToken: first.refreshToken },
+        headers: { 'idempotency-key': 'canary-idempotency-key-0123456789' },
+      },
+    );
+    const used = [
+      // Right uses, wrong ones, and ones in the wrong place.
+      await app.call('GET', '/users/me', { token: second.token }),
+      await app.call('GET', '/users/me', { key: apiKey }),
+      await app.call('GET', '/users/me', { token: apiKey }),
+      await app.call('GET', '/users/me', { key: second.token }),
+      await app.call('GET', '/users/me', { token: second.token, key: apiKey }),
+      await app.call('GET', `/users/me?token=${second.token}&api_key=${apiKey}`),
+      await app.call('POST', '/auth/login', {
+        body: { username: person.username, password: `${PASSWORD}x` },
+      }),
+      await app.call('POST', '/auth/login', {
+        body: { username: 'x', password: PASSWORD, refreshToken: second.refreshToken },
+      }),
+      await app.call('POST', '/auth/login', { body: `{"username":"x","password":"${NEXT_PASSWORD}"` }),
+      await app.call('POST', '/auth/refresh', { body: { refreshToken: `${second.refreshToken}x` } }),
+      await app.call('DELETE', `/auth/keys/${apiKey}`, { token: second.token }),
+      await app.call('DELETE', `/auth/sessions/${second.refreshToken}`, { token: second.token }),
+      await app.call('POST', '/users/me/password', {
+        token: second.token,
+        body: { currentPassword: PASSWORD, newPassword: NEXT_PASSWORD },
+      }),
+      // A replaced token after its time: theft.
+      (app.clock.advance(60),
+      await app.call('POST', '/auth/refresh', { body: { refreshToken: first.refreshToken } })),
+      await app.call('DELETE', `/auth/keys/${keyId}`, { token: second.token }),
+    ];
+    expect(new Set(used.map(({ status }) => status))).toEqual(new Set([200, 400, 401, 204, 404]));
+    const watch = new SecretWatch();
+    for (const secret of [
+      PASSWORD,
+      NEXT_PASSWORD,
+      first.token,
+      first.refreshToken,
+      second.token,
+      second.refreshToken,
+      apiKey,
+    ]) {
+      watch.note({ password: secret });
+      // The parts that matter by themselves: a signature, a body of random characters.
+      watch.note({ password: secret.slice(-40) });
+    }
+    watch.note({ password: 'canary-idempotency-key-0123456789' });
+
+    const stored = await app.inDatabase(dumpDatabase);
+
+    expect(watch.size).toBeGreaterThan(10);
+    expect(watch.foundIn(app.written.join(''))).toEqual([]);
+    expect(watch.foundIn(stored)).toEqual([]);
+    expect(stored).toContain(person.username);
+  });
+
+  it('is looked for in every other test too, and would be found', async () => {
+    const { password, token } = await newcomer(app);
+    app.nest.getHttpAdapter().getInstance().log.error({ password }, 'a careless line');
+
+    expect(app.secrets.foundIn(app.written.join(''))).toEqual([password]);
+    expect(app.secrets.foundIn(`…${token}…`)).toEqual([token]);
+    app.written.pop();
+  });
+
+  it('is in no answer but the one that gives it out, which nobody may store', async () => {
+    const person = await newcomer(app);
+    const { apiKey } = await createKey(app, person.token);
+    const { token } = person;
+    const secrets = [person.password, person.refreshToken, token, apiKey];
+
+    for (const path of ['/users/me', '/auth/keys', '/auth/sessions']) {
+      const { body, headers } = await app.call('GET', path, { token });
+
+      for (const secret of secrets) expect(JSON.stringify(body)).not.toContain(secret);
+      expect(JSON.stringify(body)).not.toMatch(/hash|canonical|credential_?version|nonce|argon2/i);
+      expect(headers.get('cache-control')).toBe('no-store');
+    }
+  });
+
+  it.each([
+    '/api/v1/auth/keys/x.css',
+    '/api/v1/users/me/x.js',
+    '/api/v1/users/me;.js',
+    '/api/v1/users/me.png',
+  ])('is never taken for a file by a cache: %s', async (path) => {
+    const { token } = await newcomer(app);
+
+    const response = await app.fetch(path, { headers: { authorization: `Bearer ${token}` } });
+
+    expect([404, 405]).toContain(response.status);
+    expect(response.headers.get('cache-control')).toBe('no-store');
+  });
+});
