@@ -17,6 +17,7 @@ import { DatabaseModule } from './database/database.module';
 import { HealthModule } from './health/health.module';
 import type { StrengthFiles } from './passwords/password-strength';
 import { PasswordsModule } from './passwords/passwords.module';
+import { RateLimitModule } from './rate-limit/rate-limit.module';
 import { RedisModule } from './redis/redis.module';
 import { RevocationModule } from './revocation/revocation.module';
 import { SessionsModule } from './sessions/sessions.module';
@@ -57,6 +58,7 @@ export class AppModule {
         AuditModule,
         RevocationModule,
         PasswordsModule.forRoot(strengthFiles),
+        RateLimitModule,
         UsersModule,
         SessionsModule,
         ApiKeysModule,

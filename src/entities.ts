@@ -1,6 +1,7 @@
 import { ApiKey, ApiKeySecret } from './api-keys/api-key.entity';
 import { AuditChainRow } from './audit/audit-chain.entity';
 import { AuditEventRow } from './audit/audit-event.entity';
+import { PasswordAttemptsRow } from './rate-limit/password-attempts.entity';
 import { revocationEntrySchema } from './revocation/revocation-entry.entity';
 import { Session } from './sessions/session.entity';
 import { User } from './users/user.entity';
@@ -13,5 +14,6 @@ export const entities = (engine: 'sqlite' | 'mysql') => [
   ApiKeySecret,
   AuditEventRow,
   AuditChainRow,
+  PasswordAttemptsRow,
   revocationEntrySchema(engine),
 ];

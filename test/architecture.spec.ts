@@ -14,6 +14,7 @@ const FLOORS: string[][] = [
   ['openapi', 'http', 'crypto', 'database', 'redis'],
   ['audit'],
   ['access', 'revocation', 'passwords'],
+  ['rate-limit'],
   ['users', 'sessions', 'api-keys', 'health'],
   ['auth'],
   ['entities', 'app.module'],

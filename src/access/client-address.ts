@@ -1,11 +1,27 @@
+import { isIP, isIPv4 } from 'node:net';
 import type { FastifyRequest } from 'fastify';
+import ipaddr from 'ipaddr.js';
 
-/** The client's address as far as the trusted proxies vouch for it. */
+/**
+ * The client's address, as far as the trusted proxies vouch for it, in its one textual form. What stands in a forwarded
+ * header and is no address counts for nothing: then it is the address of the proxy that passed it on.
+ */
 export function clientAddress(request: FastifyRequest): string {
-  return plainAddress(request.ip);
+  const chain = request.ips ?? [request.ip];
+  return plainAddress(chain.findLast((entry) => isIP(withoutPort(entry)) !== 0) ?? request.ip);
 }
 
-/** An address as it is compared: IPv4 in its own form also where it came mapped into IPv6 (RFC 4291 section 2.5.5.2). */
-export function plainAddress(address: string): string {
-  return address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, '');
+/**
+ * An address as it is compared and counted: IPv4 in its own form, also where it came mapped into IPv6 (RFC 4291 section
+ * 2.5.5.2); IPv6 in the canonical form of RFC 5952, without a zone.
+ */
+export function plainAddress(text: string): string {
+  const address = withoutPort(text);
+  if (isIPv4(address) || isIP(address) === 0) return address;
+  return ipaddr.process(address.replace(/%.*/, '')).toString();
+}
+
+/** Some proxies write `192.0.2.1:443` or `[2001:db8::1]:443`. */
+function withoutPort(text: string): string {
+  return /^\[(.*)\](?::\d+)?$/.exec(text)?.[1] ?? text.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1');
 }

@@ -23,6 +23,7 @@ export type SecurityEvent =
   | { type: 'session_ended'; userId: string; sessionId: string; reason?: 'session_limit' }
   | { type: 'sessions_ended'; userId: string; sessionId: string }
   | { type: 'refresh_token_reused'; userId: string; sessionId: string }
+  | { type: 'limit_reached'; userId: string | null; reason: string }
   | { type: 'api_key_created'; userId: string; keyId: string }
   | { type: 'api_key_changed'; userId: string; keyId: string }
   | { type: 'api_key_enabled'; userId: string; keyId: string }

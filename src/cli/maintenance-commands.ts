@@ -1,3 +1,4 @@
+import { PasswordAttemptsCleanup } from '../rate-limit/password-attempts-cleanup';
 import { RevocationCleanup } from '../revocation/revocation-cleanup';
 import { SessionCleanup } from '../sessions/session-cleanup';
 import type { Command } from './command';
@@ -10,9 +11,10 @@ export const MAINTENANCE_COMMANDS: Command[] = [
     async run(context) {
       const sessions = await context.get(SessionCleanup).sweepAll();
       const revocations = await context.get(RevocationCleanup).sweepAll();
+      const passwordAttempts = await context.get(PasswordAttemptsCleanup).sweepAll();
       return {
-        text: `Removed ${sessions} sessions and ${revocations} lines of the revocation feed.`,
-        data: { sessions, revocations },
+        text: `Removed ${sessions} sessions, ${revocations} lines of the revocation feed and ${passwordAttempts} counts of password attempts.`,
+        data: { sessions, revocations, passwordAttempts },
       };
     },
   },

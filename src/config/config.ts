@@ -33,6 +33,8 @@ export abstract class Config {
   readonly trustProxy: number | string[] | undefined;
   /** Whether an unknown user is answered like a wrong password. */
   readonly uniformLoginErrors: boolean;
+  /** Whether anything is limited at all. */
+  readonly rateLimits: boolean;
   readonly registrationOpen: boolean;
   /** Code points. */
   readonly passwordMinLength: number;
@@ -67,6 +69,7 @@ export function toConfig(settings: Settings): Config {
     redisUrl: settings.REDIS_URL,
     trustProxy: settings.TRUST_PROXY,
     uniformLoginErrors: settings.LOGIN_ERRORS === 'uniform',
+    rateLimits: settings.RATE_LIMITS === 'on',
     registrationOpen: settings.REGISTRATION === 'open',
     passwordMinLength: settings.PASSWORD_MIN_LENGTH,
     breachedPasswordsUrl: settings.BREACHED_PASSWORDS_URL,

@@ -38,6 +38,7 @@ describe('settings', () => {
       refreshGrace: 10,
       stepUpMaxAge: 900,
       uniformLoginErrors: false,
+      rateLimits: true,
       registrationOpen: true,
       passwordMinLength: 8,
       apiDocs: true,

@@ -207,7 +207,8 @@ export const SETTINGS = z.object({
   }),
   REDIS_URL: redisUrl.optional().meta({
     default: 'none',
-    description: '`redis://[user:password@]host:6379`: instances learn of revocations at once',
+    description:
+      '`redis://[user:password@]host:6379`: instances learn of revocations at once and share their limits',
     secret: true,
   }),
   TRUST_PROXY: proxies.optional().meta({
@@ -219,6 +220,9 @@ export const SETTINGS = z.object({
     default: '`documented`',
     description: '`uniform` answers `Invalid credentials` for unknown users too',
   }),
+  RATE_LIMITS: choice('on', 'off')
+    .default('on')
+    .meta({ default: '`on`', description: '`off` limits nothing: for load tests, never for the public' }),
   REGISTRATION: choice('open', 'closed')
     .default('open')
     .meta({ default: '`open`', description: '`closed` refuses sign-ups; operators still make users' }),

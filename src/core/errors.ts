@@ -169,6 +169,11 @@ export const API_ERRORS = {
     sentence: 'Unsupported media type, send application/json',
     when: 'The body is not declared as `application/json`.',
   },
+  rate_limited: {
+    status: 429,
+    sentence: 'Too many requests',
+    when: 'A limit is reached; `RateLimit-Policy` says which. Repeat after `Retry-After` seconds.',
+  },
   headers_too_large: {
     status: 431,
     sentence: 'The request headers are too large',

@@ -29,6 +29,10 @@ export class KeyRing {
   readonly auditChain: PurposeKeys;
   /** Marks of single events of the audit trail. */
   readonly auditEvent: PurposeKeys;
+  /** What a device shows that has signed in before. */
+  readonly deviceToken: PurposeKeys;
+  /** What is counted is named by digests made with it. */
+  readonly limitSubject: PurposeKeys;
 
   constructor({ master, previous, accessToken }: Secrets) {
     const derived = (purpose: string): PurposeKeys =>
@@ -40,6 +44,8 @@ export class KeyRing {
     this.revocationChannel = derived('latchkey/revocation-channel/v1');
     this.auditChain = derived('latchkey/audit-chain/v1');
     this.auditEvent = derived('latchkey/audit-event/v1');
+    this.deviceToken = derived('latchkey/device-token/v1');
+    this.limitSubject = derived('latchkey/limit-subject/v1');
     this.accessToken =
       accessToken === undefined
         ? derived('latchkey/access-token/v1')

@@ -78,4 +78,16 @@ export const SHARED_HEADERS: Record<string, HeaderObject> = {
     required: true,
     schema: { type: 'integer', minimum: 1 },
   },
+  RateLimit: {
+    description: 'What is left of the limit that was reached (`r`, nothing) and for how many seconds (`t`).',
+    required: true,
+    schema: { type: 'string' },
+    example: '"login-account";r=0;t=8',
+  },
+  'RateLimit-Policy': {
+    description: 'The limit that was reached: its name, how many (`q`) in how many seconds (`w`).',
+    required: true,
+    schema: { type: 'string' },
+    example: '"login-account";q=10;w=86400',
+  },
 };

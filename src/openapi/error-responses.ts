@@ -36,14 +36,15 @@ function errorResponse(status: number, codes: ErrorCode[]): ResponseObject {
       ...codes.map((code) => `- \`${code}\`: ${API_ERRORS[code].when}`),
     ].join('\n'),
     headers: {
-      'X-Request-Id': { $ref: '#/components/headers/X-Request-Id' },
+      ...refer('X-Request-Id'),
       'X-Error-Code': {
         description: 'Stable machine code of the error.',
         required: true,
         schema: { type: 'string', enum: codes },
       },
-      ...(status === 401 && { 'WWW-Authenticate': { $ref: '#/components/headers/WWW-Authenticate' } }),
-      ...(status === 503 && { 'Retry-After': { $ref: '#/components/headers/Retry-After' } }),
+      ...(status === 401 && refer('WWW-Authenticate')),
+      ...([429, 503].includes(status) && refer('Retry-After')),
+      ...(status === 429 && { ...refer('RateLimit'), ...refer('RateLimit-Policy') }),
     },
     content: {
       'application/json': {
@@ -60,6 +61,9 @@ function errorResponse(status: number, codes: ErrorCode[]): ResponseObject {
     },
   };
 }
+
+/** A header that operations share. */
+const refer = (name: string) => ({ [name]: { $ref: `#/components/headers/${name}` } });
 
 function examples(codes: ErrorCode[], accept: string | undefined) {
   const context = { requestId: EXAMPLE_REQUEST_ID, accept, sentToken: false };

@@ -63,6 +63,17 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
     this.client?.publish(channel, message).catch((error: unknown) => this.reportLoss(error));
   }
 
+  /** Has it logged, once, that Redis does not do what was asked of it. */
+  reportLoss(error: unknown): void {
+    if (!this.lost) {
+      this.log.warn(
+        { err: error },
+        'Redis cannot be reached: instances learn of revocations by the poll, and count limits each for itself',
+      );
+    }
+    this.lost = true;
+  }
+
   private get connections(): Redis[] {
     return [this.client, this.subscriber].filter((redis) => redis !== undefined);
   }
@@ -84,16 +95,6 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
 
   private listenTo(channel: string): void {
     this.subscriber?.subscribe(channel).catch((error: unknown) => this.reportLoss(error));
-  }
-
-  private reportLoss(error: unknown): void {
-    if (!this.lost) {
-      this.log.warn(
-        { err: error },
-        'Redis cannot be reached: instances learn of revocations by the poll, and count limits each for itself',
-      );
-    }
-    this.lost = true;
   }
 
   private reportReturn(): void {

@@ -1,0 +1,15 @@
+import { addressBlock } from './address-block';
+
+describe('an address', () => {
+  it.each([
+    ['192.0.2.7', '192.0.2.7'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:db8:1:2:ffff::1', '2001:db8:1:2::/64'],
+    ['2001:db8::1', '2001:db8:0:0::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['2001:db8:1:3::1', '2001:db8:1:3::/64'],
+    ['command line', 'command line'],
+  ])('%s is counted as %s', (address, block) => {
+    expect(addressBlock(address)).toBe(block);
+  });
+});

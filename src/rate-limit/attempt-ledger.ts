@@ -1,0 +1,130 @@
+import { AsyncResource } from 'node:async_hooks';
+import { Injectable } from '@nestjs/common';
+import { Clock } from '../core/clock';
+import { addSeconds } from '../core/instant';
+import { isUniqueViolation } from '../database/failures';
+import { execute } from '../database/sql';
+import { Transactions } from '../database/transactions';
+import { type Attempts, NO_ATTEMPTS } from './attempt-rule';
+import { PasswordAttemptsRow } from './password-attempts.entity';
+
+/** What a change makes of what was there, and what the caller wants to know; the same `attempts` if it changes nothing. */
+export interface Decision<T> {
+  attempts: Attempts;
+  outcome: T;
+}
+
+/** One who waits for his turn. */
+interface Turn {
+  /** Whose request it is, and so how much time there is. */
+  scope: AsyncResource;
+  decide: (before: Attempts) => Decision<unknown>;
+  resolve: (outcome: unknown) => void;
+  reject: (error: unknown) => void;
+}
+
+/** Seconds that a failure is remembered at most, over all limits. */
+export const REMEMBERED_SECONDS = 24 * 3600;
+
+/**
+ * Keeps attempts in the database, where an account lives as well: a login needs the database anyway, so nothing can be lost
+ * that would leave an account open, and every instance counts the same. A change is written only over the version that it
+ * was decided upon; else it is decided again. Whoever comes to the same row in this process while another is under way is
+ * served with all the others in one read and one write, so that a flood on one name costs the database next to nothing.
+ */
+@Injectable()
+export class AttemptLedger {
+  private readonly waiting = new Map<string, Turn[]>();
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Has `decide` change what is remembered under `id`. It may be called several times, and must have no other effect.
+   *
+   * @throws ApiError `service_unavailable`
+   */
+  change<T>(id: string, decide: (before: Attempts) => Decision<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const scope = new AsyncResource('latchkey:attempt');
+      const turn: Turn = { scope, decide, resolve: (outcome) => resolve(outcome as T), reject };
+      const others = this.waiting.get(id);
+      if (others) {
+        others.push(turn);
+        return;
+      }
+      this.waiting.set(id, [turn]);
+      void this.serve(id);
+    });
+  }
+
+  /** Serves all who have come meanwhile, until nobody has. */
+  private async serve(id: string): Promise<void> {
+    for (let turns = this.take(id); turns.length > 0; turns = this.take(id)) {
+      try {
+        // Of those who are served together, the one who came last has the most time left.
+        const outcomes = await turns.at(-1)?.scope.runInAsyncScope(() => this.decideAll(id, turns));
+        turns.forEach(({ resolve }, index) => resolve(outcomes?.[index]));
+      } catch (error) {
+        for (const { reject } of turns) reject(error);
+      }
+    }
+    this.waiting.delete(id);
+  }
+
+  private take(id: string): Turn[] {
+    return this.waiting.get(id)?.splice(0) ?? [];
+  }
+
+  private async decideAll(id: string, turns: readonly Turn[]): Promise<unknown[]> {
+    for (;;) {
+      const row = await this.transactions.read((tx) => tx.findOneBy(PasswordAttemptsRow, { id }));
+      const before = row ? toAttempts(row) : NO_ATTEMPTS;
+      let attempts = before;
+      const outcomes = turns.map(({ decide }) => {
+        const decision = decide(attempts);
+        attempts = decision.attempts;
+        return decision.outcome;
+      });
+      if (attempts === before || (await this.write(id, row?.version, attempts))) return outcomes;
+    }
+  }
+
+  /** @returns whether what was read still stood there */
+  private async write(id: string, version: number | undefined, attempts: Attempts): Promise<boolean> {
+    const evaluated = attempts.evaluated.join(',');
+    const latest = attempts.evaluated.at(-1);
+    // Never in the past: a row that is removed between somebody's read and write would begin its versions anew.
+    const endsAt =
+      latest === undefined ? this.clock.now() : addSeconds(new Date(latest * 1000), REMEMBERED_SECONDS);
+    if (version === undefined) {
+      return this.insert({ id, evaluated, inARow: attempts.inARow, version: 1, endsAt });
+    }
+    const matched = await this.transactions.statement((tx) =>
+      execute(
+        tx,
+        `UPDATE password_attempts SET evaluated = ?, in_a_row = ?, ends_at = ?, version = version + 1
+         WHERE id = ? AND version = ?`,
+        [evaluated, attempts.inARow, endsAt, id, version],
+      ),
+    );
+    return matched === 1;
+  }
+
+  private async insert(row: PasswordAttemptsRow): Promise<boolean> {
+    try {
+      // Not a bare statement: of several inserts that wait for one another MySQL may pick one to be run again.
+      await this.transactions.run((tx) => tx.insert(PasswordAttemptsRow, row));
+      return true;
+    } catch (error) {
+      if (isUniqueViolation(error)) return false;
+      throw error;
+    }
+  }
+}
+
+function toAttempts({ evaluated, inARow }: PasswordAttemptsRow): Attempts {
+  return { evaluated: evaluated === '' ? [] : evaluated.split(',').map(Number), inARow };
+}

@@ -1,0 +1,69 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
+import { AuditTrail } from '../audit/audit-trail';
+import { Clock } from '../core/clock';
+import { LOG, type Log } from '../core/log';
+import type { Origin } from '../core/origin';
+import { Transactions } from '../database/transactions';
+import { type LimitName, LIMITS } from './limits';
+
+/** On whose account, if that is known, and whence. */
+export interface Caller {
+  userId: string | null;
+  origin: Origin;
+}
+
+/** Seconds in which hits of one limit by one subject are one event. */
+const ONE_EVENT_SECONDS = 3600;
+
+/** Subjects whose last event is remembered. When one is forgotten too early, an event more is written. */
+const REMEMBERED_SUBJECTS = 10_000;
+
+/** Counts who runs into limits, and has it written down once, not once a request: a flood must not flood the audit trail. */
+@Injectable()
+export class LimitHits {
+  private readonly counts = new Map<LimitName, number>();
+  /** When the last event of a limit and subject was written, in milliseconds. */
+  private readonly told = new LRUCache<string, number>({ max: REMEMBERED_SUBJECTS });
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly audit: AuditTrail,
+    private readonly clock: Clock,
+    @Inject(LOG) private readonly log: Log,
+  ) {}
+
+  /** How often each limit has refused a call since this process started. */
+  get perLimit(): ReadonlyMap<LimitName, number> {
+    return new Map(
+      (Object.keys(LIMITS) as LimitName[]).map((name): [LimitName, number] => [
+        name,
+        this.counts.get(name) ?? 0,
+      ]),
+    );
+  }
+
+  /**
+   * Notes that a call is refused.
+   *
+   * @param subject digest of what is limited
+   * @throws ApiError `service_unavailable` when the event cannot be written
+   */
+  async note(name: LimitName, subject: string, { userId, origin }: Caller): Promise<void> {
+    this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+    const key = `${name}:${subject}`;
+    const now = this.clock.now().getTime();
+    if (now < (this.told.get(key) ?? -Infinity) + ONE_EVENT_SECONDS * 1000) return;
+    this.told.set(key, now);
+    const { ip, requestId } = origin;
+    this.log.warn({ limit: name, userId, ip, requestId }, 'A limit is reached');
+    try {
+      await this.transactions.statement((tx) =>
+        this.audit.recordBounded(tx, { type: 'limit_reached', userId, reason: name }, origin),
+      );
+    } catch (error) {
+      this.told.delete(key);
+      throw error;
+    }
+  }
+}

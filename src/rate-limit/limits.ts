@@ -1,0 +1,93 @@
+/**
+ * A limit on how often a password may be tried against one thing. The first failures in a row are evaluated at once; each
+ * further one is let in after a pause that doubles. A success ends the row.
+ */
+export interface AttemptLimit {
+  kind: 'attempts';
+  /** Failures in a row that are evaluated without a pause. */
+  points: number;
+  /** Seconds after which a failure is forgotten. */
+  seconds: number;
+  /** Longest pause, in seconds. */
+  longestPause: number;
+  /** Most failures that are evaluated in `seconds`, whatever came between. */
+  most: number;
+  counts: string;
+  why: string;
+}
+
+/** A limit on how often something may be done in a window of time. */
+export interface WindowLimit {
+  kind: 'window';
+  points: number;
+  /** Length of the window. */
+  seconds: number;
+  counts: string;
+  why: string;
+}
+
+const DAY = 24 * 3600;
+
+/** The same rule for whatever a password is tried against: it is the passwords that it protects. */
+const PASSWORD_RULE = { kind: 'attempts', points: 10, seconds: DAY, longestPause: 900, most: 100 } as const;
+
+/**
+ * Every limit, by the name that `RateLimit-Policy`, the log and the audit trail use. docs/operations.md has the same table; a
+ * test compares the two. How many passwords may wait to be hashed, over everybody, is for `PasswordHasher` to say.
+ */
+export const LIMITS = {
+  'login-account': {
+    ...PASSWORD_RULE,
+    counts:
+      'failed logins for one user name, known or not, from devices that have not signed in to it before',
+    why: 'guessing one password from however many addresses',
+  },
+  'login-device': {
+    ...PASSWORD_RULE,
+    counts: 'failed logins with one `deviceToken`',
+    why: 'guessing with a stolen device token; apart, so that strangers cannot lock the owner out',
+  },
+  'login-address': {
+    kind: 'window',
+    points: 100,
+    seconds: 600,
+    counts: 'failed logins from one address, over all user names; not those with a `deviceToken`',
+    why: 'trying one password on many accounts; an office behind one address has room for its typing errors',
+  },
+  'password-proof': {
+    ...PASSWORD_RULE,
+    counts: 'wrong current passwords shown by one session',
+    why: 'guessing the password with a stolen access token',
+  },
+  'sign-up': {
+    kind: 'window',
+    points: 100,
+    seconds: 3600,
+    counts: 'sign-ups from one address, refused ones included',
+    why: 'making accounts by the thousand, and asking which names are taken',
+  },
+  'refresh-session': {
+    kind: 'window',
+    points: 600,
+    seconds: 60,
+    counts: 'refreshes of one session',
+    why: 'a client gone wild; forged tokens cost nothing and are not counted',
+  },
+  'key-report': {
+    kind: 'window',
+    points: 60,
+    seconds: 60,
+    counts: 'reports of found API keys from one address',
+    why: 'flooding what anybody may call',
+  },
+} as const satisfies Record<string, AttemptLimit | WindowLimit>;
+
+export type LimitName = keyof typeof LIMITS;
+
+/** Names of the limits of one kind. */
+type NamesOf<Kind extends string> = {
+  [Name in LimitName]: (typeof LIMITS)[Name] extends { kind: Kind } ? Name : never;
+}[LimitName];
+
+export type AttemptLimitName = NamesOf<'attempts'>;
+export type WindowLimitName = NamesOf<'window'>;

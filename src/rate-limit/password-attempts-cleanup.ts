@@ -1,0 +1,13 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { Clock } from '../core/clock';
+import { LOG, type Log } from '../core/log';
+import { RowCleanup } from '../database/row-cleanup';
+import { Transactions } from '../database/transactions';
+
+/** Removes what is remembered of attempts that count no more. */
+@Injectable()
+export class PasswordAttemptsCleanup extends RowCleanup {
+  constructor(transactions: Transactions, clock: Clock, @Inject(LOG) log: Log) {
+    super(transactions, clock, log, { table: 'password_attempts', key: 'id', endedBy: ['ends_at'] });
+  }
+}

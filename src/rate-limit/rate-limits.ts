@@ -1,0 +1,68 @@
+import { Injectable } from '@nestjs/common';
+import { Config } from '../config/config';
+import { Clock } from '../core/clock';
+import { toNumericDate } from '../core/instant';
+import { KeyedDigest } from '../crypto/keyed-digest';
+import { KeyRing } from '../crypto/key-ring';
+import { RedisLink } from '../redis/redis-link';
+import { type Caller, LimitHits } from './limit-hits';
+import { LIMITS, type WindowLimitName } from './limits';
+import { rateLimited } from './rate-limited.error';
+import { WindowCounters } from './window-counters';
+
+/** One that was taken from a limit. */
+export interface Taken {
+  /** Has it not count after all. */
+  giveBack(): Promise<void>;
+}
+
+const NOTHING_TAKEN: Taken = { giveBack: () => Promise.resolve() };
+
+/** The limits by windows of time: how often something may be done by one address or one session. */
+@Injectable()
+export class RateLimits {
+  /** Names of what is counted: addresses are nothing to be left lying about in Redis. */
+  private readonly digests: KeyedDigest;
+  private readonly counters: ReadonlyMap<WindowLimitName, WindowCounters>;
+
+  constructor(
+    private readonly config: Config,
+    private readonly clock: Clock,
+    private readonly hits: LimitHits,
+    keys: KeyRing,
+    redis: RedisLink,
+  ) {
+    this.digests = new KeyedDigest(keys.limitSubject);
+    this.counters = new Map(
+      Object.entries(LIMITS).flatMap(([name, limit]) =>
+        limit.kind === 'window'
+          ? [[name as WindowLimitName, new WindowCounters(name, limit, clock, redis)]]
+          : [],
+      ),
+    );
+  }
+
+  /** How many counters this process holds, over all limits. */
+  get held(): number {
+    return [...this.counters.values()].reduce((sum, { held }) => sum + held, 0);
+  }
+
+  /**
+   * Takes one from the limit. Before what it limits is done, so that many at once are no more than one after the other.
+   *
+   * @param subject what is counted: an address block, the id of a session
+   * @throws ApiError `rate_limited`
+   */
+  async take(name: WindowLimitName, subject: string, caller: Caller): Promise<Taken> {
+    if (!this.config.rateLimits) return NOTHING_TAKEN;
+    const { points, seconds } = LIMITS[name];
+    const counters = this.counters.get(name) as WindowCounters;
+    const now = toNumericDate(this.clock.now());
+    const window = Math.floor(now / seconds);
+    const digest = this.digests.of([name, subject]);
+    const key = `${window}:${digest}`;
+    if (await counters.take(key)) return { giveBack: () => counters.giveBack(key) };
+    await this.hits.note(name, digest, caller);
+    throw rateLimited({ name, quota: points, seconds, retryAfter: (window + 1) * seconds - now });
+  }
+}
