@@ -30,6 +30,9 @@ import { serveApiDocs } from './openapi/serve-docs';
 /** Where the API begins. Health checks and documents lie outside. */
 export const BASE_PATH = 'api/v1';
 
+const NO_LIMITS =
+  'RATE_LIMITS=off: nothing is limited, and passwords can be guessed as fast as they are hashed; never run the public service like this';
+
 /** What a test puts in the place of the real thing. */
 export interface Replacements {
   clock?: Clock;
@@ -84,6 +87,7 @@ export async function createApp(
   replacements: Replacements = {},
 ): Promise<NestFastifyApplication> {
   const { module, ids, clock } = await assemble(config, log, replacements);
+  if (!config.rateLimits) log.warn(NO_LIMITS);
   const adapter = new FastifyAdapter({
     // The server's own news (that it listens, that a path is unknown) is told elsewhere.
     loggerInstance: log.child({}, { level: log.isLevelEnabled('warn') ? 'warn' : log.level }),

@@ -24,6 +24,7 @@ describe('login', () => {
       expires_in: 3600,
       refreshToken: expect.stringMatching(/^rt_[\w-]{92}$/) as string,
       refresh_expires_in: 2_592_000,
+      deviceToken: expect.stringMatching(/^dt_[\w-]{92}$/) as string,
       user: { id, username, email },
     });
   });

@@ -20,7 +20,7 @@ export class AccountController {
    */
   @Post('password')
   @HttpCode(204)
-  @ApiErrors('current_password_wrong', 'overloaded')
+  @ApiErrors('current_password_wrong', 'rate_limited', 'overloaded')
   async changePassword(
     @CurrentPrincipal() principal: Principal,
     @Body() request: ChangePasswordRequest,
@@ -36,7 +36,7 @@ export class AccountController {
    */
   @Delete()
   @HttpCode(204)
-  @ApiErrors('current_password_wrong', 'overloaded')
+  @ApiErrors('current_password_wrong', 'rate_limited', 'overloaded')
   async deleteAccount(
     @CurrentPrincipal() principal: Principal,
     @Body() { password }: DeleteAccountRequest,

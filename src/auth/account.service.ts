@@ -9,6 +9,7 @@ import { ApiError } from '../core/errors';
 import { Failpoints } from '../core/failpoints';
 import type { Origin } from '../core/origin';
 import { Transactions } from '../database/transactions';
+import { PasswordAttempts, settleBy } from '../rate-limit/password-attempts';
 import { SessionsService } from '../sessions/sessions.service';
 import type { User } from '../users/user.entity';
 import { UsersService } from '../users/users.service';
@@ -21,6 +22,7 @@ export class AccountService {
     private readonly users: UsersService,
     private readonly sessions: SessionsService,
     private readonly keys: ApiKeysService,
+    private readonly attempts: PasswordAttempts,
     private readonly transactions: Transactions,
     private readonly audit: AuditTrail,
     private readonly failpoints: Failpoints,
@@ -29,11 +31,12 @@ export class AccountService {
   /**
    * Sets a new password. Every other session ends; the caller's goes on. Keys stay unless asked.
    *
-   * @throws ApiError `current_password_wrong`, `validation_failed`, `token_revoked`, `overloaded`, `service_unavailable`
+   * @throws ApiError `current_password_wrong`, `validation_failed`, `token_revoked`, `rate_limited`, `overloaded`,
+   * `service_unavailable`
    */
   async changePassword(principal: Principal, request: ChangePasswordRequest, origin: Origin): Promise<void> {
     const { userId, credentialId: sessionId } = principal;
-    const user = await this.provePassword(userId, request.currentPassword);
+    const user = await this.provePassword(principal, request.currentPassword, origin);
     const password = await this.users.prepareNewPassword('newPassword', request.newPassword, user, 'account');
     await this.failpoints.reach('password_change:password_verified');
     await this.transactions.run(async (tx) => {
@@ -51,11 +54,11 @@ export class AccountService {
   /**
    * Deletes the account with its sessions and keys. The audit trail stays.
    *
-   * @throws ApiError `current_password_wrong`, `token_revoked`, `overloaded`, `service_unavailable`
+   * @throws ApiError `current_password_wrong`, `token_revoked`, `rate_limited`, `overloaded`, `service_unavailable`
    */
   async delete(principal: Principal, password: string, origin: Origin): Promise<void> {
     const { userId, credentialId: sessionId } = principal;
-    const user = await this.provePassword(userId, password);
+    const user = await this.provePassword(principal, password, origin);
     await this.transactions.run(async (tx) => {
       await requireStillProven(tx, user, sessionId);
       await this.sessions.revokeAll(tx, userId, 'account_deleted');
@@ -117,9 +120,12 @@ export class AccountService {
     });
   }
 
-  private async provePassword(userId: string, password: string): Promise<User> {
+  /** Counted by session: whoever has stolen one cannot keep the owner, in another, from changing the password. */
+  private async provePassword(principal: Principal, password: string, origin: Origin): Promise<User> {
+    const { userId, credentialId: sessionId } = principal;
     const user = await this.users.get(userId);
-    const matches = await this.users.verifyPassword(user, password, 'account');
+    const attempt = await this.attempts.admit('password-proof', sessionId, { userId, origin });
+    const matches = await settleBy(attempt, () => this.users.verifyPassword(user, password, 'account'));
     if (!matches) throw new ApiError('current_password_wrong');
     return user;
   }

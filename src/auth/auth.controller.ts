@@ -22,17 +22,19 @@ export class AuthController {
    *
    * @remarks Exchanges user name and password for an access token and a refresh token: a new session. A wrong password
    * and an unknown user are told apart unless the operator has set `LOGIN_ERRORS=uniform`; a disabled account is named
-   * only to who knows its password.
+   * only to who knows its password. Ten wrong passwords in a row are answered at once, later ones after a pause; whoever
+   * sends the `deviceToken` of an earlier login is counted apart from strangers.
    */
   @Post('login')
   @HttpCode(200)
   @Public()
-  @ApiErrors('invalid_credentials', 'user_not_found', 'account_disabled', 'overloaded')
+  @ApiErrors('invalid_credentials', 'user_not_found', 'account_disabled', 'rate_limited', 'overloaded')
   async login(@Body() request: LoginRequest, @CallOrigin() origin: Origin): Promise<LoginResponse> {
     const signedIn = await this.auth.login(request, origin);
-    const { user } = signedIn;
+    const { user, deviceToken } = signedIn;
     return {
       ...this.toTokens(signedIn),
+      deviceToken,
       user: { id: user.id, username: user.username, email: user.email },
     };
   }
@@ -56,7 +58,7 @@ export class AuthController {
     schema: { type: 'string', minLength: 16, maxLength: 128, pattern: '^[\\x21-\\x7e]+$' },
     example: '6f1c2a90-3f3e-4c39-9c55-0d6fb8c7a1e4',
   })
-  @ApiErrors('refresh_token_invalid')
+  @ApiErrors('refresh_token_invalid', 'rate_limited')
   async refresh(
     @Body() { refreshToken }: RefreshRequest,
     @IdempotencyKey() idempotencyKey: string | undefined,

@@ -1,5 +1,5 @@
 import { IsString } from 'class-validator';
-import { MaxCharacters } from '../core/field-rules';
+import { MaxCharacters, MayBeAbsent } from '../core/field-rules';
 import { IsPresentedPassword } from '../users/user-rules';
 
 export class LoginRequest {
@@ -17,6 +17,15 @@ export class LoginRequest {
    */
   @IsPresentedPassword()
   password: string;
+
+  /**
+   * The `deviceToken` of an earlier login from this device, if there was one. Any other text makes no difference.
+   * @example dt_AQGaDbNkGYB7kLJ2M3mQ1xoAAAABf3K9c2VtYnJhbmNlLXJvdGF0ZTYw0pVh2uWzq1YkX8m4sTn6eRb7LcJd5FgA3ZoHiNwK
+   */
+  @MayBeAbsent()
+  @IsString()
+  @MaxCharacters(256)
+  deviceToken?: string;
 }
 
 export class RefreshRequest {
@@ -76,6 +85,13 @@ export class SignedInUser {
 }
 
 export class LoginResponse extends Tokens {
+  /**
+   * Keep it on this device and send it with the next login: wrong passwords that others send are then not counted
+   * against it. It grants no access. Void after a change of the password.
+   * @example dt_AQGaDbNkGYB7kLJ2M3mQ1xoAAAABf3K9c2VtYnJhbmNlLXJvdGF0ZTYw0pVh2uWzq1YkX8m4sTn6eRb7LcJd5FgA3ZoHiNwK
+   */
+  deviceToken: string;
+
   /** Who signed in. */
   user: SignedInUser;
 }

@@ -12,6 +12,7 @@ import { AuthService } from './auth.service';
 import { EventsController } from './events.controller';
 import { IntrospectionController } from './introspection.controller';
 import { IntrospectionService } from './introspection.service';
+import { SignInLimits } from './sign-in-limits';
 import { SessionTokenStrategy } from './session-token.strategy';
 import { SessionTokens } from './session-tokens';
 import { VerifyController } from './verify.controller';
@@ -42,6 +43,7 @@ import { VerifyController } from './verify.controller';
     AccountService,
     AccessTokens,
     SessionTokens,
+    SignInLimits,
     SessionTokenStrategy,
     IntrospectionService,
   ],

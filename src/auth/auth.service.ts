@@ -9,15 +9,23 @@ import { Failpoints } from '../core/failpoints';
 import type { Origin } from '../core/origin';
 import type { HashLane } from '../crypto/password-hasher';
 import { Transactions } from '../database/transactions';
+import { settleBy } from '../rate-limit/password-attempts';
 import { type SessionGrant, SessionsService } from '../sessions/sessions.service';
 import type { User } from '../users/user.entity';
 import { UsersService } from '../users/users.service';
 import type { LoginRequest } from './auth.dto';
+import { SignInLimits } from './sign-in-limits';
 
 /** Somebody signed in, and what he is handed. */
 export interface SignedIn {
   user: User;
   grant: SessionGrant;
+}
+
+/** Somebody who has just shown the password. */
+export interface LoggedIn extends SignedIn {
+  /** Makes the device a known one at its next login. */
+  deviceToken: string;
 }
 
 /** Signing in, staying in, signing out. */
@@ -26,6 +34,7 @@ export class AuthService {
   constructor(
     private readonly users: UsersService,
     private readonly sessions: SessionsService,
+    private readonly limits: SignInLimits,
     private readonly transactions: Transactions,
     private readonly audit: AuditTrail,
     private readonly config: Config,
@@ -35,11 +44,11 @@ export class AuthService {
   /**
    * Signs a user in. The same work is done whether or not there is such a user (ASVS 6.3.8).
    *
-   * @param lane of the hashing queue: `known` is for who proves to come from a device that has signed in before
-   * @throws ApiError `user_not_found`, `invalid_credentials`, `account_disabled`, `overloaded`, `service_unavailable`
+   * @throws ApiError `user_not_found`, `invalid_credentials`, `account_disabled`, `rate_limited`, `overloaded`,
+   * `service_unavailable`
    */
-  async login(request: LoginRequest, origin: Origin, lane: HashLane = 'unknown'): Promise<SignedIn> {
-    const user = await this.authenticate(request, origin, lane);
+  async login(request: LoginRequest, origin: Origin): Promise<LoggedIn> {
+    const { user, lane } = await this.authenticate(request, origin);
     await this.users.renewOutdatedHash(user, request.password, lane);
     await this.failpoints.reach('login:password_verified');
     const grant = await this.transactions.run(async (tx) => {
@@ -52,7 +61,8 @@ export class AuthService {
     });
     await this.failpoints.reach('login:committed');
     // While the password was being checked it was changed, or the account disabled. What was proven no longer counts.
-    return grant ? { user, grant } : this.login(request, origin, lane);
+    if (!grant) return this.login(request, origin);
+    return { user, grant, deviceToken: this.limits.deviceTokenFor(user, request.deviceToken) };
   }
 
   /**
@@ -84,13 +94,11 @@ export class AuthService {
     await this.failpoints.reach('logout:committed');
   }
 
-  private async authenticate(
-    { username, password }: LoginRequest,
-    origin: Origin,
-    lane: HashLane,
-  ): Promise<User> {
-    const user = await this.users.findByUsername(username);
-    const matches = await this.users.verifyPassword(user, password, lane);
+  private async authenticate(request: LoginRequest, origin: Origin): Promise<{ user: User; lane: HashLane }> {
+    const user = await this.users.findByUsername(request.username);
+    const login = await this.limits.admit(request, user, origin);
+    const { lane } = login;
+    const matches = await settleBy(login, () => this.users.verifyPassword(user, request.password, lane));
     if (!user) {
       // Without the name, which may be a password that went into the wrong field.
       await this.recordFailure({ type: 'sign_in_failed', userId: null, reason: 'unknown_user' }, origin);
@@ -106,7 +114,7 @@ export class AuthService {
       await this.recordFailure({ type: 'sign_in_failed', userId, reason: 'account_disabled' }, origin);
       throw new ApiError('account_disabled');
     }
-    return user;
+    return { user, lane };
   }
 
   /** Known or unknown, it is the same one statement, so that the time it takes tells nobody which. */

@@ -65,8 +65,9 @@ export class AttemptLedger {
     for (let turns = this.take(id); turns.length > 0; turns = this.take(id)) {
       try {
         // Of those who are served together, the one who came last has the most time left.
-        const outcomes = await turns.at(-1)?.scope.runInAsyncScope(() => this.decideAll(id, turns));
-        turns.forEach(({ resolve }, index) => resolve(outcomes?.[index]));
+        const { scope } = turns.at(-1) as Turn;
+        const outcomes = await scope.runInAsyncScope(() => this.decideAll(id, turns));
+        turns.forEach(({ resolve }, index) => resolve(outcomes[index]));
       } catch (error) {
         for (const { reject } of turns) reject(error);
       }

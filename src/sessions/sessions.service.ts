@@ -12,6 +12,7 @@ import { sha256Hex } from '../crypto/sha256';
 import { execute, select } from '../database/sql';
 import { Transactions } from '../database/transactions';
 import { RevocationFeed } from '../revocation/revocation-feed';
+import { RateLimits } from '../rate-limit/rate-limits';
 import { judgeRefresh, type PresentedRefresh } from './refresh-verdict';
 import { SessionLifetimes } from './session-lifetimes';
 import { type RevocationReason, Session } from './session.entity';
@@ -58,6 +59,7 @@ export class SessionsService {
     private readonly random: Random,
     private readonly ids: Ids,
     private readonly failpoints: Failpoints,
+    private readonly limits: RateLimits,
     keys: KeyRing,
   ) {
     this.format = new RefreshTokenFormat(keys.refreshToken);
@@ -99,11 +101,13 @@ export class SessionsService {
    * calls with one token all get the same successor; a token replaced earlier ends the session, whatever the answer.
    *
    * @param idempotencyKey header of the request, repeated on its retries
-   * @throws ApiError `service_unavailable` when the database is in trouble; the token presented is as good as before
+   * @throws ApiError `rate_limited`, and `service_unavailable` when the database is in trouble; the token presented is as
+   * good as before
    */
   async rotate(text: string, idempotencyKey: string | undefined, origin: Origin): Promise<RefreshOutcome> {
     const token = this.format.decode(text);
     if (!token) return { kind: 'refused' };
+    await this.limits.take('refresh-session', token.sessionId, { userId: null, origin });
     const presented: PresentedRefresh = {
       token,
       idempotencyHash: idempotencyKey === undefined ? null : sha256Hex(idempotencyKey),

@@ -7,6 +7,7 @@ import { Config } from '../config/config';
 import { ApiError } from '../core/errors';
 import type { Origin } from '../core/origin';
 import { ApiErrors } from '../openapi/api-errors.decorator';
+import { RateLimited } from '../rate-limit/rate-limited.decorator';
 import { SignUpRequest, toProfile, UpdateProfileRequest, UserProfile } from './users.dto';
 import { UsersService } from './users.service';
 
@@ -25,6 +26,7 @@ export class UsersController {
    */
   @Post()
   @Public()
+  @RateLimited('sign-up')
   @ApiErrors('registration_closed', 'username_taken', 'email_taken', 'overloaded')
   async signUp(@Body() request: SignUpRequest, @CallOrigin() origin: Origin): Promise<UserProfile> {
     if (!this.config.registrationOpen) throw new ApiError('registration_closed');

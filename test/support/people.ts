@@ -18,6 +18,7 @@ export interface TokensBody {
 }
 
 export interface LoginBody extends TokensBody {
+  deviceToken: string;
   user: { id: string; username: string; email: string };
 }
 

@@ -1,0 +1,416 @@
+import { readFile } from 'node:fs/promises';
+import { PasswordHasher } from '../src/crypto/password-hasher';
+import { PasswordAttemptsCleanup } from '../src/rate-limit/password-attempts-cleanup';
+import { type Answer, MASTER_SECRET, startApp, type TestApp } from './support/app';
+import { type LoginBody, logIn, newcomer, type Person, signUp } from './support/people';
+
+const DAY = 24 * 3600;
+
+describe('logins', () => {
+  let app: TestApp;
+  let evaluated: jest.SpyInstance;
+  // The addresses of the tests are what they say they are.
+  beforeAll(async () => (app = await startApp({ TRUST_PROXY: 'loopback' })));
+  afterAll(() => app.close());
+  // Looks on only: every password goes its way.
+  beforeEach(() => (evaluated = jest.spyOn(app.nest.get(PasswordHasher), 'verify')));
+  afterEach(() => evaluated.mockRestore());
+
+  let lastAddress = 0;
+  /** An address that nobody else has. */
+  const newAddress = () => {
+    lastAddress += 1;
+    return `10.${(lastAddress >> 16) & 255}.${(lastAddress >> 8) & 255}.${lastAddress & 255}`;
+  };
+
+  const login = (
+    body: object,
+    headers: Record<string, string> = { 'X-Forwarded-For': newAddress() },
+  ): Promise<Answer<LoginBody & { error: string }>> => app.call('POST', '/auth/login', { body, headers });
+
+  const guess = (username: string, more: object = {}) => login({ username, password: 'a guess', ...more });
+
+  const guessTimes = async (times: number, username: string): Promise<number[]> => {
+    const statuses: number[] = [];
+    for (let count = 0; count < times; count += 1) statuses.push((await guess(username)).status);
+    return statuses;
+  };
+
+  /** The status of a guess, without holding the answer against the document: for floods. */
+  const quickGuess = async (username: string): Promise<number> => {
+    const response = await app.fetch('/api/v1/auth/login', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-forwarded-for': newAddress() },
+      body: JSON.stringify({ username, password: 'a guess' }),
+    });
+    await response.arrayBuffer();
+    return response.status;
+  };
+
+  const retryAfter = ({ headers }: Answer<unknown>) => Number(headers.get('retry-after'));
+
+  const right = ({ username, password }: Person, more: object = {}) => login({ username, password, ...more });
+
+  describe('that fail', () => {
+    it('are answered 401 ten times in a row, then 429 with what the limit is', async () => {
+      const { username } = await signUp(app);
+
+      expect(await guessTimes(10, username)).toEqual(Array(10).fill(401));
+      const { status, body, headers } = await guess(username);
+
+      expect([status, body]).toEqual([429, { error: 'Too many requests' }]);
+      expect(headers.get('x-error-code')).toBe('rate_limited');
+      expect(headers.get('retry-after')).toBe('1');
+      expect(headers.get('ratelimit')).toBe('"login-account";r=0;t=1');
+      expect(headers.get('ratelimit-policy')).toBe('"login-account";q=10;w=86400');
+      expect(evaluated).toHaveBeenCalledTimes(10);
+    });
+
+    it('are let in one by one after pauses that grow, and a right one as soon as it is said', async () => {
+      const person = await signUp(app);
+      await guessTimes(10, person.username);
+      const pauses: number[] = [];
+
+      for (let count = 0; count < 6; count += 1) {
+        const pause = retryAfter(await guess(person.username));
+        pauses.push(pause);
+        app.clock.advance(pause - 1);
+        expect((await right(person)).status).toBe(429);
+        app.clock.advance(1);
+        expect((await guess(person.username)).status).toBe(401);
+      }
+      app.clock.advance(retryAfter(await right(person)));
+
+      expect(pauses).toEqual([1, 2, 4, 8, 16, 32]);
+      expect((await right(person)).status).toBe(200);
+    });
+
+    it('are counted alike for a name that nobody has', async () => {
+      const { username } = await signUp(app);
+      const visible = ({ status, headers }: Answer<unknown>) => [
+        status,
+        headers.get('retry-after'),
+        headers.get('ratelimit'),
+        headers.get('ratelimit-policy'),
+      ];
+
+      await guessTimes(10, username);
+      await guessTimes(10, 'nobody.of.that.name');
+
+      expect(visible(await guess('nobody.of.that.name'))).toEqual(visible(await guess(username)));
+      expect(evaluated).toHaveBeenCalledTimes(20);
+    });
+
+    it('are counted for one name however it is spelt', async () => {
+      const { username } = await signUp(app, { username: 'Many.Spellings' });
+
+      for (let count = 0; count < 5; count += 1) {
+        await guess(username.toUpperCase());
+        await guess('ｍany.spellings');
+      }
+
+      expect((await guess('many.SPELLINGS')).status).toBe(429);
+    });
+
+    it('are no more than ten when a thousand come at once, from as many addresses', async () => {
+      const { username } = await signUp(app);
+
+      const statuses = await Promise.all(Array.from({ length: 1000 }, () => quickGuess(username)));
+
+      const counts = [401, 429].map((wanted) => statuses.filter((status) => status === wanted).length);
+      expect(counts).toEqual([10, 990]);
+      expect(evaluated).toHaveBeenCalledTimes(10);
+    }, 60_000);
+
+    it('are at most a hundred a day, however many addresses, also when the owner signs in between', async () => {
+      const person = await signUp(app);
+      const begun = app.clock.now().getTime();
+      let failures = 0;
+      let refused: Answer<unknown> | undefined;
+      while (app.clock.now().getTime() < begun + DAY * 1000) {
+        const answer = await guess(person.username);
+        if (answer.status === 401) failures += 1;
+        else if (failures >= 100) {
+          refused = answer;
+          break;
+        } else {
+          app.clock.advance(retryAfter(answer));
+          await right(person);
+        }
+      }
+
+      expect(failures).toBe(100);
+      expect(refused?.headers.get('ratelimit-policy')).toBe('"login-account";q=100;w=86400');
+      const wait = retryAfter(refused as Answer<unknown>);
+      expect(wait).toBeGreaterThan(3600);
+      app.clock.advance(wait);
+      expect((await right(person)).status).toBe(200);
+    }, 60_000);
+
+    it('are forgotten in a row by a success', async () => {
+      const person = await signUp(app);
+
+      await guessTimes(9, person.username);
+      expect((await right(person)).status).toBe(200);
+
+      expect(await guessTimes(11, person.username)).toEqual([...Array<number>(10).fill(401), 429]);
+    });
+
+    it('do not count those that were not evaluated for trouble of ours', async () => {
+      const { username } = await signUp(app);
+      const hasher = app.nest.get<{ run: unknown }>(PasswordHasher);
+      const { run } = hasher;
+      hasher.run = () => Promise.reject(new Error('out of threads'));
+      const troubled = await guessTimes(12, username);
+      hasher.run = run;
+
+      expect(troubled).toEqual(Array(12).fill(500));
+      expect(await guessTimes(10, username)).toEqual(Array(10).fill(401));
+    });
+
+    it('are kept over a restart', async () => {
+      const person = await signUp(app);
+      await guessTimes(10, person.username);
+
+      await app.restart();
+      evaluated = jest.spyOn(app.nest.get(PasswordHasher), 'verify');
+
+      expect((await right(person)).status).toBe(429);
+    });
+
+    it('are stored under no name, neither of a user nor of what was typed in its place', async () => {
+      const { username } = await signUp(app);
+      await guess(username);
+      await guess('my-password-in-the-wrong-field');
+
+      const stored = JSON.stringify(await app.rows('SELECT * FROM password_attempts'));
+
+      expect(stored).not.toContain(username);
+      expect(stored).not.toContain('my-password');
+    });
+
+    it('are written down once an hour and name, with the account and whence', async () => {
+      const { id, username } = await signUp(app);
+      await guessTimes(10, username);
+      const events = () =>
+        app.rows("SELECT * FROM audit_events WHERE user_id = ? AND type = 'limit_reached'", [id]);
+
+      const first = await login({ username, password: 'a guess' }, { 'X-Forwarded-For': '192.0.2.77' });
+      for (let count = 0; count < 20; count += 1) await guess(username);
+
+      expect(await events()).toEqual([
+        expect.objectContaining({ ip: '192.0.2.77', request_id: first.headers.get('x-request-id') }),
+      ]);
+      app.clock.advance(3600);
+      await guessTimes(2, username);
+      expect(await events()).toHaveLength(2);
+    });
+
+    it('leave no rows behind that count no more', async () => {
+      const { username } = await signUp(app);
+      await guess(username);
+      const count = async () =>
+        Number((await app.rows<{ n: number }>('SELECT COUNT(*) AS n FROM password_attempts'))[0]?.n);
+      expect(await count()).toBeGreaterThan(0);
+
+      app.clock.advance(2 * DAY);
+      await app.nest.get(PasswordAttemptsCleanup).sweep();
+
+      expect(await count()).toBe(0);
+    });
+  });
+
+  describe('from a known device', () => {
+    /** Somebody who has signed in, and whose name is then attacked. */
+    const attacked = async () => {
+      const { deviceToken, ...person } = await newcomer(app);
+      await guessTimes(10, person.username);
+      expect((await right(person)).status).toBe(429);
+      return { person, deviceToken };
+    };
+
+    it('are let in at once after ten thousand failures of strangers', async () => {
+      const { deviceToken, ...person } = await newcomer(app);
+      for (let count = 0; count < 100; count += 1) {
+        await Promise.all(Array.from({ length: 100 }, () => quickGuess(person.username)));
+      }
+      expect((await right(person)).status).toBe(429);
+
+      const { status, body } = await right(person, { deviceToken });
+
+      expect(status).toBe(200);
+      expect(body.deviceToken).toBe(deviceToken);
+      expect((await right(person)).status).toBe(429);
+    }, 120_000);
+
+    it('are let in though strangers at the same address have used up what it may', async () => {
+      const { deviceToken, ...person } = await newcomer(app);
+      const address = { 'X-Forwarded-For': newAddress() };
+      for (let count = 0; count < 100; count += 1)
+        await login({ username: `stranger-${count}`, password: 'x' }, address);
+      const { username, password } = person;
+      expect((await login({ username, password }, address)).status).toBe(429);
+
+      expect((await login({ username, password, deviceToken }, address)).status).toBe(200);
+    });
+
+    it('are limited too, by the device, and strangers do not notice', async () => {
+      const { deviceToken, ...person } = await newcomer(app);
+      const statuses: number[] = [];
+      for (let count = 0; count < 11; count += 1)
+        statuses.push((await guess(person.username, { deviceToken })).status);
+
+      const refused = await right(person, { deviceToken });
+
+      expect(statuses).toEqual([...Array<number>(10).fill(401), 429]);
+      expect(refused.headers.get('ratelimit-policy')).toBe('"login-device";q=10;w=86400');
+      expect((await right(person)).status).toBe(200);
+      app.clock.advance(retryAfter(refused));
+      expect((await right(person, { deviceToken })).status).toBe(200);
+    });
+
+    it('are from a stranger for any other account', async () => {
+      const { deviceToken } = await newcomer(app);
+      const { person } = await attacked();
+
+      expect((await right(person, { deviceToken })).status).toBe(429);
+    });
+
+    it('are from a stranger after a change of the password', async () => {
+      const { token, deviceToken, ...person } = await newcomer(app);
+      const newPassword = 'a password after that one';
+      const change = { currentPassword: person.password, newPassword };
+      await app.call('POST', '/users/me/password', { token, body: change });
+      await guessTimes(10, person.username);
+
+      expect((await right({ ...person, password: newPassword }, { deviceToken })).status).toBe(429);
+    });
+
+    it.each<[string, (good: string) => string]>([
+      ['nothing', () => ''],
+      ['any text', () => 'some text'],
+      ['one with a bit changed', (good) => good.replace(/.$/, (last) => (last === 'A' ? 'Q' : 'A'))],
+      ['one cut short', (good) => good.slice(0, -8)],
+      ['one of 256 characters', () => `dt_${'A'.repeat(253)}`],
+    ])('are from a stranger when they show %s, and are no fault', async (_, change) => {
+      const { person, deviceToken } = await attacked();
+
+      expect((await right(person, { deviceToken: change(deviceToken) })).status).toBe(429);
+      app.clock.advance(1);
+      const { status, body } = await right(person, { deviceToken: change(deviceToken) });
+      expect(status).toBe(200);
+      expect(body.deviceToken).not.toBe(deviceToken);
+    });
+
+    it.each([
+      ['257 characters', 'x'.repeat(257)],
+      ['a number', 1],
+      ['null', null],
+    ])('are refused with 400 when the token is %s', async (_, deviceToken) => {
+      const { status, body } = await guess('anybody', { deviceToken });
+
+      expect(status).toBe(400);
+      const { details } = body as unknown as { details: { field: string }[] };
+      expect(new Set(details.map(({ field }) => field))).toEqual(new Set(['deviceToken']));
+    });
+
+    it('are known after the master secret was changed, while the old one is listed', async () => {
+      const { deviceToken, ...person } = await newcomer(app);
+      const { authSecret } = app.config;
+      const previous = authSecret ?? (await masterSecretOf(app));
+      const changed = { AUTH_SECRET: `another ${MASTER_SECRET}`.replaceAll(' ', '-') };
+      await app.restart({ ...changed, AUTH_SECRET_PREVIOUS: previous });
+      await guessTimes(10, person.username);
+
+      const { status, body } = await right(person, { deviceToken });
+      const again = await right(person, { deviceToken: body.deviceToken });
+      await app.restart();
+
+      expect([status, again.status]).toEqual([200, 200]);
+      expect(body.deviceToken).not.toBe(deviceToken);
+      expect(again.body.deviceToken).toBe(body.deviceToken);
+    });
+
+    it('show a token that opens nothing by itself', async () => {
+      const { deviceToken, username } = await newcomer(app);
+
+      expect((await app.call('GET', '/users/me', { token: deviceToken })).status).toBe(401);
+      expect((await app.call('POST', '/auth/refresh', { body: { refreshToken: deviceToken } })).status).toBe(
+        401,
+      );
+      expect((await guess(username, { deviceToken })).status).toBe(401);
+    });
+  });
+
+  describe('of many accounts from one address', () => {
+    it('are evaluated as long as no more than a hundred fail in ten minutes, whatever succeeds', async () => {
+      const person = await signUp(app);
+      const address = { 'X-Forwarded-For': '2001:db8:7:7::1' };
+      const { username, password } = person;
+      for (let count = 0; count < 100; count += 1) {
+        expect((await login({ username: `sprayed-${count}`, password: 'x' }, address)).status).toBe(401);
+        if (count % 10 === 0) expect((await login({ username, password }, address)).status).toBe(200);
+      }
+
+      const same = await login({ username, password }, address);
+      const sameNetwork = await login({ username, password }, { 'X-Forwarded-For': '2001:DB8:7:7:ffff::' });
+      const otherNetwork = await login({ username, password }, { 'X-Forwarded-For': '2001:db8:7:8::1' });
+
+      expect([same.status, sameNetwork.status, otherNetwork.status]).toEqual([429, 429, 200]);
+      expect(same.headers.get('ratelimit-policy')).toBe('"login-address";q=100;w=600');
+      app.clock.advance(retryAfter(same));
+      expect((await login({ username, password }, address)).status).toBe(200);
+    });
+
+    it('are no more than a hundred when they all come at once', async () => {
+      const address = { 'X-Forwarded-For': newAddress() };
+
+      const answers = await Promise.all(
+        Array.from({ length: 300 }, (_, index) =>
+          login({ username: `at-once-${index}`, password: 'x' }, address),
+        ),
+      );
+
+      expect(answers.filter(({ status }) => status === 429).length).toBeGreaterThanOrEqual(200);
+      expect(evaluated.mock.calls.length).toBeLessThanOrEqual(100);
+    });
+  });
+});
+
+describe('a wrong current password', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp()));
+  afterAll(() => app.close());
+
+  const change = (token: string, currentPassword: string) =>
+    app.call('POST', '/users/me/password', {
+      token,
+      body: { currentPassword, newPassword: 'yet another one' },
+    });
+
+  it('is answered 403 ten times in a row, then 429, also at the deletion of the account', async () => {
+    const { token } = await newcomer(app);
+    const statuses: number[] = [];
+    for (let count = 0; count < 11; count += 1) statuses.push((await change(token, 'a guess')).status);
+
+    const deletion = await app.call('DELETE', '/users/me', { token, body: { password: 'a guess' } });
+
+    expect(statuses).toEqual([...Array<number>(10).fill(403), 429]);
+    expect(deletion.status).toBe(429);
+    expect(deletion.headers.get('ratelimit-policy')).toBe('"password-proof";q=10;w=86400');
+  });
+
+  it('in a stolen session keeps the owner from nothing in another', async () => {
+    const person = await newcomer(app);
+    for (let count = 0; count < 11; count += 1) await change(person.token, 'a guess');
+
+    const own = await logIn(app, person);
+
+    expect((await change(own.token, person.password)).status).toBe(204);
+  });
+});
+
+/** The secret that the start made, where none is configured. */
+async function masterSecretOf(app: TestApp): Promise<string> {
+  return (await readFile(app.config.secretFile as string, 'utf8')).trim();
+}

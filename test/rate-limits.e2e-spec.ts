@@ -1,0 +1,150 @@
+import { addressBlock } from '../src/rate-limit/address-block';
+import { LimitHits } from '../src/rate-limit/limit-hits';
+import { LIMITS } from '../src/rate-limit/limits';
+import { RateLimits } from '../src/rate-limit/rate-limits';
+import { startApp, type TestApp } from './support/app';
+import { logIn, newcomer, signUp } from './support/people';
+
+const times = <T>(count: number, one: (index: number) => Promise<T>) =>
+  Array.from({ length: count }).reduce<Promise<T[]>>(
+    async (before, _, index) => [...(await before), await one(index)],
+    Promise.resolve([]),
+  );
+
+describe('limits', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp({ TRUST_PROXY: 'loopback' })));
+  afterAll(() => app.close());
+
+  const from = (address: string) => ({ 'X-Forwarded-For': address });
+
+  describe('of sign-ups', () => {
+    const attempt = (address: string, body: object = {}) =>
+      app.call('POST', '/users', { body, headers: from(address) });
+
+    it('are a hundred an hour and address, whatever comes of them', async () => {
+      const person = { username: 'the.last', email: 'the.last@example.com', password: 'a good password' };
+      const statuses = (await times(100, () => attempt('192.0.2.1'))).map(({ status }) => status);
+
+      const refused = await attempt('192.0.2.1', person);
+
+      expect(new Set(statuses)).toEqual(new Set([400]));
+      expect(refused.status).toBe(429);
+      expect(refused.headers.get('ratelimit-policy')).toBe('"sign-up";q=100;w=3600');
+      const wait = Number(refused.headers.get('retry-after'));
+      expect(refused.headers.get('ratelimit')).toBe(`"sign-up";r=0;t=${wait}`);
+      app.clock.advance(wait - 1);
+      expect((await attempt('192.0.2.1', person)).status).toBe(429);
+      app.clock.advance(1);
+      expect((await attempt('192.0.2.1', person)).status).toBe(201);
+    });
+
+    it('count an IPv6 address as its network, and an IPv4 address as itself however it is written', async () => {
+      await times(100, (index) => attempt(`2001:db8:9:9::${index.toString(16)}`));
+      await times(100, () => attempt('::ffff:198.51.100.9'));
+
+      const statuses = await times(6, async (index) => {
+        const addresses = [
+          ...['2001:0DB8:9:9:ffff:ffff:ffff:ffff', '2001:db8:9:a::1', '2001:db8:9:9::'],
+          ...['198.51.100.9', '::ffff:c633:6409', '198.51.100.10'],
+        ];
+        return (await attempt(addresses[index] as string)).status;
+      });
+
+      expect(statuses).toEqual([429, 400, 429, 429, 429, 400]);
+    });
+
+    it('are one event and one line in the log, however many are refused', async () => {
+      const before = app.nest.get(LimitHits).perLimit.get('sign-up') as number;
+
+      await times(120, () => attempt('203.0.113.50'));
+
+      const events = await app.rows<{ ip: string }>(
+        "SELECT ip FROM audit_events WHERE type = 'limit_reached' AND ip = '203.0.113.50'",
+      );
+      expect(events).toHaveLength(1);
+      expect(
+        app.logged.filter(({ msg, ip }) => msg === 'A limit is reached' && ip === '203.0.113.50'),
+      ).toEqual([expect.objectContaining({ level: 'warn', limit: 'sign-up' })]);
+      expect(app.nest.get(LimitHits).perLimit.get('sign-up')).toBe(before + 20);
+    });
+  });
+
+  describe('of refreshes', () => {
+    const refresh = (refreshToken: string) => app.call('POST', '/auth/refresh', { body: { refreshToken } });
+
+    it('are six hundred a minute and session; the token is good again afterwards', async () => {
+      const person = await newcomer(app);
+      const other = await logIn(app, person);
+      const answers = await times(6, () =>
+        Promise.all(Array.from({ length: 100 }, () => refresh(person.refreshToken))),
+      );
+
+      const refused = await refresh(person.refreshToken);
+
+      expect(new Set(answers.flat().map(({ status }) => status))).toEqual(new Set([200]));
+      expect(refused.status).toBe(429);
+      expect(refused.headers.get('ratelimit-policy')).toBe('"refresh-session";q=600;w=60');
+      expect((await refresh(other.refreshToken)).status).toBe(200);
+      app.clock.advance(Number(refused.headers.get('retry-after')));
+      const successor = answers[0]?.[0]?.body['refreshToken'] as string;
+      expect((await refresh(successor)).status).toBe(200);
+    }, 60_000);
+  });
+
+  it('there are none for bad tokens and keys', async () => {
+    const key = 'sk_live_000000000000000000000000000000000000';
+
+    const statuses = await times(300, async (index) => {
+      const calls = [
+        app.call('GET', '/users/me', { token: 'not.a.token' }),
+        app.call('GET', '/users/me', { key }),
+        app.call('POST', '/auth/refresh', { body: { refreshToken: 'rt_whatever' } }),
+      ];
+      return (await (calls[index % 3] as (typeof calls)[number])).status;
+    });
+
+    expect(new Set(statuses)).toEqual(new Set([401]));
+  });
+
+  it('hold for an attacked account, and in bounded memory, while 200,000 networks come by', async () => {
+    const { username, password } = await signUp(app);
+    const guess = (body: object) => app.call('POST', '/auth/login', { body, headers: from('192.0.2.99') });
+    await times(10, () => guess({ username, password: 'a guess' }));
+    const limits = app.nest.get(RateLimits);
+    const origin = { ip: '', userAgent: null, requestId: 'req_of_the_test' };
+
+    for (let index = 0; index < 200_000; index += 1) {
+      const address = `2001:db8:${(index >> 16).toString(16)}:${(index & 65_535).toString(16)}::1`;
+      await limits.take('login-address', addressBlock(address), { userId: null, origin });
+    }
+
+    expect(limits.held).toBeLessThanOrEqual(20_000 * Object.keys(LIMITS).length);
+    expect((await guess({ username, password })).status).toBe(429);
+  }, 60_000);
+});
+
+describe('RATE_LIMITS=off', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp({ RATE_LIMITS: 'off' })));
+  afterAll(() => app.close());
+
+  it('limits nothing', async () => {
+    const { username, ...person } = await newcomer(app);
+
+    const guesses = await times(30, () =>
+      app.call('POST', '/auth/login', { body: { username, password: 'a guess' } }),
+    );
+    const signUps = await times(120, () => app.call('POST', '/users', { body: {} }));
+
+    expect(new Set(guesses.map(({ status }) => status))).toEqual(new Set([401]));
+    expect(new Set(signUps.map(({ status }) => status))).toEqual(new Set([400]));
+    expect((await logIn(app, { username, ...person })).deviceToken).toMatch(/^dt_/);
+  });
+
+  it('is said loudly at the start', () => {
+    expect(app.logged).toContainEqual(
+      expect.objectContaining({ level: 'warn', msg: expect.stringMatching(/^RATE_LIMITS=off/) as string }),
+    );
+  });
+});
