@@ -3,6 +3,7 @@ import type { DynamicModule, INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { LogController } from 'fastify';
+import { ProxyWatch } from './access/proxy-watch';
 import { AppModule } from './app.module';
 import { AuditSealer } from './audit/audit-sealer';
 import type { Config } from './config/config';
@@ -113,6 +114,7 @@ export async function createApp(
   limitRequestTime(server, clock);
   await describeEveryResponse(server, log);
   guardConnections(server, ids);
+  app.get(ProxyWatch).watch(server);
   const answerTheRest = answerByTheLetter(server);
   await shareWithOrigins(server, config);
   app.setGlobalPrefix(BASE_PATH, { exclude: ['health/live', 'health/ready'] });

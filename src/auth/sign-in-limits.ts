@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { ProxyWatch } from '../access/proxy-watch';
 import { canonical } from '../core/canonical';
 import type { Origin } from '../core/origin';
 import { Random } from '../core/random';
@@ -28,6 +29,7 @@ export class SignInLimits {
     private readonly attempts: PasswordAttempts,
     private readonly limits: RateLimits,
     private readonly random: Random,
+    private readonly proxies: ProxyWatch,
     keys: KeyRing,
   ) {
     this.format = new DeviceTokenFormat(keys.deviceToken);
@@ -40,6 +42,7 @@ export class SignInLimits {
    * @throws ApiError `rate_limited`, `service_unavailable`
    */
   async admit(request: LoginRequest, user: User | null, origin: Origin): Promise<AdmittedLogin> {
+    this.proxies.noteSignIn(origin.ip);
     const caller = { userId: user?.id ?? null, origin };
     const device = this.deviceOf(request.deviceToken, user);
     if (device) {
