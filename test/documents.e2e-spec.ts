@@ -7,6 +7,7 @@ import { type SettingName, SETTINGS } from '../src/config/settings';
 import type { ResponseObject } from '@nestjs/swagger';
 import { API_KEY_PATTERN, ApiKeyFormat } from '../src/crypto/api-key-format';
 import { openApiDocument } from './support/contract';
+import { type AttemptLimit, LIMITS, type WindowLimit } from '../src/rate-limit/limits';
 import { createDatabase } from './support/database';
 import { runCommand, settingsFor, startServer } from './support/server-process';
 
@@ -48,6 +49,7 @@ const withoutChance = (text: string): string =>
     .replace(/\b(user|key)_[0-9a-z]{26}/g, '$1_id')
     .replace(/eyJ[^"]*/g, 'jwt')
     .replace(/rt_[^"]*/g, 'rt')
+    .replace(/dt_[^"]*/g, 'dt')
     .replace(/sk_live_[^"]*/g, 'key')
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, 'instant')
     .trim();
@@ -133,6 +135,37 @@ describe('README', () => {
     expect(section('Start')).toContain('Latchkey 0.1.0 is ready.');
   });
 });
+
+describe('docs/operations.md', () => {
+  it('lists every limit with what it counts, how many, and why', () => {
+    const page = read('docs/operations.md');
+    const begin = page.indexOf('## Limits\n');
+    const listed = rows(page.slice(begin, page.indexOf('\n## ', begin + 1)));
+
+    const expected = Object.entries<AttemptLimit | WindowLimit>(LIMITS).map(([name, limit]) => [
+      `\`${name}\``,
+      limit.counts,
+      limit.kind === 'window'
+        ? `${limit.points} in ${inWords(limit.seconds)}`
+        : `${limit.points} in a row; then after pauses that double from 1 s to ${inWords(limit.longestPause)}; ${limit.most} in ${inWords(limit.seconds)}`,
+      limit.why,
+    ]);
+    expect(expected.length).toBeGreaterThan(5);
+    expect(listed).toEqual(expected);
+  });
+});
+
+/** A span as people say it. */
+function inWords(seconds: number): string {
+  const unit = (
+    [
+      [3600, 'h'],
+      [60, 'min'],
+      [1, 's'],
+    ] as const
+  ).find(([length]) => seconds % length === 0);
+  return `${seconds / (unit?.[0] ?? 1)} ${unit?.[1]}`;
+}
 
 describe('docs/security.md', () => {
   const page = read('docs/security.md');

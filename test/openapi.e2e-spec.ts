@@ -10,6 +10,8 @@ import { API_ERRORS } from '../src/core/errors';
 import { Transactions } from '../src/database/transactions';
 import type { SignUpRequest } from '../src/users/users.dto';
 import { PasswordHasher } from '../src/crypto/password-hasher';
+import { PasswordAttempts } from '../src/rate-limit/password-attempts';
+import { RateLimits } from '../src/rate-limit/rate-limits';
 import { type Answer, type Call, startApp, type TestApp } from './support/app';
 import { type DocumentedOperation, openApiDocument, operations, requestExample } from './support/contract';
 import { createKey, logIn, type LoginBody, sessionIdOf } from './support/people';
@@ -128,8 +130,13 @@ describe('every example of the document, executed', () => {
 
   const createApiKey = operations.find(({ id }) => id === 'createApiKey') as DocumentedOperation;
 
-  /** Jane Doe of the examples is the only user there is, signed in, with one key for herself and one for a service. */
+  /**
+   * Jane Doe of the examples is the only user there is, signed in, with one key for herself and one for a
+   * service. Each example has an hour to itself, so that
+   * all of them together are no flood.
+   */
   beforeEach(async () => {
+    app.clock.advance(3600);
     await app.inDatabase((tx) => tx.query('DELETE FROM users'));
     const { username, email, password } = requestExample(signUp) as unknown as SignUpRequest;
     await app.call('POST', '/users', { body: { username, email, password } });
@@ -283,6 +290,22 @@ describe('every example of the document, executed', () => {
     refresh_token_invalid: (call) => {
       call.body = { refreshToken: 'rt_whatever' };
     },
+    rate_limited: async () => {
+      const origin = { ip: '127.0.0.1', userAgent: null, requestId: 'req_of_the_test' };
+      const caller = { userId: null, origin };
+      const flood = async (times: number, one: () => Promise<unknown>) => {
+        for (let count = 0; count < times; count += 1) await one();
+      };
+      const limits = app.nest.get(RateLimits);
+      const attempts = app.nest.get(PasswordAttempts);
+      await flood(60, () => limits.take('key-report', origin.ip, caller));
+      // Jane's own sign-up was the first of a hundred.
+      await flood(99, () => limits.take('sign-up', origin.ip, caller));
+      await flood(600, () => limits.take('refresh-session', sessionIdOf(jane), caller));
+      await flood(10, () => attempts.admit('login-account', 'jane.doe', caller));
+      await flood(10, () => attempts.admit('password-proof', sessionIdOf(jane), caller));
+      return () => app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
+    },
     overloaded: async (call) => {
       if ('email' in (call.body as object)) await app.inDatabase((tx) => tx.query('DELETE FROM users'));
       const { queue } = app.nest.get<{ queue: { limits: object } }>(PasswordHasher);
@@ -318,6 +341,8 @@ describe('every example of the document, executed', () => {
   it.each(named((name) => name === 'default'))('%s', async (_, { of, status, mediaType, value }) => {
     if (of.id === 'signUp') await app.inDatabase((tx) => tx.query('DELETE FROM users'));
     if (['listApiKeys', 'getApiKey', 'updateApiKey'].includes(of.id)) await rotateWithOverlap();
+    // So that it has something to warn of.
+    if (of.id === 'ready') await app.fetch('/health/live', { headers: { 'x-forwarded-for': '192.0.2.1' } });
 
     const answer = await send(of, requestOf(of), mediaType);
 

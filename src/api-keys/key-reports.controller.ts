@@ -2,6 +2,7 @@ import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { CallOrigin, Public } from '../access/decorators';
 import type { Origin } from '../core/origin';
+import { RateLimited } from '../rate-limit/rate-limited.decorator';
 import { ReportKeyRequest, ReportReceipt } from './api-keys.dto';
 import { KeyReports } from './key-reports';
 
@@ -19,6 +20,7 @@ export class KeyReportsController {
   @Post()
   @HttpCode(202)
   @Public()
+  @RateLimited('key-report')
   async reportApiKey(
     @Body() { apiKey }: ReportKeyRequest,
     @CallOrigin() origin: Origin,
