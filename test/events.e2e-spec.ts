@@ -321,6 +321,78 @@ const PATHS: Path[] = [
     then: [],
   },
   {
+    name: 'a key changed',
+    given: keyWith({}),
+    when: (app, p, { keyId }: { keyId: string }) =>
+      app.call('PATCH', `/auth/keys/${keyId}`, { token: p.token, body: { name: 'Another' } }),
+    then: ['api_key_changed key'],
+  },
+  {
+    name: 'a key left as it is',
+    given: keyWith({}),
+    when: (app, p, { keyId }: { keyId: string }) =>
+      app.call('PATCH', `/auth/keys/${keyId}`, { token: p.token, body: {} }),
+    then: [],
+  },
+  {
+    name: 'a key disabled',
+    given: keyWith({}),
+    when: (app, p, { keyId }: { keyId: string }) =>
+      app.call('PATCH', `/auth/keys/${keyId}`, { token: p.token, body: { enabled: false } }),
+    then: ['api_key_disabled key'],
+  },
+  {
+    name: 'a key enabled again',
+    given: async (app, p) => {
+      const key = await createKey(app, p.token);
+      await app.call('PATCH', `/auth/keys/${key.keyId}`, { token: p.token, body: { enabled: false } });
+      return key;
+    },
+    when: (app, p, { keyId }: { keyId: string }) =>
+      app.call('PATCH', `/auth/keys/${keyId}`, { token: p.token, body: { enabled: true } }),
+    then: ['api_key_enabled key'],
+  },
+  {
+    name: 'a key rotated',
+    given: keyWith({}),
+    when: (app, p, { keyId }: { keyId: string }) =>
+      app.call('POST', `/auth/keys/${keyId}/rotate`, { token: p.token, body: {} }),
+    then: ['api_key_rotated key'],
+  },
+  {
+    name: 'a key reported, twice',
+    given: keyWith({}),
+    when: async (app, _, { apiKey }: { apiKey: string }) => {
+      const answer = await app.call('POST', '/auth/keys/report', { body: { apiKey } });
+      await app.call('POST', '/auth/keys/report', { body: { apiKey } });
+      return answer;
+    },
+    then: ['api_key_reported key'],
+  },
+  {
+    name: 'an old secret reported',
+    given: async (app, p) => {
+      const key = await createKey(app, p.token);
+      const body = { overlapSeconds: 60 };
+      await app.call('POST', `/auth/keys/${key.keyId}/rotate`, { token: p.token, body });
+      return key;
+    },
+    when: (app, _, { apiKey }: { apiKey: string }) =>
+      app.call('POST', '/auth/keys/report', { body: { apiKey } }),
+    then: ['api_key_old_secret_reported key'],
+  },
+  {
+    name: 'a report of what is no key',
+    when: (app) => app.call('POST', '/auth/keys/report', { body: { apiKey: 'sk_live_whatever' } }),
+    then: [],
+  },
+  {
+    name: 'an account bounded by an operator',
+    when: async (app, p) =>
+      void (await app.nest.get(AccountService).setScopes(p.id, ['users:read'], operator)),
+    then: ['account_scopes_changed'],
+  },
+  {
     name: 'a key without the scope',
     given: keyWith({ scopes: ['invoices:read'] }),
     when: (app, _, { apiKey }: { apiKey: string }) => app.call('GET', '/users/me', { key: apiKey }),
@@ -337,6 +409,25 @@ const PATHS: Path[] = [
     given: keyWith({ allowedIps: ['192.0.2.1'] }),
     when: (app, _, { apiKey }: { apiKey: string }) => app.call('GET', '/users/me', { key: apiKey }),
     then: ['access_refused address_not_allowed key'],
+  },
+  {
+    name: 'a scope that a proxy asks for and a key lacks',
+    given: keyWith({}),
+    when: (app, _, { apiKey }: { apiKey: string }) =>
+      app.call('GET', '/auth/verify?scope=invoices:read', { key: apiKey }),
+    then: ['access_refused scope_missing key'],
+  },
+  {
+    name: 'a scope that a proxy asks for and a key holds',
+    given: keyWith({}),
+    when: (app, _, { apiKey }: { apiKey: string }) =>
+      app.call('GET', '/auth/verify?scope=users:read', { key: apiKey }),
+    then: [],
+  },
+  {
+    name: 'a session where a key is needed',
+    when: (app, p) => app.call('POST', '/auth/introspect', { token: p.token, body: { token: 'x' } }),
+    then: ['access_refused api_key_required sess'],
   },
   {
     name: 'a good key',

@@ -45,6 +45,7 @@ function eventOf(error: ApiError, holder: Holder): SecurityEvent | undefined {
     case 'scope_missing':
     case 'scope_not_held':
     case 'session_required':
+    case 'api_key_required':
     case 'recent_login_required':
       return { type: 'access_refused', userId, reason: error.code, ...actor };
     case 'current_password_wrong':

@@ -36,4 +36,9 @@ export type SecurityEvent =
 
 /** Why somebody who is known was not let through. */
 export type AccessRefusal =
-  'scope_missing' | 'scope_not_held' | 'session_required' | 'recent_login_required' | 'address_not_allowed';
+  | 'scope_missing'
+  | 'scope_not_held'
+  | 'session_required'
+  | 'api_key_required'
+  | 'recent_login_required'
+  | 'address_not_allowed';

@@ -1,8 +1,10 @@
-import { Controller, Get, Query, Res, UseFilters } from '@nestjs/common';
+import { Controller, Get, Query, Req, Res, UseFilters } from '@nestjs/common';
 import { ApiOkResponse, ApiQuery, ApiTags } from '@nestjs/swagger';
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { originOf } from '../access/call-origin';
 import { AnyCredential, CurrentPrincipal } from '../access/decorators';
 import type { Principal } from '../access/principal';
+import { Refusals } from '../access/refusals';
 import { holdsScope, SCOPE_SHAPE } from '../access/scopes';
 import { ApiError } from '../core/errors';
 import { AnswersEveryRequest } from '../http/route-traits';
@@ -18,6 +20,8 @@ const header = (description: string, example: string) => ({
 @Controller('auth')
 @UseFilters(VerdictFilter)
 export class VerifyController {
+  constructor(private readonly refusals: Refusals) {}
+
   /**
    * Is this request's credential good?
    *
@@ -63,9 +67,10 @@ export class VerifyController {
   verify(
     @CurrentPrincipal() principal: Principal,
     @Query('scope') scope: string | string[] | undefined,
+    @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
-  ): void {
-    if (scope !== undefined) requireScopes(principal, scope);
+  ): Promise<never> | void {
+    if (scope !== undefined && !holdsAll(principal, scope)) return this.refuse(principal, request);
     void reply
       .header('x-auth-user-id', principal.userId)
       .header('x-auth-credential', principal.credential)
@@ -73,11 +78,17 @@ export class VerifyController {
       .header('x-auth-scopes', principal.scopes.join(' '));
     if (principal.username !== undefined) void reply.header('x-auth-username', principal.username);
   }
+
+  /** In here and not by an interceptor, which would cost every request that is let through. */
+  private async refuse(principal: Principal, request: FastifyRequest): Promise<never> {
+    const error = new ApiError('scope_missing');
+    await this.refusals.note(error, principal, originOf(request));
+    throw error;
+  }
 }
 
 /** What is no scope at all is held by nobody: a slip in a proxy's configuration closes a door and opens none. */
-function requireScopes({ scopes }: Principal, asked: string | string[]): void {
+function holdsAll({ scopes }: Principal, asked: string | string[]): boolean {
   const wanted = [asked].flat().flatMap((list) => list.split(' '));
-  const held = wanted.every((scope) => SCOPE_SHAPE.test(scope) && holdsScope(scopes, scope));
-  if (!held) throw new ApiError('scope_missing');
+  return wanted.every((scope) => SCOPE_SHAPE.test(scope) && holdsScope(scopes, scope));
 }
