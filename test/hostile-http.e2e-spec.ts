@@ -265,9 +265,17 @@ describe('a method', () => {
   });
   afterAll(() => app.close());
 
+  /** For a proxy that asks about somebody else's request, every method that the server knows is one. */
+  const JUDGE = '/api/v1/auth/verify';
+  const JUDGED = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'TRACE'];
+
+  /** Methods of a path, also as far as it is a case of another: `/auth/keys/report` is spelled like a key's. */
   const methodsOf = new Map<string, string[]>();
-  for (const { path, method } of operations) {
-    methodsOf.set(path, [...(methodsOf.get(path) ?? []), method, ...(method === 'GET' ? ['HEAD'] : [])]);
+  for (const { path } of operations) {
+    const own = operations
+      .filter((other) => new RegExp(`^${other.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path))
+      .flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+    methodsOf.set(path, path === JUDGE ? JUDGED : [...new Set(own)]);
   }
 
   it.each([...methodsOf])(
@@ -285,7 +293,9 @@ describe('a method', () => {
         expect([method, answer?.status, code]).toEqual([method, 405, 'method_not_allowed']);
         expect(answer && headerOf(answer, 'allow')?.split(', ').sort()).toEqual([...own].sort());
       }
-      expect(others).toEqual(expect.arrayContaining(['TRACE', 'OPTIONS', 'PROPFIND', 'PUT']));
+      expect(others).toEqual(
+        expect.arrayContaining(path === JUDGE ? ['PROPFIND'] : ['TRACE', 'OPTIONS', 'PROPFIND', 'PUT']),
+      );
     },
   );
 
