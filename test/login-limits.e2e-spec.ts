@@ -241,7 +241,7 @@ describe('logins', () => {
       expect(status).toBe(200);
       expect(body.deviceToken).toBe(deviceToken);
       expect((await right(person)).status).toBe(429);
-    }, 120_000);
+    }, 400_000);
 
     it('are let in though strangers at the same address have used up what it may', async () => {
       const { deviceToken, ...person } = await newcomer(app);
