@@ -65,7 +65,7 @@ describe('a process that ends in the middle of a call', () => {
 
   const start = async (): Promise<void> => {
     // However long the machine takes to start again: it is not the grace that is tested here.
-    server = new Program([program], settingsFor(database, { REFRESH_GRACE: '3600' }));
+    server = new Program([program], settingsFor(database, { REFRESH_GRACE: '3600', RATE_LIMITS: 'off' }));
     [, url = ''] = await server.says(/ready at (\S+)/);
   };
   beforeAll(async () => {

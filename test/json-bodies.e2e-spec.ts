@@ -9,19 +9,28 @@ import { createKey, logIn, newcomer, type LoginBody, type Person } from './suppo
 const withBody = operations.filter((of) => requestExample(of) !== undefined);
 const named = withBody.map((of): [string, DocumentedOperation] => [of.id, of]);
 
+/** Where `null` is a value of its own: it takes the limit away. */
+const CLEARED_BY_NULL = new Set(['updateApiKey expiresAt', 'updateApiKey allowedIps']);
+
 describe('a JSON body', () => {
   let app: TestApp;
   let person: Person & LoginBody;
+  let apiKey: string;
   beforeAll(async () => {
-    app = await startApp();
+    app = await startApp({ RATE_LIMITS: 'off' });
     person = await newcomer(app);
+    ({ apiKey } = await createKey(app, person.token, { scopes: ['introspect'] }));
   });
   afterAll(() => app.close());
+
+  /** What lets a caller through to the body: at the introspection a key, anywhere else a session. */
+  const credentialFor = (path: string): Record<string, string> =>
+    path.endsWith('/auth/introspect') ? { 'x-api-key': apiKey } : { authorization: `Bearer ${person.token}` };
 
   const send = async (path: string, body: string | Uint8Array, method = 'POST') => {
     const response = await app.fetch(path, {
       method,
-      headers: { 'content-type': 'application/json', authorization: `Bearer ${person.token}` },
+      headers: { 'content-type': 'application/json', ...credentialFor(path) },
       body,
     });
     const answer = (await response.json()) as Record<string, unknown>;
@@ -143,6 +152,7 @@ describe('a JSON body', () => {
       ];
       for (const value of wrong.filter((one) => typeof one !== typeof right || Array.isArray(one))) {
         if (Array.isArray(right) && Array.isArray(value) && typeof value[0] === 'string') continue;
+        if (value === null && CLEARED_BY_NULL.has(`${of.id} ${field}`)) continue;
         const answer = await send(of.path, JSON.stringify({ ...example, [field]: value }), of.method);
         expect([field, value, ...answer].slice(0, 4)).toEqual([field, value, 400, 'validation_failed']);
       }
@@ -151,7 +161,8 @@ describe('a JSON body', () => {
 
   it.each(named)('sets nothing of a row but what is declared: %s', async (_, of) => {
     const victim = await newcomer(app);
-    await createKey(app, victim.token);
+    const { apiKey: key } = await createKey(app, victim.token, { scopes: ['introspect'] });
+    const credential = of.id === 'introspect' ? { key } : { token: victim.token };
     // When something was last used is written in the background, whatever the call was.
     const dump = async () => {
       const tables = [User, Session, ApiKey].map((entity) => app.inDatabase((tx) => tx.find(entity, {})));
@@ -178,7 +189,7 @@ describe('a JSON body', () => {
       const body = { ...example, [name]: name === 'scopes' ? '*' : victim.id };
       const { status, headers } = await app.call(of.method, of.path.slice('/api/v1'.length), {
         body,
-        token: victim.token,
+        ...credential,
       });
       expect([name, status, headers.get('x-error-code')]).toEqual([name, 400, 'validation_failed']);
     }

@@ -49,7 +49,7 @@ describe('a database that', () => {
   let app: TestApp;
   beforeAll(async () => {
     fragile = await fragileDatabase();
-    app = await startApp({}, { failpoints, database: fragile.database });
+    app = await startApp({ RATE_LIMITS: 'off' }, { failpoints, database: fragile.database });
   });
   afterAll(async () => {
     await app.close();

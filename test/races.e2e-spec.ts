@@ -33,7 +33,7 @@ describe('a hundred refreshes with one token, all of which have read its row bef
   };
 
   describe('with a grace', () => {
-    beforeAll(async () => (app = await startApp({}, { failpoints })));
+    beforeAll(async () => (app = await startApp({ RATE_LIMITS: 'off' }, { failpoints })));
     afterAll(() => app.close());
 
     it(
@@ -72,7 +72,7 @@ describe('a hundred refreshes with one token, all of which have read its row bef
   });
 
   describe('with REFRESH_GRACE=0', () => {
-    beforeAll(async () => (app = await startApp({ REFRESH_GRACE: '0' }, { failpoints })));
+    beforeAll(async () => (app = await startApp({ REFRESH_GRACE: '0', RATE_LIMITS: 'off' }, { failpoints })));
     afterAll(() => app.close());
 
     it(

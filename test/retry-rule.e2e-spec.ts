@@ -144,7 +144,7 @@ describe('a session whose client follows the retry rule', () => {
   let app: TestApp;
   let person: Person;
   let stories = 0;
-  beforeAll(async () => (app = await startApp({ REFRESH_GRACE: String(GRACE_SECONDS) })));
+  beforeAll(async () => (app = await startApp({ REFRESH_GRACE: String(GRACE_SECONDS), RATE_LIMITS: 'off' })));
   afterAll(() => app.close());
 
   /** A new session; now and then of somebody new, so that no account comes to its limit of sessions. */

@@ -240,7 +240,7 @@ class Witness {
 describe('logins, refreshes, logouts, a password change and a disabled account, in any order of their steps', () => {
   const failpoints = new TestFailpoints();
   let app: TestApp;
-  beforeAll(async () => (app = await startApp({}, { failpoints })));
+  beforeAll(async () => (app = await startApp({ RATE_LIMITS: 'off' }, { failpoints })));
   afterAll(() => app.close());
 
   it(

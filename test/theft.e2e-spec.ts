@@ -14,7 +14,7 @@ interface Tokens {
 
 describe('a refresh token replayed at one of two instances', () => {
   let instances: TwoInstances;
-  beforeAll(async () => (instances = await TwoInstances.start()));
+  beforeAll(async () => (instances = await TwoInstances.start({ RATE_LIMITS: 'off' })));
   afterAll(() => instances.stop());
 
   const at = (number: number) => (number % 2) as 0 | 1;
