@@ -51,7 +51,11 @@ describe('a naughty string', () => {
     app = await startApp({ RATE_LIMITS: 'off' });
     person = await newcomer(app);
   });
-  afterAll(() => app.close());
+  afterAll(async () => {
+    // Each string was somebody's password and somebody else's name.
+    app.secrets.forget();
+    await app.close();
+  });
 
   /** Sends it and holds the answer against everything that must be true of each. */
   const send = async (of: DocumentedOperation, body: object) => {
