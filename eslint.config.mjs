@@ -25,6 +25,7 @@ export default tseslint.config(
     files: ['**/*.mjs', '**/*.cjs', '**/*.js'],
     languageOptions: {
       globals: {
+        Buffer: 'readonly',
         performance: 'readonly',
         fetch: 'readonly',
         process: 'readonly',

@@ -26,12 +26,18 @@ export class MariadbServer {
   private constructor(
     private readonly folder: string,
     readonly port: number,
+    private readonly durable: boolean,
   ) {}
 
-  /** Makes and starts a server. Throws with a hint where `mariadbd` is not installed. */
-  static async create(): Promise<MariadbServer> {
+  /**
+   * Makes and starts a server. Throws with a hint where `mariadbd` is not installed.
+   *
+   * @param durable whether a commit waits for the disk, as in production. Without, what is committed survives the end of
+   * the server, not that of the machine, and tests are not about the latter.
+   */
+  static async create({ durable = false } = {}): Promise<MariadbServer> {
     const folder = mkdtempSync(join(tmpdir(), 'latchkey-mariadb-'));
-    const server = new MariadbServer(folder, await freePort());
+    const server = new MariadbServer(folder, await freePort(), durable);
     try {
       execFileSync(
         'mariadb-install-db',
@@ -62,6 +68,11 @@ export class MariadbServer {
     return `mysql://root:${PASSWORD}@127.0.0.1:${this.port}/mysql`;
   }
 
+  /** Of its process, while it runs. */
+  get pid(): number | undefined {
+    return this.process?.pid;
+  }
+
   async start(): Promise<void> {
     const atStart = join(this.folder, 'at-start.sql');
     writeFileSync(
@@ -80,6 +91,7 @@ export class MariadbServer {
         '--skip-name-resolve',
         `--init-file=${atStart}`,
         '--innodb-buffer-pool-size=64M',
+        `--innodb-flush-log-at-trx-commit=${this.durable ? 1 : 2}`,
         ...asCurrentUser(),
       ],
       { stdio: 'ignore', env: { ...process.env, PATH } },

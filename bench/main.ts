@@ -1,0 +1,84 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { createConnection } from 'mysql2/promise';
+import { MariadbServer } from '../test/support/mariadb-server';
+import { footprint, machine, table } from './report';
+import { moveToOtherCores } from './servers';
+import { compare, type Run, starting } from './workloads';
+
+const HELP = `npm run bench -- [--engine sqlite|mysql] [--seconds N] [--rounds N] [--start | --million]
+
+Measures Latchkey beside its floors, in turns on one core, with the load on the others, and prints the ratios as Markdown.
+
+  --engine   only that one; otherwise SQLite, then MySQL: a private MariaDB, or the database that DATABASE_URL names
+  --seconds  of each measurement (4)
+  --rounds   measurements of each side (3); ratios are medians over the rounds
+  --start    only start and memory
+  --million  with 100,000 users and a million sessions in the database
+`;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      engine: { type: 'string' },
+      seconds: { type: 'string', default: '4' },
+      rounds: { type: 'string', default: '3' },
+      start: { type: 'boolean', default: false },
+      million: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return void process.stdout.write(HELP);
+  const { ensureBuild } = (await import(join('..', 'scripts', 'build.mjs'))) as {
+    ensureBuild: () => Promise<string>;
+  };
+  const run = {
+    build: await ensureBuild(),
+    seconds: Number(values.seconds),
+    rounds: Number(values.rounds),
+    million: values.million,
+  };
+  moveToOtherCores(process.pid);
+  console.log(`${machine()}, ${run.rounds} rounds of ${run.seconds} s\n`);
+  if (values.engine !== 'mysql') await onSqlite(run, values.start);
+  if (values.engine !== 'sqlite' && !values.start) await onMysql(run);
+}
+
+async function onSqlite(run: Omit<Run, 'databaseUrl'>, onlyStart: boolean): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'latchkey-bench-'));
+  try {
+    const databaseUrl = `sqlite:${join(folder, 'auth.sqlite')}`;
+    if (!run.million) console.log(footprint(await starting({ ...run, databaseUrl })));
+    if (!onlyStart) console.log(table('SQLite', await compare({ ...run, databaseUrl })));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+async function onMysql(run: Omit<Run, 'databaseUrl'>): Promise<void> {
+  const given = process.env['DATABASE_URL'];
+  if (given) return console.log(table('MySQL', await compare({ ...run, databaseUrl: given })));
+  const server = await MariadbServer.create({ durable: true });
+  try {
+    if (server.pid !== undefined) moveToOtherCores(server.pid);
+    console.log(table('MariaDB', await compare({ ...run, databaseUrl: await newDatabase(server.url) })));
+  } finally {
+    await server.remove();
+  }
+}
+
+/** A database of this benchmark on a server, by the URL of another one there. */
+async function newDatabase(url: string): Promise<string> {
+  const name = 'latchkey_bench';
+  const connection = await createConnection(url);
+  await connection.query(`CREATE DATABASE ${name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`);
+  await connection.end();
+  return new URL(`/${name}`, url).href;
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});

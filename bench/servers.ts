@@ -1,0 +1,90 @@
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { freePort } from '../test/support/mariadb-server';
+
+/** The core that whoever is measured has to himself, where there are two; load and databases share the others. */
+const MEASURED_CORE = '0';
+const OTHER_CORES = availableParallelism() > 1 ? `1-${availableParallelism() - 1}` : '0';
+
+/** The kernel counts a process' time in hundredths of a second. */
+const TICKS_PER_SECOND = 100;
+const START_TIMEOUT_MS = 30_000;
+
+/** What is measured: a program of Node that listens on `PORT`. */
+export interface Program {
+  script: string;
+  environment: Record<string, string>;
+  /** Where it says that it is there. */
+  readyPath: string;
+}
+
+/** Keeps a process, and the threads that it has so far, off the core of the measured one. */
+export function moveToOtherCores(pid: number): void {
+  execFileSync('taskset', ['-a', '-cp', OTHER_CORES, String(pid)], { stdio: 'ignore' });
+}
+
+/** What a program prints that ends by itself, on the core of the measured one. */
+export async function runToEnd(script: string, environment: Record<string, string>): Promise<string> {
+  const { stdout } = await promisify(execFile)('taskset', ['-c', MEASURED_CORE, process.execPath, script], {
+    env: { PATH: process.env['PATH'] ?? '', ...environment },
+  });
+  return stdout;
+}
+
+/** A program while it runs, on a core of its own. */
+export class Server {
+  private constructor(
+    private readonly child: ChildProcess,
+    readonly url: string,
+    /** From the start of the process to its first answer. */
+    readonly startMilliseconds: number,
+  ) {}
+
+  static async start({ script, environment, readyPath }: Program): Promise<Server> {
+    const port = await freePort();
+    const begun = performance.now();
+    const child = spawn('taskset', ['-c', MEASURED_CORE, process.execPath, script], {
+      env: { PATH: process.env['PATH'] ?? '', ...environment, PORT: String(port) },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    const url = `http://127.0.0.1:${port}`;
+    while (!(await answers(`${url}${readyPath}`))) {
+      if (child.exitCode !== null || performance.now() - begun > START_TIMEOUT_MS) {
+        child.kill('SIGKILL');
+        throw new Error(`${script} did not start`);
+      }
+      await delay(5);
+    }
+    return new Server(child, url, performance.now() - begun);
+  }
+
+  /** Seconds of processor time so far, all threads together. */
+  cpuSeconds(): number {
+    const fields = readFileSync(`/proc/${this.child.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  }
+
+  /** Resident memory now, megabytes. */
+  residentMegabytes(): number {
+    const [, kilobytes] =
+      readFileSync(`/proc/${this.child.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+)/) ?? [];
+    return Number(kilobytes) / 1024;
+  }
+
+  async stop(): Promise<void> {
+    const gone = once(this.child, 'exit');
+    this.child.kill('SIGKILL');
+    await gone;
+  }
+}
+
+async function answers(url: string): Promise<boolean> {
+  return fetch(url).then(
+    ({ status }) => status < 500,
+    () => false,
+  );
+}
