@@ -85,6 +85,6 @@ async function retireSecrets(
   for (const { hash } of kept) {
     await tx.update(ApiKeySecret, { hash }, { replacedAt: now, endsAt: addSeconds(now, overlapSeconds) });
   }
-  await tx.delete(ApiKeySecret, { hash: In(gone.map(({ hash }) => hash)) });
+  if (gone.length > 0) await tx.delete(ApiKeySecret, { hash: In(gone.map(({ hash }) => hash)) });
   await tx.update(ApiKey, { id: key.id }, { reportedAt: null, lastUsedAt: lastUse(key, gone) });
 }

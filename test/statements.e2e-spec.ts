@@ -1,0 +1,218 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { KeyUsage, SecretUsage } from '../src/api-keys/key-usage';
+import { AuditSealer } from '../src/audit/audit-sealer';
+import type { RowCleanup } from '../src/database/row-cleanup';
+import { PasswordAttemptsCleanup } from '../src/rate-limit/password-attempts-cleanup';
+import { RevocationCleanup } from '../src/revocation/revocation-cleanup';
+import { RevocationFeed } from '../src/revocation/revocation-feed';
+import { SessionCleanup } from '../src/sessions/session-cleanup';
+import { SessionUsage } from '../src/sessions/session-usage';
+import { startApp, type TestApp } from './support/app';
+import { onMysql } from './support/database';
+import { fillTables } from './support/many-rows';
+import { createKey, logIn, newcomer, sessionIdOf, signUp } from './support/people';
+import { accessesOf, type Statement, statementsDuring } from './support/statements';
+
+/** Rows per table: enough for an engine to prefer an index where there is one. */
+const ROWS = 2_000;
+
+describe('the statements that the service sends', () => {
+  let app: TestApp;
+  const flows = new Map<string, Statement[]>();
+  let filled: string[];
+
+  beforeAll(async () => {
+    app = await startApp({ REFRESH_GRACE: '10' });
+    await quiet(app);
+    await leaveTraces(app);
+    filled = await fillTables((sql, values) => app.rows(sql, values), {
+      users: ROWS,
+      sessions: ROWS,
+      analyze: onMysql ? 'ANALYZE TABLE' : 'ANALYZE',
+    });
+    for (const [name, { before, flow }] of Object.entries(await prepare(app))) {
+      await before?.();
+      await app.nest.get(RevocationFeed).poll();
+      flows.set(name, await statementsDuring(app, flow));
+    }
+  }, 120_000);
+  afterAll(() => app.close());
+
+  it('find their rows by an index, each of them', async () => {
+    const distinct = new Map([...flows.values()].flat().map((statement) => [statement.sql, statement]));
+    const searching = [...distinct.values()].filter(({ sql }) => /^\s*(SELECT|UPDATE|DELETE)/i.test(sql));
+
+    const scans: string[] = [];
+    for (const statement of searching) {
+      for (const { table, scans: all, plan } of await accessesOf(app, statement)) {
+        if (all) scans.push(`${table}: ${plan} in ${statement.sql}`);
+      }
+    }
+
+    expect(filled).toHaveLength(7);
+    expect(searching.length).toBeGreaterThan(30);
+    expect(scans).toEqual([]);
+  }, 60_000);
+
+  it('are as many as docs/scaling.md says', () => {
+    const counted = Object.fromEntries([...flows].map(([name, statements]) => [name, count(statements)]));
+
+    expect(counted).toEqual(documented());
+  });
+});
+
+interface Counts {
+  reads: number;
+  writes: number;
+  /** That have something to commit. */
+  commits: number;
+}
+
+function count(statements: readonly Statement[]): Counts {
+  const counts: Counts = { reads: 0, writes: 0, commits: 0 };
+  let written: boolean | undefined;
+  for (const { sql } of statements) {
+    if (sql === 'BEGIN') written = false;
+    else if (sql === 'COMMIT') {
+      if (written) counts.commits += 1;
+      written = undefined;
+    } else if (/^\s*SELECT/i.test(sql)) counts.reads += 1;
+    else {
+      counts.writes += 1;
+      // Outside a transaction each commits by itself.
+      if (written === undefined) counts.commits += 1;
+      else written = true;
+    }
+  }
+  return counts;
+}
+
+/** The tables of docs/scaling.md: `| what | reads | writes | commits | …`. */
+function documented(): Record<string, Counts> {
+  const text = readFileSync(join(__dirname, '..', 'docs', 'scaling.md'), 'utf8');
+  const lines = [...text.matchAll(/^\| (.+?) +\| (\d+) +\| (\d+) +\| (\d+) +\|/gm)];
+  return Object.fromEntries(
+    lines.map(([, what = '', reads, writes, commits]) => [
+      what,
+      { reads: Number(reads), writes: Number(writes), commits: Number(commits) },
+    ]),
+  );
+}
+
+/** Ends what goes on behind the requests' backs, so that only what a flow asks for is counted. The cleanups come once a minute. */
+async function quiet(app: TestApp): Promise<void> {
+  for (const background of [RevocationFeed, SessionUsage, KeyUsage, SecretUsage, AuditSealer]) {
+    await app.nest.get<{ onApplicationShutdown(): Promise<void> }>(background).onApplicationShutdown();
+  }
+}
+
+/** A row in every table that grows with use. */
+async function leaveTraces(app: TestApp): Promise<void> {
+  const { username, token } = await newcomer(app);
+  await createKey(app, token);
+  await app.call('POST', '/auth/login', { body: { username, password: 'x' } });
+  await app.call('POST', '/auth/logout', { token });
+}
+
+/** Something that is done once, and what has to be so before. */
+interface Flow {
+  before?: () => Promise<unknown>;
+  flow: () => Promise<unknown>;
+}
+
+/** Everything that clients ask for and that goes on in the background. */
+async function prepare(app: TestApp): Promise<Record<string, Flow>> {
+  const person = await newcomer(app);
+  const other = await newcomer(app);
+  const leaver = await newcomer(app);
+  const { token } = person;
+  const key = await createKey(app, token, { scopes: ['users:read', 'introspect'] });
+  const spare = await createKey(app, token);
+  const second = await logIn(app, person);
+  const third = await logIn(app, person);
+  const feed = app.nest.get(RevocationFeed);
+  let latest = third.refreshToken;
+  const call = (method: string, path: string, options: object = {}): Flow => ({
+    flow: () => app.call(method, path, options),
+  });
+  const refresh = async () => {
+    const call = { body: { refreshToken: latest } };
+    latest = (await app.call<{ refreshToken: string }>('POST', '/auth/refresh', call)).body.refreshToken;
+  };
+  const sealer = app.nest.get(AuditSealer);
+  return {
+    'sign-up': { flow: () => signUp(app) },
+    login: call('POST', '/auth/login', { body: { username: person.username, password: person.password } }),
+    'login with a wrong password': call('POST', '/auth/login', {
+      body: { username: other.username, password: 'x' },
+    }),
+    'login of nobody': call('POST', '/auth/login', { body: { username: 'nobody', password: 'x' } }),
+    refresh: { flow: refresh },
+    'refresh, repeated within the grace': call('POST', '/auth/refresh', {
+      body: { refreshToken: third.refreshToken },
+    }),
+    'refresh with a forged token': call('POST', '/auth/refresh', { body: { refreshToken: 'rt_forged' } }),
+    'verification of a token': call('GET', '/auth/verify', { token }),
+    'verification of a key, first': call('GET', '/auth/verify', { key: key.apiKey }),
+    'verification of a key, again': call('GET', '/auth/verify', { key: key.apiKey }),
+    'GET /users/me by token': call('GET', '/users/me', { token }),
+    'introspection of a token': call('POST', '/auth/introspect', {
+      key: key.apiKey,
+      body: { token: second.token },
+    }),
+    'list of sessions': call('GET', '/auth/sessions', { token }),
+    'list of keys': call('GET', '/auth/keys', { token }),
+    'list of events': call('GET', '/auth/events', { token }),
+    'key made': call('POST', '/auth/keys', { token, body: {} }),
+    'key changed': call('PATCH', `/auth/keys/${spare.keyId}`, { token, body: { name: 'Spare' } }),
+    'key rotated': call('POST', `/auth/keys/${spare.keyId}/rotate`, { token, body: { overlapSeconds: 60 } }),
+    'key deleted': call('DELETE', `/auth/keys/${spare.keyId}`, { token }),
+    'session ended': call('DELETE', `/auth/sessions/${sessionIdOf(third)}`, { token }),
+    logout: call('POST', '/auth/logout', { token: second.token }),
+    'refresh token replayed': {
+      before: async () => {
+        latest = other.refreshToken;
+        await refresh();
+        await refresh();
+      },
+      flow: () => app.call('POST', '/auth/refresh', { body: { refreshToken: other.refreshToken } }),
+    },
+    'password changed': call('POST', '/users/me/password', {
+      token,
+      body: { currentPassword: person.password, newPassword: 'seven copper lanterns' },
+    }),
+    'account deleted': call('DELETE', '/users/me', {
+      token: leaver.token,
+      body: { password: leaver.password },
+    }),
+    'poll of the revocation feed': {
+      before: async () => {
+        await feed.poll();
+        app.clock.push(16);
+      },
+      flow: () => feed.poll(),
+    },
+    'uses written down': {
+      flow: async () => {
+        for (const uses of [SessionUsage, KeyUsage, SecretUsage]) await app.nest.get(uses).flush();
+      },
+    },
+    'an event sealed': {
+      before: async () => {
+        // Told to stop, it goes on to seal one batch whenever it is asked.
+        while ((await sealer.sealAll()) > 0);
+        await app.call('POST', '/auth/login', { body: { username: other.username, password: 'x' } });
+      },
+      flow: () => sealer.sealAll(),
+    },
+    'dead rows removed': {
+      before: () => Promise.resolve(app.clock.advance(365 * 24 * 3600)),
+      flow: async () => {
+        for (const cleanup of [SessionCleanup, RevocationCleanup, PasswordAttemptsCleanup]) {
+          await app.nest.get<RowCleanup>(cleanup).sweep();
+        }
+      },
+    },
+  };
+}
