@@ -13,6 +13,8 @@ module.exports = {
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   testTimeout: 30_000,
   maxWorkers: 2,
+  // Each file loads the framework anew, and a worker that has loaded it thirty times spends its time collecting garbage.
+  workerIdleMemoryLimit: '600MB',
   transform: {
     '^.+\\.(t|m?j)s$': [
       '@swc/jest',
