@@ -46,7 +46,6 @@ export interface Replacements {
 interface Assembly {
   module: DynamicModule;
   ids: Ids;
-  clock: Clock;
 }
 
 /** Reads the secrets, opens and migrates the database, and puts the modules together over them. */
@@ -74,7 +73,7 @@ async function assemble(config: Config, log: Log, replacements: Replacements): P
     ...{ config, secrets, dataSource, hashWorkerFile, hashCost, strengthFiles },
     ...{ log, clock, random, ids, failpoints },
   });
-  return { module, ids, clock };
+  return { module, ids };
 }
 
 /**
@@ -87,7 +86,7 @@ export async function createApp(
   log: Log,
   replacements: Replacements = {},
 ): Promise<NestFastifyApplication> {
-  const { module, ids, clock } = await assemble(config, log, replacements);
+  const { module, ids } = await assemble(config, log, replacements);
   if (!config.rateLimits) log.warn(NO_LIMITS);
   const adapter = new FastifyAdapter({
     // The server's own news (that it listens, that a path is unknown) is told elsewhere.
@@ -111,7 +110,7 @@ export async function createApp(
   acceptJsonBodies(server);
   acceptForms(server);
   leaveBodiesUnread(server);
-  limitRequestTime(server, clock);
+  limitRequestTime(server);
   await describeEveryResponse(server, log);
   guardConnections(server, ids);
   app.get(ProxyWatch).watch(server);

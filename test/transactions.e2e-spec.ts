@@ -1,4 +1,4 @@
-import { withDeadline } from '../src/core/request-deadline';
+import { withBudget } from '../src/core/request-budget';
 import { isUniqueViolation, violates } from '../src/database/failures';
 import { execute } from '../src/database/sql';
 import { SqliteConnection } from '../src/database/sqlite-connection';
@@ -154,7 +154,7 @@ describe('the door to the database', () => {
 
   it('answers within the time of its request, and commits nothing after it', async () => {
     const leave = gate();
-    const late = withDeadline(app.clock.monotonic() + 50, () =>
+    const late = withBudget(50, () =>
       door.run(async (tx) => {
         await tx.insert(User, row('too-late'));
         await leave.opened;
@@ -167,13 +167,26 @@ describe('the door to the database', () => {
     expect(await exists('too-late')).toBe(false);
   });
 
+  it('charges a request for all its time with the database, and for no other', async () => {
+    const read = (seconds: number) => door.read(() => Promise.resolve(app.clock.push(seconds)));
+
+    const { elsewhere, exhausted } = await withBudget(3_000, async () => {
+      app.clock.push(60);
+      const elsewhere = await read(2)
+        .then(() => read(2))
+        .then(() => 'served');
+      return { elsewhere, exhausted: read(0) };
+    });
+
+    expect(elsewhere).toBe('served');
+    await expect(exhausted).rejects.toMatchObject({ code: 'service_unavailable' });
+  });
+
   it('does not begin what nobody waits for any more', async () => {
     const leave = gate();
     const holders = Array.from({ length: 10 }, () => door.read(() => leave.opened));
     let begun = false;
-    const late = withDeadline(app.clock.monotonic() + 50, () =>
-      door.read(() => Promise.resolve(void (begun = true))),
-    );
+    const late = withBudget(50, () => door.read(() => Promise.resolve(void (begun = true))));
 
     await expect(late).rejects.toMatchObject({ code: 'service_unavailable' });
     leave.open();
@@ -254,9 +267,7 @@ describe('the door to the database', () => {
       });
 
       it('gives up when the time of the request is over, and goes on with the next as if nothing had been', async () => {
-        const late = withDeadline(app.clock.monotonic() + 50, () =>
-          door.run((tx) => tx.insert(User, row('out-of-turn'))),
-        );
+        const late = withBudget(50, () => door.run((tx) => tx.insert(User, row('out-of-turn'))));
 
         await expect(late).rejects.toMatchObject({ code: 'service_unavailable' });
         other.exec('COMMIT');

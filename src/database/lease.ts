@@ -10,6 +10,7 @@ export class Lease {
 
   /** The unit's own outcome, or `service_unavailable` once `milliseconds` have passed. */
   static async run<T>(milliseconds: number, unit: (lease: Lease) => Promise<T>): Promise<T> {
+    if (milliseconds <= 0) throw outOfTime();
     const lease = new Lease();
     let timer: NodeJS.Timeout | undefined;
     const expiry = new Promise<never>((_, reject) => {

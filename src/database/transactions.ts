@@ -4,7 +4,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager, QueryFailedError, type QueryRunner } from 'typeorm';
 import { Clock } from '../core/clock';
 import { ApiError } from '../core/errors';
-import { currentDeadline } from '../core/request-deadline';
+import { currentBudget } from '../core/request-budget';
 import { isBusy, isDeadlock, isUniqueViolation } from './failures';
 import { Lease } from './lease';
 import { SerialQueue } from './serial-queue';
@@ -85,16 +85,20 @@ export class Transactions {
   }
 
   /** A request's unit of work has what is left of the request's time; any other as long as a transaction may take. */
-  private enter<T>(unit: (lease: Lease) => Promise<T>): Promise<T> {
+  private async enter<T>(unit: (lease: Lease) => Promise<T>): Promise<T> {
     if (this.inside.getStore()) {
       throw new Error('A unit of work is open already: hand its tx on instead of opening another');
     }
-    const now = this.clock.monotonic();
-    const milliseconds = Math.max(0, (currentDeadline() ?? now + LONGEST_TRANSACTION_MS) - now);
+    const budget = currentBudget();
+    const begun = this.clock.monotonic();
     const marked = (lease: Lease) => this.inside.run(true, () => unit(lease));
-    return Lease.run(milliseconds, (lease) =>
-      this.queue ? this.queue.push(() => this.waitForOthers(() => marked(lease), lease)) : marked(lease),
-    );
+    try {
+      return await Lease.run(budget?.left ?? LONGEST_TRANSACTION_MS, (lease) =>
+        this.queue ? this.queue.push(() => this.waitForOthers(() => marked(lease), lease)) : marked(lease),
+      );
+    } finally {
+      if (budget) budget.left -= this.clock.monotonic() - begun;
+    }
   }
 
   /** Runs a unit again as long as another process writes to the file: then none of it has been done. */
