@@ -88,6 +88,20 @@ describe('sealing', () => {
     expect(await verify(app)).toMatchObject({ intact: true, verified: 3, unsealed: 2 });
   });
 
+  it('goes on at once when the one that holds the lease stops', async () => {
+    await recordEvents(1);
+    const stopping = sealerBeside(app);
+    const other = sealerBeside(app);
+    await stopping.sealAll();
+    await recordEvents(1);
+
+    const before = await other.sealAll();
+    await stopping.onApplicationShutdown();
+    const after = await other.sealAll();
+
+    expect([before, after]).toEqual([0, 1]);
+  });
+
   it('does not fork the chain when two are at it at once, whatever their clocks say', async () => {
     await recordEvents(5);
     const entered = gate();
