@@ -3,6 +3,12 @@ import { DatabaseSync, type DatabaseSyncInstance, type StatementSyncInstance } f
 /** Milliseconds to wait while another process writes. For the start; in service the door to the database waits. */
 const BUSY_TIMEOUT_MS = 5_000;
 
+/**
+ * The same when it is closed: the write-ahead log is left behind when another process goes on writing, which is as good. The
+ * whole of this process stands still meanwhile, and it is about to end.
+ */
+const CLOSE_TIMEOUT_MS = 500;
+
 const SQLITE_BUSY = 5;
 
 /** A statement in the form that TypeORM expects of its `better-sqlite3` driver. */
@@ -48,7 +54,7 @@ export class SqliteConnection {
   }
 
   close(): void {
-    this.database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+    this.database.exec(`PRAGMA busy_timeout = ${CLOSE_TIMEOUT_MS}`);
     // Leaves everything in the one file, which can then be copied as it is; the write-ahead log beside it is empty.
     this.database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
     this.database.close();
