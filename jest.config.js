@@ -34,6 +34,6 @@ module.exports = {
       },
     ],
   },
-  // Nest ships ES modules only, and jest loads CommonJS.
-  transformIgnorePatterns: ['/node_modules/(?!(@nestjs|uuid)/)'],
+  // Nest ships ES modules only, and jest loads CommonJS. The exporter of traces loads Node's `http` in a way that jest lacks.
+  transformIgnorePatterns: ['/node_modules/(?!(@nestjs|uuid|@opentelemetry/otlp-exporter-base)/)'],
 };

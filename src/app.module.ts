@@ -15,6 +15,8 @@ import type { Secrets } from './crypto/key-ring';
 import type { HashCost } from './crypto/password-hasher';
 import { DatabaseModule } from './database/database.module';
 import { HealthModule } from './health/health.module';
+import { HttpModule } from './http/http.module';
+import { ObservabilityModule } from './observability/observability.module';
 import type { StrengthFiles } from './passwords/password-strength';
 import { PasswordsModule } from './passwords/passwords.module';
 import { RateLimitModule } from './rate-limit/rate-limit.module';
@@ -54,6 +56,8 @@ export class AppModule {
         CryptoModule.forRoot(secrets, hashWorkerFile, hashCost),
         DatabaseModule.forRoot(dataSource),
         RedisModule,
+        HttpModule,
+        ObservabilityModule,
         AccessModule,
         AuditModule,
         RevocationModule,

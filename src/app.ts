@@ -21,11 +21,15 @@ import { entities } from './entities';
 import { answerUnparsable, answerUnroutable } from './http/broken-requests';
 import { CONNECTION_LIMITS, guardConnections } from './http/connections';
 import { shareWithOrigins } from './http/cors';
+import { Drain } from './http/drain';
 import { answerByTheLetter } from './http/exact-paths';
 import { acceptForms } from './http/form-body';
+import { measureRequests, traceRequests } from './http/observed-requests';
 import { limitRequestTime } from './http/request-time';
 import { describeEveryResponse } from './http/response-headers';
 import { leaveBodiesUnread } from './http/route-traits';
+import { MetricsServer } from './observability/metrics-server';
+import { type Observability, openObservability, UNSEEN } from './observability/observability';
 import { serveApiDocs } from './openapi/serve-docs';
 
 /** Where the API begins. Health checks and documents lie outside. */
@@ -49,7 +53,12 @@ interface Assembly {
 }
 
 /** Reads the secrets, opens and migrates the database, and puts the modules together over them. */
-async function assemble(config: Config, log: Log, replacements: Replacements): Promise<Assembly> {
+async function assemble(
+  config: Config,
+  log: Log,
+  observability: Observability,
+  replacements: Replacements,
+): Promise<Assembly> {
   const { hashCost } = replacements;
   const {
     clock = new SystemClock(),
@@ -71,7 +80,7 @@ async function assemble(config: Config, log: Log, replacements: Replacements): P
   };
   const module = AppModule.forRoot({
     ...{ config, secrets, dataSource, hashWorkerFile, hashCost, strengthFiles },
-    ...{ log, clock, random, ids, failpoints },
+    ...{ log, clock, random, ids, failpoints, ...observability },
   });
   return { module, ids };
 }
@@ -86,7 +95,8 @@ export async function createApp(
   log: Log,
   replacements: Replacements = {},
 ): Promise<NestFastifyApplication> {
-  const { module, ids } = await assemble(config, log, replacements);
+  const observability = openObservability(config, log);
+  const { module, ids } = await assemble(config, log, observability, replacements);
   if (!config.rateLimits) log.warn(NO_LIMITS);
   const adapter = new FastifyAdapter({
     // The server's own news (that it listens, that a path is unknown) is told elsewhere.
@@ -98,6 +108,8 @@ export async function createApp(
     ...CONNECTION_LIMITS,
     clientErrorHandler: answerUnparsable(ids),
     frameworkErrors: answerUnroutable,
+    // Would be answered in another shape than every other error; what still comes is answered like the rest.
+    return503OnClosing: false,
     // An id of any length is an id that is not found; the length of the whole request line is bounded by the server.
     routerOptions: { maxParamLength: 16_384 },
   });
@@ -111,6 +123,9 @@ export async function createApp(
   acceptForms(server);
   leaveBodiesUnread(server);
   limitRequestTime(server);
+  traceRequests(server, observability.tracing);
+  if (config.metrics) measureRequests(server, observability.metrics);
+  app.get(Drain).watch(server);
   await describeEveryResponse(server, log);
   guardConnections(server, ids);
   app.get(ProxyWatch).watch(server);
@@ -119,6 +134,7 @@ export async function createApp(
   app.setGlobalPrefix(BASE_PATH, { exclude: ['health/live', 'health/ready'] });
   if (config.apiDocs) serveApiDocs(app);
   await app.init();
+  app.get(MetricsServer).addTo(server);
   answerTheRest();
   app.get(AuditSealer).start();
   return app;
@@ -134,7 +150,7 @@ export async function createContext(
   log: Log,
   replacements: Replacements = {},
 ): Promise<INestApplicationContext> {
-  const { module } = await assemble(config, log, replacements);
+  const { module } = await assemble(config, log, UNSEEN, replacements);
   return NestFactory.createApplicationContext(module, { logger: new FrameworkLog(log), abortOnError: false });
 }
 

@@ -83,6 +83,7 @@ describe('README', () => {
     'CHANGELOG.md',
     'docs/security.md',
     'docs/operations.md',
+    'docs/operations/monitoring.md',
     'docs/api-keys.md',
   ])('and the pages it leads to have no dead links: %s', (page) => {
     const targets = [...read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, target]) => target as string);

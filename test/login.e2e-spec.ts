@@ -1,5 +1,7 @@
 import { join } from 'node:path';
+import { Metrics } from '../src/core/metrics';
 import { SystemRandom } from '../src/core/random';
+import { Tracing } from '../src/core/tracing';
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import { type Answer, CHEAP_HASH, startApp, type TestApp } from './support/app';
 import { type LoginBody, logIn, signUp, statusWith } from './support/people';
@@ -190,7 +192,9 @@ describe('login', () => {
 
   it('renews a hash that was made with parameters of the past', async () => {
     const person = await signUp(app);
-    const past = new PasswordHasher({ ...CHEAP_HASH, passes: 2 }, HASH_WORKER, new SystemRandom());
+    const past = new PasswordHasher({ ...CHEAP_HASH, passes: 2 }, HASH_WORKER, new SystemRandom(), {
+      ...{ clock: app.clock, metrics: new Metrics(), tracing: new Tracing() },
+    });
     const hash = await past.hash(person.password, 'unknown');
     await past.onApplicationShutdown();
     await app.inDatabase((tx) => tx.update('User', { id: person.id }, { passwordHash: hash }));

@@ -13,6 +13,7 @@ import { EventsController } from './events.controller';
 import { IntrospectionController } from './introspection.controller';
 import { IntrospectionService } from './introspection.service';
 import { SignInLimits } from './sign-in-limits';
+import { SignInOutcomes } from './sign-in-outcomes';
 import { SessionTokenStrategy } from './session-token.strategy';
 import { SessionTokens } from './session-tokens';
 import { VerifyController } from './verify.controller';
@@ -44,6 +45,7 @@ import { VerifyController } from './verify.controller';
     AccessTokens,
     SessionTokens,
     SignInLimits,
+    SignInOutcomes,
     SessionTokenStrategy,
     IntrospectionService,
   ],

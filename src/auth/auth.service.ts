@@ -15,6 +15,7 @@ import type { User } from '../users/user.entity';
 import { UsersService } from '../users/users.service';
 import type { LoginRequest } from './auth.dto';
 import { SignInLimits } from './sign-in-limits';
+import { SignInOutcomes } from './sign-in-outcomes';
 
 /** Somebody signed in, and what he is handed. */
 export interface SignedIn {
@@ -39,6 +40,7 @@ export class AuthService {
     private readonly audit: AuditTrail,
     private readonly config: Config,
     private readonly failpoints: Failpoints,
+    private readonly outcomes: SignInOutcomes,
   ) {}
 
   /**
@@ -47,22 +49,8 @@ export class AuthService {
    * @throws ApiError `user_not_found`, `invalid_credentials`, `account_disabled`, `rate_limited`, `overloaded`,
    * `service_unavailable`
    */
-  async login(request: LoginRequest, origin: Origin): Promise<LoggedIn> {
-    const { user, lane } = await this.authenticate(request, origin);
-    await this.users.renewOutdatedHash(user, request.password, lane);
-    await this.failpoints.reach('login:password_verified');
-    const grant = await this.transactions.run(async (tx) => {
-      if (!(await lockAccount(tx, user.id, user.credentialVersion))) return undefined;
-      const opened = await this.sessions.open(tx, user.id, origin);
-      const { sessionId } = opened;
-      await this.failpoints.reach('login:session_written');
-      await this.audit.record(tx, { type: 'signed_in', userId: user.id, sessionId }, origin);
-      return opened;
-    });
-    await this.failpoints.reach('login:committed');
-    // While the password was being checked it was changed, or the account disabled. What was proven no longer counts.
-    if (!grant) return this.login(request, origin);
-    return { user, grant, deviceToken: this.limits.deviceTokenFor(user, request.deviceToken) };
+  login(request: LoginRequest, origin: Origin): Promise<LoggedIn> {
+    return this.outcomes.ofLogin(this.signIn(request, origin));
   }
 
   /**
@@ -71,7 +59,7 @@ export class AuthService {
    * @throws ApiError `refresh_token_invalid`, `service_unavailable`
    */
   async refresh(text: string, idempotencyKey: string | undefined, origin: Origin): Promise<SignedIn> {
-    const outcome = await this.sessions.rotate(text, idempotencyKey, origin);
+    const outcome = await this.outcomes.ofRefresh(this.sessions.rotate(text, idempotencyKey, origin));
     if (outcome.kind !== 'granted') throw new ApiError('refresh_token_invalid');
     const { grant } = outcome;
     // Read behind the rotation: if an operator takes scopes away just now, the session is over, and this token with it.
@@ -92,6 +80,24 @@ export class AuthService {
       if (ended) await this.audit.record(tx, { type: 'signed_out', userId, sessionId }, origin);
     });
     await this.failpoints.reach('logout:committed');
+  }
+
+  private async signIn(request: LoginRequest, origin: Origin): Promise<LoggedIn> {
+    const { user, lane } = await this.authenticate(request, origin);
+    await this.users.renewOutdatedHash(user, request.password, lane);
+    await this.failpoints.reach('login:password_verified');
+    const grant = await this.transactions.run(async (tx) => {
+      if (!(await lockAccount(tx, user.id, user.credentialVersion))) return undefined;
+      const opened = await this.sessions.open(tx, user.id, origin);
+      const { sessionId } = opened;
+      await this.failpoints.reach('login:session_written');
+      await this.audit.record(tx, { type: 'signed_in', userId: user.id, sessionId }, origin);
+      return opened;
+    });
+    await this.failpoints.reach('login:committed');
+    // While the password was being checked it was changed, or the account disabled. What was proven no longer counts.
+    if (!grant) return this.signIn(request, origin);
+    return { user, grant, deviceToken: this.limits.deviceTokenFor(user, request.deviceToken) };
   }
 
   private async authenticate(request: LoginRequest, origin: Origin): Promise<{ user: User; lane: HashLane }> {

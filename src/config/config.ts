@@ -1,6 +1,19 @@
 import { dirname, join, resolve } from 'node:path';
 import type { DatabaseLocation, Settings } from './settings';
 
+/** Where traces go, and how many of them. */
+export interface TracingSettings {
+  /** Without a slash at its end. */
+  endpoint: string;
+  headers: Record<string, string>;
+  serviceName: string;
+  /** Share of requests that are traced, 0 to 1. */
+  ratio: number;
+}
+
+/** Of metrics in production, where no other is set: the one that OpenTelemetry's exporter for Prometheus takes. */
+const METRICS_PORT = 9464;
+
 /** The settings as the code reads them: typed, checked, named for what they mean. Injected; nothing reads the environment. */
 export abstract class Config {
   readonly production: boolean;
@@ -44,6 +57,13 @@ export abstract class Config {
   /** Absent: none in production, any localhost origin elsewhere. */
   readonly corsOrigins: readonly string[] | undefined;
   readonly apiDocs: boolean;
+  readonly metrics: boolean;
+  /** Absent: that of the API. */
+  readonly metricsPort: number | undefined;
+  /** Absent: nothing is traced. */
+  readonly tracing: TracingSettings | undefined;
+  /** Seconds. */
+  readonly shutdownDelay: number;
   readonly logLevel: Settings['LOG_LEVEL'];
 }
 
@@ -76,6 +96,20 @@ export function toConfig(settings: Settings): Config {
     apiKeyEnvironment: settings.API_KEY_ENVIRONMENT,
     corsOrigins: settings.CORS_ORIGINS,
     apiDocs: settings.API_DOCS === 'on',
+    metrics: settings.METRICS === 'on',
+    metricsPort: settings.METRICS_PORT ?? (settings.NODE_ENV === 'production' ? METRICS_PORT : undefined),
+    tracing: toTracing(settings),
+    shutdownDelay: settings.SHUTDOWN_DELAY,
     logLevel: settings.LOG_LEVEL,
+  };
+}
+
+function toTracing(settings: Settings): TracingSettings | undefined {
+  const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_EXPORTER_OTLP_HEADERS: headers = {} } = settings;
+  if (endpoint === undefined) return undefined;
+  return {
+    ...{ endpoint, headers },
+    serviceName: settings.OTEL_SERVICE_NAME,
+    ratio: settings.OTEL_TRACES_SAMPLER_ARG,
   };
 }

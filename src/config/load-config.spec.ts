@@ -42,7 +42,32 @@ describe('settings', () => {
       registrationOpen: true,
       passwordMinLength: 8,
       apiDocs: true,
+      metrics: false,
+      metricsPort: undefined,
+      tracing: undefined,
+      shutdownDelay: 0,
       logLevel: 'info',
+    });
+  });
+
+  it('give metrics a port of their own in production, which another setting may move', () => {
+    expect(loadConfig({ NODE_ENV: 'production' }).metricsPort).toBe(9464);
+    expect(loadConfig({ NODE_ENV: 'production', METRICS_PORT: '9000' }).metricsPort).toBe(9000);
+    expect(loadConfig({ METRICS_PORT: '9000' }).metricsPort).toBe(9000);
+  });
+
+  it('reads where traces go, headers unescaped', () => {
+    const { tracing } = loadConfig({
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector.example.com/otlp/',
+      OTEL_EXPORTER_OTLP_HEADERS: 'api-key=a%3Db, x=y=z',
+      OTEL_TRACES_SAMPLER_ARG: '0.25',
+    });
+
+    expect(tracing).toEqual({
+      endpoint: 'https://collector.example.com/otlp',
+      headers: { 'api-key': 'a=b', x: 'y=z' },
+      serviceName: 'latchkey',
+      ratio: 0.25,
     });
   });
 
@@ -102,6 +127,15 @@ describe('settings', () => {
     ['BREACHED_PASSWORDS_URL', { BREACHED_PASSWORDS_URL: 'https://user@passwords.example.com/range' }],
     ['BREACHED_PASSWORDS_URL', { BREACHED_PASSWORDS_URL: 'https://passwords.example.com/range?mode=ntlm' }],
     ['BREACHED_PASSWORDS_URL', { BREACHED_PASSWORDS_URL: 'passwords.example.com' }],
+    ['METRICS', { METRICS: 'yes' }],
+    ['METRICS_PORT', { METRICS_PORT: '70000' }],
+    ['METRICS_PORT', { PORT: '8080', METRICS_PORT: '8080' }],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', { OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4318' }],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://user:pass@collector:4318' }],
+    ['OTEL_EXPORTER_OTLP_HEADERS', { OTEL_EXPORTER_OTLP_HEADERS: 'no header' }],
+    ['OTEL_EXPORTER_OTLP_HEADERS', { OTEL_EXPORTER_OTLP_HEADERS: 'key=100%' }],
+    ['OTEL_TRACES_SAMPLER_ARG', { OTEL_TRACES_SAMPLER_ARG: '1.5' }],
+    ['SHUTDOWN_DELAY', { SHUTDOWN_DELAY: '301' }],
     ['TRUST_PROXY', { TRUST_PROXY: 'true' }],
     ['TRUST_PROXY', { TRUST_PROXY: '10.0.0.0/33' }],
     ['TRUST_PROXY', { TRUST_PROXY: 'proxy.example.com' }],

@@ -34,7 +34,8 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
 }
 
 /** What is wrong with settings that are right each by itself. */
-function faultsBetween({ DATABASE_URL: database, AUTH_SECRET, JWT_SECRET, NODE_ENV }: Settings): string[] {
+function faultsBetween(settings: Settings): string[] {
+  const { DATABASE_URL: database, AUTH_SECRET, JWT_SECRET, NODE_ENV } = settings;
   const faults: string[] = [];
   if (database.engine === 'mysql' && AUTH_SECRET === undefined) {
     faults.push('AUTH_SECRET is required with MySQL; make one with: openssl rand -base64 48');
@@ -44,6 +45,13 @@ function faultsBetween({ DATABASE_URL: database, AUTH_SECRET, JWT_SECRET, NODE_E
   }
   if (NODE_ENV === 'production' && database.engine === 'mysql' && isDefaultPassword(database)) {
     faults.push('DATABASE_URL must not hold an empty or a default password in production');
+  }
+  if (
+    settings.METRICS_PORT !== undefined &&
+    settings.METRICS_PORT !== 0 &&
+    settings.METRICS_PORT === settings.PORT
+  ) {
+    faults.push('METRICS_PORT must not be PORT: whoever can call the API could read the figures');
   }
   return faults;
 }

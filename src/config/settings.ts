@@ -124,6 +124,40 @@ function isRangeService(text: string): boolean {
   return url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.includes(url.hostname));
 }
 
+/** Where OTLP over HTTP goes; the path of the signal is added. */
+const collector = z
+  .string()
+  .refine(isCollector, 'must be an http:// or https:// URL without user, query and fragment')
+  .transform((text) => text.replace(/\/+$/, ''));
+
+function isCollector(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || /[?#]/.test(text) || url.username !== '' || url.password !== '') return false;
+  return ['http:', 'https:'].includes(url.protocol);
+}
+
+/** `name=value,name=value`, values percent-encoded, as the OpenTelemetry specification has it. */
+const headerList = z
+  .string()
+  .transform(list)
+  .refine(
+    (pairs) => pairs.every((pair) => /^[\w-]+=[\x21-\x7e]*$/.test(pair) && decodePart(pair) !== undefined),
+    'must be a comma-separated list of headers such as api-key=abc',
+  )
+  .transform((pairs) =>
+    Object.fromEntries(
+      pairs.map((pair) => {
+        const [name = '', ...value] = pair.split('=');
+        return [name, decodeURIComponent(value.join('='))];
+      }),
+    ),
+  );
+
+const ratio = z
+  .string()
+  .regex(/^(0|1|0?\.\d{1,9}|1\.0+)$/, 'must be a number from 0 to 1, such as 0.1')
+  .transform(Number);
+
 const PROXY_NAMES = ['loopback', 'linklocal', 'uniquelocal'];
 
 const proxies = z
@@ -245,6 +279,37 @@ export const SETTINGS = z.object({
   API_DOCS: choice('on', 'off')
     .default('on')
     .meta({ default: '`on`', description: 'Swagger UI and the OpenAPI document' }),
+  METRICS: choice('on', 'off')
+    .default('off')
+    .meta({ default: '`off`', description: '`on` exports figures for Prometheus at `/metrics`' }),
+  METRICS_PORT: integer(0, 65_535).optional().meta({
+    default: '`9464` in production, else that of the API',
+    description:
+      'port of `/metrics`, on `HOST`; one of its own keeps the figures from whoever can call the API',
+  }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: collector.optional().meta({
+    default: 'none',
+    description: 'where traces are sent by OTLP over HTTP, such as `http://127.0.0.1:4318`',
+  }),
+  OTEL_EXPORTER_OTLP_HEADERS: headerList.optional().meta({
+    default: 'none',
+    description: 'headers that are sent with them, such as `api-key=…`, comma-separated',
+    secret: true,
+  }),
+  OTEL_SERVICE_NAME: z
+    .string()
+    .max(255, 'must have at most 255 characters')
+    .default('latchkey')
+    .meta({ default: '`latchkey`', description: 'what the service is called in traces' }),
+  OTEL_TRACES_SAMPLER_ARG: ratio.default(1).meta({
+    default: '`1`',
+    description: 'share of requests that are traced, 0 to 1, where the caller has not decided it',
+  }),
+  SHUTDOWN_DELAY: integer(0, 300).default(0).meta({
+    default: '`0`',
+    description:
+      'seconds after SIGTERM in which it still accepts connections while `/health/ready` answers 503, for load balancers that poll it',
+  }),
   LOG_LEVEL: choice('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent').default('info').meta({
     default: '`info`',
     description: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',

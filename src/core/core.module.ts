@@ -3,7 +3,9 @@ import { Clock } from './clock';
 import { Failpoints } from './failpoints';
 import { Ids } from './ids';
 import { LOG, type Log } from './log';
+import { Metrics } from './metrics';
 import { Random } from './random';
+import { Tracing } from './tracing';
 
 /** What everything else stands on. */
 export interface CoreParts {
@@ -12,11 +14,13 @@ export interface CoreParts {
   random: Random;
   ids: Ids;
   failpoints: Failpoints;
+  metrics: Metrics;
+  tracing: Tracing;
 }
 
 @Module({})
 export class CoreModule {
-  static forRoot({ log, clock, random, ids, failpoints }: CoreParts): DynamicModule {
+  static forRoot({ log, clock, random, ids, failpoints, metrics, tracing }: CoreParts): DynamicModule {
     return {
       module: CoreModule,
       global: true,
@@ -26,8 +30,10 @@ export class CoreModule {
         { provide: Random, useValue: random },
         { provide: Ids, useValue: ids },
         { provide: Failpoints, useValue: failpoints },
+        { provide: Metrics, useValue: metrics },
+        { provide: Tracing, useValue: tracing },
       ],
-      exports: [LOG, Clock, Random, Ids, Failpoints],
+      exports: [LOG, Clock, Random, Ids, Failpoints, Metrics, Tracing],
     };
   }
 }

@@ -40,7 +40,8 @@ export class ErrorFilter implements ExceptionFilter {
   private report(error: ApiError, request: FastifyRequest): void {
     const route = request.routeOptions.url;
     const entry = { requestId: request.id, code: error.code, method: request.method, route };
-    if (error.status >= 500) {
+    // Whoever asks a service that is stopping whether it is ready gets the answer that was wanted.
+    if (error.status >= 500 && error.code !== 'draining') {
       this.log.error({ ...entry, err: error.cause ?? error }, API_ERRORS[error.code].sentence);
     } else {
       this.log.debug(entry, API_ERRORS[error.code].sentence);

@@ -189,6 +189,26 @@ export const API_ERRORS = {
     sentence: 'Service temporarily unavailable',
     when: 'The database cannot be reached or is overloaded. Keep your tokens and repeat after `Retry-After` seconds.',
   },
+  draining: {
+    status: 503,
+    sentence: 'Not ready: the service is stopping',
+    when: 'The service has been told to stop. Send requests to another instance.',
+  },
+  database_unreachable: {
+    status: 503,
+    sentence: 'Not ready: the database does not answer',
+    when: 'The database cannot be reached, fails, or takes longer than a second to answer.',
+  },
+  migrations_pending: {
+    status: 503,
+    sentence: 'Not ready: the database schema is older than the service',
+    when: 'Migrations of this release are missing from the database, as after a restore. Start the service again.',
+  },
+  revocation_feed_stale: {
+    status: 503,
+    sentence: 'Not ready: the revocation feed cannot be read',
+    when: 'What was revoked elsewhere has not been read for five seconds; each request asks the database.',
+  },
   overloaded: {
     status: 503,
     sentence: 'Service temporarily unavailable',

@@ -1,5 +1,6 @@
 import type { LoggerService } from '@nestjs/common';
 import { pino, type DestinationStream, type Logger } from 'pino';
+import { currentSpan } from './tracing';
 
 /** Injection token of the process's logger (pino: one JSON object a line). */
 export const LOG = Symbol('log');
@@ -17,8 +18,15 @@ export function createLog(level: string, destination?: DestinationStream): Log {
     base: undefined,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
+    mixin: traceIds,
   };
   return destination ? pino(options, destination) : pino(options);
+}
+
+/** By which a line is found from its trace, and the trace from the line; named as OpenTelemetry names them in JSON. */
+function traceIds(): object {
+  const span = currentSpan();
+  return span ? { trace_id: span.traceId, span_id: span.spanId } : {};
 }
 
 /** Sends what the framework itself logs the same way. Its progress reports at start are of use in debugging only. */

@@ -1,8 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { Piscina } from 'piscina';
+import type { Clock } from '../core/clock';
 import { ApiError } from '../core/errors';
+import type { Metrics } from '../core/metrics';
 import { Random } from '../core/random';
+import type { Tracing } from '../core/tracing';
 import { LaneFull, LaneQueue } from './lane-queue';
 import { type HashRefusal, readStoredHash, type StoredHash } from './stored-hash';
 
@@ -39,6 +42,13 @@ const WAITING_PER_THREAD: Record<HashLane, number> = {
   registration: 16,
 };
 
+/** How it is seen how the hashing does. */
+export interface HashObservers {
+  clock: Clock;
+  metrics: Metrics;
+  tracing: Tracing;
+}
+
 /**
  * Hashes and verifies passwords in worker threads of its own, so that a request with a valid token never waits behind a
  * login. One core is left to the event loop. What it writes is Argon2id (RFC 9106); what it reads may be older.
@@ -54,6 +64,7 @@ export class PasswordHasher implements OnApplicationShutdown {
     private readonly cost: HashCost,
     workerFile: string,
     random: Random,
+    private readonly observers: HashObservers,
   ) {
     const threads = Math.max(1, availableParallelism() - 1);
     this.queue = new LaneQueue(limitsFor(threads), threads);
@@ -63,6 +74,10 @@ export class PasswordHasher implements OnApplicationShutdown {
       maxThreads: threads,
       idleTimeout: 60_000,
     });
+    for (const lane of Object.keys(WAITING_PER_THREAD) as HashLane[]) {
+      observers.metrics.gauge('latchkey_hash_queue_waiting', { lane }, () => this.queue.length(lane));
+      observers.metrics.count('latchkey_hash_queue_refusals_total', { lane }, 0);
+    }
     this.decoy = { scheme: 'argon2', text: toPhc(cost, random.bytes(16), random.bytes(32)) };
   }
 
@@ -110,11 +125,25 @@ export class PasswordHasher implements OnApplicationShutdown {
     await this.pool.close();
   }
 
-  private async run(lane: HashLane, task: HashTask): Promise<string | boolean> {
+  private run(lane: HashLane, task: HashTask): Promise<string | boolean> {
+    const { tracing } = this.observers;
+    return tracing.span(`password ${task.kind}`, { 'latchkey.hash.lane': lane }, () =>
+      this.queued(lane, task),
+    );
+  }
+
+  private async queued(lane: HashLane, task: HashTask): Promise<string | boolean> {
+    const { clock, metrics } = this.observers;
+    const come = clock.monotonic();
     try {
-      return await this.queue.run(lane, () => this.pool.run(task) as Promise<string | boolean>);
+      return await this.queue.run(lane, () => {
+        metrics.observe('latchkey_hash_queue_wait_seconds', { lane }, (clock.monotonic() - come) / 1000);
+        return this.pool.run(task) as Promise<string | boolean>;
+      });
     } catch (error) {
-      throw error instanceof LaneFull ? new ApiError('overloaded') : error;
+      if (!(error instanceof LaneFull)) throw error;
+      metrics.count('latchkey_hash_queue_refusals_total', { lane });
+      throw new ApiError('overloaded');
     }
   }
 }

@@ -4,7 +4,10 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager, QueryFailedError, type QueryRunner } from 'typeorm';
 import { Clock } from '../core/clock';
 import { ApiError } from '../core/errors';
+import { Metrics } from '../core/metrics';
 import { currentBudget } from '../core/request-budget';
+import { type SpanAttributes, Tracing } from '../core/tracing';
+import { ConnectionUse } from './connection-use';
 import { isBusy, isDeadlock, isUniqueViolation } from './failures';
 import { Lease } from './lease';
 import { SerialQueue } from './serial-queue';
@@ -48,12 +51,20 @@ export type Work<T> = (tx: EntityManager) => Promise<T>;
 export class Transactions {
   private readonly inside = new AsyncLocalStorage<true>();
   private readonly queue: SerialQueue | undefined;
+  private readonly connections: ConnectionUse;
+  private readonly spanAttributes: SpanAttributes;
 
   constructor(
     private readonly dataSource: DataSource,
     private readonly clock: Clock,
+    private readonly tracing: Tracing,
+    metrics: Metrics,
   ) {
-    this.queue = dataSource.options.type === 'better-sqlite3' ? new SerialQueue() : undefined;
+    const { type, poolSize = 1 } = dataSource.options;
+    const onSqlite = type === 'better-sqlite3';
+    this.queue = onSqlite ? new SerialQueue() : undefined;
+    this.connections = new ConnectionUse(metrics, poolSize);
+    this.spanAttributes = { 'db.system.name': onSqlite ? 'sqlite' : type };
   }
 
   /**
@@ -63,7 +74,7 @@ export class Transactions {
    * @throws ApiError `service_unavailable` when the database is in trouble
    */
   run<T>(work: Work<T>): Promise<T> {
-    return this.enter((lease) => this.retryDeadlocks(work, lease));
+    return this.enter('transaction', (lease) => this.retryDeadlocks(work, lease));
   }
 
   /**
@@ -72,7 +83,7 @@ export class Transactions {
    * @throws ApiError `service_unavailable` when the database is in trouble
    */
   read<T>(work: Work<T>): Promise<T> {
-    return this.enter((lease) => this.onConnection(lease, (runner) => work(runner.manager)));
+    return this.enter('read', (lease) => this.onConnection(lease, (runner) => work(runner.manager)));
   }
 
   /**
@@ -81,21 +92,31 @@ export class Transactions {
    * @throws ApiError `service_unavailable` when the database is in trouble
    */
   statement<T>(work: Work<T>): Promise<T> {
-    return this.read(work);
+    return this.enter('statement', (lease) => this.onConnection(lease, (runner) => work(runner.manager)));
   }
 
   /** A request's unit of work has what is left of the request's time; any other as long as a transaction may take. */
-  private async enter<T>(unit: (lease: Lease) => Promise<T>): Promise<T> {
+  private async enter<T>(
+    kind: 'read' | 'statement' | 'transaction',
+    unit: (lease: Lease) => Promise<T>,
+  ): Promise<T> {
     if (this.inside.getStore()) {
       throw new Error('A unit of work is open already: hand its tx on instead of opening another');
     }
     const budget = currentBudget();
     const begun = this.clock.monotonic();
     const marked = (lease: Lease) => this.inside.run(true, () => unit(lease));
+    const inTurn = (lease: Lease) =>
+      this.queue ? this.queue.push(() => this.waitForOthers(() => marked(lease), lease)) : marked(lease);
     try {
-      return await Lease.run(budget?.left ?? LONGEST_TRANSACTION_MS, (lease) =>
-        this.queue ? this.queue.push(() => this.waitForOthers(() => marked(lease), lease)) : marked(lease),
+      return await this.tracing.span(`database ${kind}`, this.spanAttributes, () =>
+        Lease.run(budget?.left ?? LONGEST_TRANSACTION_MS, (lease) =>
+          this.connections.byUnit(() => inTurn(lease)),
+        ),
       );
+    } catch (error) {
+      this.connections.noteFailure(error);
+      throw error;
     } finally {
       if (budget) budget.left -= this.clock.monotonic() - begun;
     }
@@ -169,7 +190,7 @@ export class Transactions {
     try {
       lease.check();
       lease.onExpiry(() => void discard(runner));
-      return await use(runner);
+      return await this.connections.byConnection(() => use(runner));
     } catch (error) {
       if (!(error instanceof QueryFailedError) || isUniqueViolation(error)) throw error;
       if (isTimeout(error)) await discard(runner);

@@ -2,16 +2,16 @@ import { Controller, Get } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { Public } from '../access/decorators';
 import { ProxyWatch } from '../access/proxy-watch';
-import { Transactions } from '../database/transactions';
 import { ApiErrors } from '../openapi/api-errors.decorator';
 import { HealthReport, ReadinessReport } from './health.dto';
+import { Readiness } from './readiness';
 
 @ApiTags('Health')
 @Controller('health')
 @Public()
 export class HealthController {
   constructor(
-    private readonly transactions: Transactions,
+    private readonly readiness: Readiness,
     private readonly proxies: ProxyWatch,
   ) {}
 
@@ -29,13 +29,14 @@ export class HealthController {
   /**
    * Can it serve requests?
    *
-   * @remarks Asks the database. If it fails, send requests elsewhere until it succeeds again. `warnings` name settings that
-   * look wrong; they are for the operator and change nothing of the answer's meaning.
+   * @remarks Looks at the database, its schema, the revocation feed, and whether the service is stopping. If it fails,
+   * `X-Error-Code` says which; send requests elsewhere until it succeeds again. `warnings` name settings that look wrong;
+   * they are for the operator and change nothing of the answer's meaning.
    */
   @Get('ready')
-  @ApiErrors('bad_request')
+  @ApiErrors('bad_request', 'draining', 'database_unreachable', 'migrations_pending', 'revocation_feed_stale')
   async ready(): Promise<ReadinessReport> {
-    await this.transactions.read((tx) => tx.query('SELECT 1'));
+    await this.readiness.check();
     const { warnings } = this.proxies;
     return { status: 'ok', ...(warnings.length > 0 && { warnings }) };
   }

@@ -33,17 +33,6 @@ export async function describeEveryResponse(server: FastifyInstance, log: Log): 
     }
     done();
   });
-  // Whose request is under way when the service stops learns with the answer that the connection is over; without a word
-  // it would be kept until it times out, and the stop with it.
-  let stopping = false;
-  server.addHook('preClose', (done) => {
-    stopping = true;
-    done();
-  });
-  server.addHook('onSend', (_request, reply, payload, done) => {
-    if (stopping) void reply.header('connection', 'close');
-    done(null, payload);
-  });
   server.addHook('onResponse', (request, reply, done) => {
     if (log.isLevelEnabled('debug')) {
       log.debug(

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { AuditTrail } from '../audit/audit-trail';
 import { Clock } from '../core/clock';
 import { LOG, type Log } from '../core/log';
+import { Metrics } from '../core/metrics';
 import type { Origin } from '../core/origin';
 import { Transactions } from '../database/transactions';
 import { type LimitName, LIMITS } from './limits';
@@ -31,7 +32,10 @@ export class LimitHits {
     private readonly audit: AuditTrail,
     private readonly clock: Clock,
     @Inject(LOG) private readonly log: Log,
-  ) {}
+    private readonly metrics: Metrics,
+  ) {
+    for (const limit of Object.keys(LIMITS)) metrics.count('latchkey_limit_hits_total', { limit }, 0);
+  }
 
   /** How often each limit has refused a call since this process started. */
   get perLimit(): ReadonlyMap<LimitName, number> {
@@ -51,6 +55,7 @@ export class LimitHits {
    */
   async note(name: LimitName, subject: string, { userId, origin }: Caller): Promise<void> {
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+    this.metrics.count('latchkey_limit_hits_total', { limit: name });
     const key = `${name}:${subject}`;
     const now = this.clock.now().getTime();
     if (now < (this.told.get(key) ?? -Infinity) + ONE_EVENT_SECONDS * 1000) return;

@@ -2,6 +2,7 @@ import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } fro
 import { type EntityManager, MoreThan } from 'typeorm';
 import { Clock } from '../core/clock';
 import { LOG, type Log } from '../core/log';
+import { Metrics } from '../core/metrics';
 import { PeriodicTask } from '../core/periodic-task';
 import { afterCommit, LONGEST_TRANSACTION_MS, Transactions } from '../database/transactions';
 import { RevocationChannel } from './revocation-channel';
@@ -56,7 +57,10 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
     private readonly channel: RevocationChannel,
     private readonly clock: Clock,
     @Inject(LOG) private readonly log: Log,
-  ) {}
+    metrics: Metrics,
+  ) {
+    metrics.gauge('latchkey_revocation_feed_age_seconds', {}, () => this.age / 1000);
+  }
 
   /** Reads what is there before the first request is served. */
   async onModuleInit(): Promise<void> {
@@ -71,7 +75,12 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
 
   /** Whether the memory is recent enough to be relied on. */
   get isFresh(): boolean {
-    return this.clock.monotonic() - this.lastPoll <= FRESHNESS_BOUND_MS;
+    return this.age <= FRESHNESS_BOUND_MS;
+  }
+
+  /** Milliseconds since the last successful poll began. */
+  get age(): number {
+    return this.clock.monotonic() - this.lastPoll;
   }
 
   /** How many revoked sessions are remembered. */

@@ -4,6 +4,7 @@ import { AuditTrail } from '../audit/audit-trail';
 import { Clock } from '../core/clock';
 import { Failpoints } from '../core/failpoints';
 import { Ids } from '../core/ids';
+import { Metrics } from '../core/metrics';
 import type { Origin } from '../core/origin';
 import { Random } from '../core/random';
 import { KeyRing } from '../crypto/key-ring';
@@ -60,9 +61,11 @@ export class SessionsService {
     private readonly ids: Ids,
     private readonly failpoints: Failpoints,
     private readonly limits: RateLimits,
+    private readonly metrics: Metrics,
     keys: KeyRing,
   ) {
     this.format = new RefreshTokenFormat(keys.refreshToken);
+    metrics.count('latchkey_refresh_token_reuse_total', {}, 0);
   }
 
   /**
@@ -236,13 +239,15 @@ export class SessionsService {
   }
 
   private async endReused(session: Session, origin: Origin): Promise<void> {
-    await this.transactions.run(async (tx) => {
+    const wasFirst = await this.transactions.run(async (tx) => {
       const ended = await this.revoke(tx, session.id, 'refresh_token_reused');
       await this.failpoints.reach('reuse:session_revoked');
-      if (!ended) return;
+      if (!ended) return false;
       const { userId, id: sessionId } = session;
       await this.audit.record(tx, { type: 'refresh_token_reused', userId, sessionId }, origin);
+      return true;
     });
+    if (wasFirst) this.metrics.count('latchkey_refresh_token_reuse_total', {});
     await this.failpoints.reach('reuse:committed');
   }
 

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { EntityManager } from 'typeorm';
 import { createApp, type Replacements } from '../../src/app';
@@ -44,6 +45,8 @@ export interface TestApp {
   nest: NestFastifyApplication;
   /** Every line that was logged, parsed. */
   logged: Record<string, unknown>[];
+  /** Waits until that has been logged. */
+  logs(message: string): Promise<void>;
   /** The same as it was written. */
   written: string[];
   /** What was accepted and given out in calls, and must be found neither in the log nor in the database. */
@@ -83,6 +86,7 @@ class RunningApp implements TestApp {
   readonly clock = new TestClock();
   readonly logged: Record<string, unknown>[] = [];
   readonly written: string[] = [];
+  private readonly writing = new EventEmitter();
   readonly secrets = new SecretWatch();
   url: string;
   config: Config;
@@ -106,6 +110,7 @@ class RunningApp implements TestApp {
       write: (line: string) => {
         this.written.push(line);
         this.logged.push(JSON.parse(line) as Record<string, unknown>);
+        this.writing.emit('line');
       },
     });
     this.nest = await createApp(this.config, log, {
@@ -114,6 +119,10 @@ class RunningApp implements TestApp {
     });
     await this.nest.listen(0, '127.0.0.1');
     this.url = await this.nest.getUrl();
+  }
+
+  async logs(message: string): Promise<void> {
+    while (!this.logged.some(({ msg }) => msg === message)) await once(this.writing, 'line');
   }
 
   async call<Body>(method: string, path: string, call: Call = {}): Promise<Answer<Body>> {

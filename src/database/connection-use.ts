@@ -1,0 +1,45 @@
+import { ApiError } from '../core/errors';
+import type { Metrics } from '../core/metrics';
+
+/** Counts who uses a connection and who waits for one, the same way for a pool and for SQLite's queue. */
+export class ConnectionUse {
+  private units = 0;
+  private used = 0;
+
+  /** @param most how many connections there may be */
+  constructor(
+    private readonly metrics: Metrics,
+    most: number,
+  ) {
+    metrics.gauge('latchkey_database_connections_max', {}, () => most);
+    metrics.gauge('latchkey_database_connections_used', {}, () => this.used);
+    metrics.gauge('latchkey_database_waiting', {}, () => Math.max(0, this.units - this.used));
+    metrics.count('latchkey_database_failures_total', {}, 0);
+  }
+
+  /** Counts a unit of work as long as it waits or works; also on behind the back of a caller who has been answered. */
+  async byUnit<T>(unit: () => Promise<T>): Promise<T> {
+    this.units += 1;
+    try {
+      return await unit();
+    } finally {
+      this.units -= 1;
+    }
+  }
+
+  /** Counts a connection as long as it is held. */
+  async byConnection<T>(work: () => Promise<T>): Promise<T> {
+    this.used += 1;
+    try {
+      return await work();
+    } finally {
+      this.used -= 1;
+    }
+  }
+
+  /** Counts what the engine is to blame for. */
+  noteFailure(error: unknown): void {
+    const failed = error instanceof ApiError && error.code === 'service_unavailable';
+    if (failed) this.metrics.count('latchkey_database_failures_total', {});
+  }
+}

@@ -1,0 +1,47 @@
+import { Injectable } from '@nestjs/common';
+import { Clock } from '../core/clock';
+import { ApiError, type ErrorCode } from '../core/errors';
+import { withDeadline } from '../core/request-deadline';
+import { hasPendingMigrations } from '../database/pending-migrations';
+import { Transactions } from '../database/transactions';
+import { Drain } from '../http/drain';
+import { RevocationFeed } from '../revocation/revocation-feed';
+
+/** Milliseconds that the database has to answer: load balancers give the whole check two or three seconds. */
+const DATABASE_PATIENCE_MS = 1_000;
+
+/**
+ * Milliseconds after which the feed counts as lost. Later than requests stop relying on it: they ask the database then, and
+ * one poll that is late must not send everybody to the other instances.
+ */
+export const FEED_PATIENCE_MS = 5_000;
+
+/** Whether requests should be sent here. */
+@Injectable()
+export class Readiness {
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly feed: RevocationFeed,
+    private readonly drain: Drain,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Returns when requests can be served.
+   *
+   * @throws ApiError `draining`, `database_unreachable`, `migrations_pending`, `revocation_feed_stale`: what is looked at
+   * in this order
+   */
+  async check(): Promise<void> {
+    if (this.drain.isUnderWay) throw new ApiError('draining');
+    const pending = await withDeadline(this.clock.monotonic() + DATABASE_PATIENCE_MS, () =>
+      this.transactions.read(hasPendingMigrations),
+    ).catch((cause: unknown) => refuse('database_unreachable', cause));
+    if (pending) throw new ApiError('migrations_pending');
+    if (this.feed.age > FEED_PATIENCE_MS) throw new ApiError('revocation_feed_stale');
+  }
+}
+
+function refuse(code: ErrorCode, cause: unknown): never {
+  throw new ApiError(code, { cause });
+}

@@ -1,0 +1,110 @@
+import { Server, type Socket } from 'node:net';
+import { setImmediate, setTimeout as delay } from 'node:timers/promises';
+import { Injectable } from '@nestjs/common';
+import type { FastifyInstance } from 'fastify';
+import { Clock } from '../core/clock';
+
+/** Rounds of the event loop, at most, until one has passed in which nobody connected. */
+const MOST_ROUNDS = 200;
+
+/** Milliseconds that such a round may have taken: what connects while it lasts is not seen. */
+const SHORT_ROUND_MS = 1;
+
+/** How long connections may stay while the service stops, in milliseconds. */
+export interface DrainLimits {
+  /** Those on which nothing is asked. */
+  idle: number;
+  /** All of them. */
+  busy: number;
+}
+
+/**
+ * Takes leave of clients so that no request is lost. A connection that is just closed may have a request on its way that
+ * nobody answers, and a proxy does not dare to repeat a POST. So each is told with an answer that it is the last one
+ * (RFC 9112 section 9.6), and only who asks for nothing for a while is hung up on.
+ */
+@Injectable()
+export class Drain {
+  private readonly connections = new Set<Socket>();
+  private server: FastifyInstance['server'];
+  private accepted = 0;
+  private begun = false;
+  private emptied: (() => void) | undefined;
+
+  constructor(private readonly clock: Clock) {}
+
+  /** Whether the service is on its way out. */
+  get isUnderWay(): boolean {
+    return this.begun;
+  }
+
+  /** Watches the connections from now on. */
+  watch(server: FastifyInstance): void {
+    this.server = server.server;
+    this.server.on('connection', (socket: Socket) => {
+      this.accepted += 1;
+      this.connections.add(socket);
+      socket.once('close', () => this.forget(socket));
+    });
+    // The application is closed without a word by tests, and by a start that fails.
+    server.addHook('preClose', (done) => {
+      this.begin();
+      done();
+    });
+    server.addHook('onSend', (_request, reply, payload, done) => {
+      if (this.begun) void reply.header('connection', 'close');
+      done(null, payload);
+    });
+  }
+
+  /** From now on every answer is the last one on its connection. Connections are still accepted. */
+  begin(): void {
+    this.begun = true;
+  }
+
+  /**
+   * Accepts no more connections, and returns when none is left.
+   *
+   * Who is in the middle of connecting when the socket closes is reset, so it is closed right after a round of the event
+   * loop in which nobody came.
+   */
+  async finish({ idle, busy }: DrainLimits): Promise<void> {
+    this.begin();
+    await this.untilNobodyConnects();
+    // Node's own `close` would hang up at once on whoever is not asking at this very moment.
+    Server.prototype.close.call(this.server);
+    const end = new AbortController();
+    const left = this.untilEmpty().then(() => end.abort());
+    await Promise.race([left, pause(idle, end.signal)]);
+    this.server.closeIdleConnections();
+    await Promise.race([left, pause(busy - idle, end.signal)]);
+    this.server.closeAllConnections();
+    await left;
+  }
+
+  private async untilNobodyConnects(): Promise<void> {
+    for (let round = 0; round < MOST_ROUNDS; round += 1) {
+      const { accepted } = this;
+      const begun = this.clock.monotonic();
+      await setImmediate();
+      if (this.accepted === accepted && this.clock.monotonic() - begun < SHORT_ROUND_MS) return;
+    }
+  }
+
+  private untilEmpty(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.connections.size === 0) resolve();
+      else this.emptied = resolve;
+    });
+  }
+
+  private forget(socket: Socket): void {
+    this.connections.delete(socket);
+    if (this.connections.size === 0) this.emptied?.();
+  }
+}
+
+/** Some time, or less if it is called off. */
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return delay(milliseconds, undefined, { signal }).catch(() => undefined);
+}

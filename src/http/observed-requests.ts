@@ -1,0 +1,69 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Metrics } from '../core/metrics';
+import { type Span, type SpanAttributes, type Tracing, withinSpan } from '../core/tracing';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Where requests are traced: the one that this request is. */
+    span?: Span | undefined;
+  }
+}
+
+/** In the place of a path that no route has: what callers make up must not become labels. */
+const NO_ROUTE = 'unmatched';
+
+/** The methods of RFC 9110 and PATCH; whatever else comes is one value (OpenTelemetry, conventions for HTTP). */
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH']);
+
+const methodOf = ({ method }: FastifyRequest): string => (METHODS.has(method) ? method : '_OTHER');
+
+/** The route's template. Never the path, which has ids in it, and whatever a caller mistakes for one. */
+const routeOf = (request: FastifyRequest): string =>
+  request.is404 ? NO_ROUTE : (request.routeOptions.url ?? NO_ROUTE);
+
+/** Measures every request that reaches the router. */
+export function measureRequests(server: FastifyInstance, metrics: Metrics): void {
+  server.addHook('onResponse', (request, reply, done) => {
+    const labels = {
+      http_request_method: methodOf(request),
+      http_route: routeOf(request),
+      http_response_status_code: String(reply.statusCode),
+    };
+    metrics.observe('http_server_request_duration_seconds', labels, reply.elapsedTime / 1000);
+    done();
+  });
+}
+
+/**
+ * Makes every request a span. The span is entered before the handler, since reading the body leaves the request's context,
+ * and again for whatever is done once the answer is out.
+ */
+export function traceRequests(server: FastifyInstance, tracing: Tracing): void {
+  if (!tracing.enabled) return;
+  server.decorateRequest('span', undefined);
+  server.addHook('onRequest', (request, _reply, done) => {
+    const name = `${methodOf(request)} ${routeOf(request)}`;
+    request.span = tracing.begin(name, request.headers, {
+      'http.request.method': methodOf(request),
+      'http.route': routeOf(request),
+      'url.scheme': request.protocol,
+      'latchkey.request_id': request.id,
+    });
+    done();
+  });
+  server.addHook('preHandler', (request, _reply, done) => within(request, done));
+  server.addHook('onResponse', (request, reply, done) => {
+    endSpan(request, reply);
+    within(request, done);
+  });
+}
+
+function within({ span }: FastifyRequest, work: () => void): void {
+  if (span) withinSpan(span, work);
+  else work();
+}
+
+function endSpan({ span }: FastifyRequest, { statusCode }: FastifyReply): void {
+  const attributes: SpanAttributes = { 'http.response.status_code': statusCode };
+  span?.end(attributes, statusCode >= 500 ? String(statusCode) : undefined);
+}

@@ -1,0 +1,95 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import type { FastifyInstance } from 'fastify';
+import { Config } from '../config/config';
+import { ApiError } from '../core/errors';
+import { LOG, type Log } from '../core/log';
+import { Metrics } from '../core/metrics';
+import type { PrometheusMetrics } from './prometheus-metrics';
+
+const PATH = '/metrics';
+
+/** What a request carries that has come through a proxy. */
+const PROXY_HEADERS = [
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'forwarded',
+  'x-real-ip',
+  'via',
+];
+
+/** Scrapers come one at a time; whoever comes in crowds is none. */
+const MOST_CONNECTIONS = 20;
+
+/**
+ * Answers scrapes: on a port of its own where one is set (in production there always is one), else on that of the API,
+ * for development. There it answers nobody who comes through a proxy, since that is how the public comes.
+ */
+@Injectable()
+export class MetricsServer implements OnApplicationShutdown {
+  private server: Server | undefined;
+
+  constructor(
+    private readonly config: Config,
+    private readonly metrics: Metrics,
+    @Inject(LOG) private readonly log: Log,
+  ) {}
+
+  /** Adds the path to the API's server, where the settings want it there. */
+  addTo(server: FastifyInstance): void {
+    if (!this.config.metrics || this.config.metricsPort !== undefined) return;
+    server.get(PATH, async (request, reply) => {
+      if (PROXY_HEADERS.some((name) => request.headers[name] !== undefined)) throw new ApiError('not_found');
+      const { type, text } = await this.export();
+      return reply.header('content-type', type).send(text);
+    });
+  }
+
+  /**
+   * Listens on a port of its own, where the settings want that.
+   *
+   * @throws what the operating system answers, such as EADDRINUSE
+   */
+  async listen(): Promise<void> {
+    const { metrics, metricsPort: port, host } = this.config;
+    if (!metrics || port === undefined) return;
+    this.server = createServer({ requestTimeout: 5_000, headersTimeout: 5_000 }, (request, response) => {
+      this.answer(request, response).catch((error: unknown) => {
+        this.log.error({ err: error }, 'A scrape could not be answered');
+        response.destroy();
+      });
+    });
+    this.server.maxConnections = MOST_CONNECTIONS;
+    this.server.listen({ host, port });
+    await once(this.server, 'listening');
+  }
+
+  /** Of the port of its own, once it listens. */
+  get address(): AddressInfo | undefined {
+    return (this.server?.address() as AddressInfo | null) ?? undefined;
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    if (!this.server?.listening) return;
+    const closed = once(this.server, 'close');
+    this.server.close();
+    this.server.closeAllConnections();
+    await closed;
+  }
+
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.url !== PATH || request.method !== 'GET') {
+      response.writeHead(404, { connection: 'close' }).end();
+      return;
+    }
+    const { type, text } = await this.export();
+    response.writeHead(200, { 'content-type': type, 'cache-control': 'no-store' }).end(text);
+  }
+
+  private export(): Promise<{ type: string; text: string }> {
+    return (this.metrics as PrometheusMetrics).export();
+  }
+}
