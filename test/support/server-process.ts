@@ -81,6 +81,14 @@ export async function startServer(environment: Record<string, string>): Promise<
   return Object.assign(program, { url });
 }
 
+/** Settings with which a process tells at its end what it has loaded. */
+export const LISTING_MODULES = { NODE_OPTIONS: `--require ${join(__dirname, 'list-modules.cjs')}` };
+
+/** What a process with those settings has loaded from outside of its own file, once it has ended. */
+export function modulesLoadedBy({ stderr }: Program): string[] {
+  return JSON.parse(/^Modules: (.*)$/m.exec(stderr)?.[1] ?? 'null') as string[];
+}
+
 /** Runs an operator's command to its end. */
 export async function runCommand(
   program: string,

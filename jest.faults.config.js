@@ -1,0 +1,15 @@
+// @ts-check
+
+/**
+ * The long run of everything that must hold while something breaks or is restarted: `npm run test:faults`. The short run of
+ * the same is part of `npm test`.
+ *
+ * @type {import('jest').Config}
+ */
+module.exports = {
+  ...require('./jest.config.js'),
+  testMatch: ['rolling-restarts', 'shutdown'].map((name) => `<rootDir>/test/${name}.e2e-spec.ts`),
+  verbose: true,
+};
+
+process.env['FAULTS'] = 'long';

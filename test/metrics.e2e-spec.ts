@@ -1,0 +1,322 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { loadConfig } from '../src/config/load-config';
+import type { LaneQueue } from '../src/crypto/lane-queue';
+import { PasswordHasher } from '../src/crypto/password-hasher';
+import { MetricsServer } from '../src/observability/metrics-server';
+import { LIMITS } from '../src/rate-limit/limits';
+import { startApp, type TestApp } from './support/app';
+import { createDatabase, type TestDatabase } from './support/database';
+import { gate } from './support/gate';
+import { freePort } from './support/mariadb-server';
+import { createKey, newcomer, signUp } from './support/people';
+import { Scrape } from './support/scrape';
+import {
+  LISTING_MODULES,
+  modulesLoadedBy,
+  Program,
+  settingsFor,
+  startServer,
+} from './support/server-process';
+
+const DURATION = 'http_server_request_duration_seconds';
+
+describe('metrics', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp({ METRICS: 'on' })));
+  afterAll(() => app.close());
+
+  const scrape = () => Scrape.from(app.url);
+
+  /** How much a value has grown while something was done. */
+  const growth = async (name: string, labels: Record<string, string>, work: () => Promise<unknown>) => {
+    const before = (await scrape()).value(name, labels);
+    await work();
+    return (await scrape()).value(name, labels) - before;
+  };
+
+  it('time requests by method, template of the route and status, as OpenTelemetry has it', async () => {
+    const { token } = await newcomer(app);
+    const { keyId } = await createKey(app, token);
+    const labels = {
+      http_request_method: 'GET',
+      http_route: '/api/v1/auth/keys/:keyId',
+      http_response_status_code: '200',
+    };
+
+    const count = await growth(`${DURATION}_count`, labels, () =>
+      app.call('GET', `/auth/keys/${keyId}`, { token }),
+    );
+
+    const { text, samples } = await scrape();
+    const bounds = samples
+      .filter(
+        ({ name, labels: { http_route: route } }) =>
+          name === `${DURATION}_bucket` && route === labels.http_route,
+      )
+      .map(({ labels: { le } }) => Number(le));
+    expect(count).toBe(1);
+    expect(bounds).toEqual([
+      ...[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
+      NaN,
+    ]);
+    expect(text).toContain(`# TYPE ${DURATION} histogram`);
+    expect(text).not.toContain(keyId);
+  });
+
+  it('have one label for all paths and methods that nobody knows', async () => {
+    const made = ['/made-up-1', '/api/v1/made-up-2', '/api/v1/auth/login/made-up-3', '/%6dade-up-4'];
+    const labels = { http_route: 'unmatched', http_response_status_code: '404' };
+
+    const count = await growth(`${DURATION}_count`, labels, async () => {
+      for (const path of made) await app.fetch(path);
+      const odd = request(`${app.url}/made-up-5`, { method: 'MKCOL' }).end();
+      const [answer] = (await once(odd, 'response')) as [NodeJS.ReadableStream];
+      answer.resume();
+      await once(answer, 'end');
+    });
+
+    const { text, samples } = await scrape();
+    expect(count).toBe(5);
+    expect(text).not.toContain('made-up');
+    expect(samples.map(({ labels: { http_request_method: method } }) => method)).not.toContain('MKCOL');
+    expect(text).toContain('http_request_method="_OTHER"');
+  });
+
+  it('count logins by how they ended', async () => {
+    const { username, password } = await signUp(app);
+    const outcomes = { succeeded: 1, invalid_credentials: 2, user_not_found: 3 };
+    const before = await scrape();
+
+    const login = (body: object) => app.call('POST', '/auth/login', { body });
+    await login({ username, password });
+    for (let count = 0; count < 2; count += 1) await login({ username, password: 'not that' });
+    for (let count = 0; count < 3; count += 1) await login({ username: 'nobody-at-all', password });
+    await login({ username });
+
+    const after = await scrape();
+    for (const [outcome, count] of Object.entries(outcomes)) {
+      const labels = { outcome };
+      expect([
+        outcome,
+        after.value('latchkey_logins_total', labels) - before.value('latchkey_logins_total', labels),
+      ]).toEqual([outcome, count]);
+    }
+  });
+
+  it('count refreshes by how they ended, and a theft once, however often the stolen token is shown', async () => {
+    const { refreshToken } = await newcomer(app);
+    const refresh = (token: string) =>
+      app.call<{ refreshToken: string }>('POST', '/auth/refresh', { body: { refreshToken: token } });
+    const before = await scrape();
+
+    const { body } = await refresh(refreshToken);
+    await refresh(body.refreshToken);
+    for (let count = 0; count < 3; count += 1) await refresh(refreshToken);
+    await refresh('forged');
+
+    const after = await scrape();
+    const grown = (name: string, labels: Record<string, string> = {}) =>
+      after.value(name, labels) - before.value(name, labels);
+    expect(grown('latchkey_refreshes_total', { outcome: 'granted' })).toBe(2);
+    expect(grown('latchkey_refreshes_total', { outcome: 'reused' })).toBe(1);
+    expect(grown('latchkey_refreshes_total', { outcome: 'refused' })).toBe(3);
+    expect(grown('latchkey_refresh_token_reuse_total')).toBe(1);
+  });
+
+  it('count whom a limit stops, by its name, beginning with 0 for each', async () => {
+    const { username } = await signUp(app);
+    const before = await scrape();
+
+    for (let count = 0; count < 12; count += 1) {
+      await app.call('POST', '/auth/login', { body: { username, password: 'a guess' } });
+    }
+
+    const after = await scrape();
+    const hits = 'latchkey_limit_hits_total';
+    expect(before.of(hits).map(({ labels: { limit } }) => limit)).toEqual(Object.keys(LIMITS));
+    expect(before.value(hits)).toBe(0);
+    expect(after.value(hits, { limit: 'login-account' })).toBe(2);
+    expect(after.value(hits)).toBe(2);
+    expect(after.value('latchkey_logins_total', { outcome: 'rate_limited' })).toBe(2);
+  });
+
+  it('tell the age of the revocation feed', async () => {
+    await app.rows('ALTER TABLE revocation_entries RENAME TO gone');
+    await app.logs('The revocation feed cannot be read; each request asks the database');
+    const before = (await scrape()).value('latchkey_revocation_feed_age_seconds');
+    app.clock.push(7);
+
+    const age = (await scrape()).value('latchkey_revocation_feed_age_seconds');
+    await app.rows('ALTER TABLE gone RENAME TO revocation_entries');
+
+    expect(before).toBeLessThan(7);
+    expect(age).toBeGreaterThanOrEqual(7);
+  });
+
+  it('tell how many passwords wait in each lane, how long they waited, and how many were refused', async () => {
+    const { queue } = app.nest.get<{ queue: LaneQueue<string> }>(PasswordHasher);
+    const { username, password, deviceToken } = await newcomer(app);
+    const { limits, held } = { limits: queue.limits, held: gate() };
+    // Somebody holds every thread, so that the next one waits; and the lane takes one.
+    const holders = Array.from({ length: (queue as unknown as { free: number }).free }, () =>
+      queue.run('holder', () => held.opened),
+    );
+    queue.limits = { ...limits, known: 1, holder: 0 };
+    const before = await scrape();
+
+    const login = () => app.call('POST', '/auth/login', { body: { username, password, deviceToken } });
+    const waiting = login();
+    while (queue.length('known') === 0) await app.fetch('/health/live');
+    const refused = await login();
+    const during = await scrape();
+    held.open();
+    await Promise.all([...holders, waiting]);
+    queue.limits = limits;
+
+    const after = await scrape();
+    const lane = { lane: 'known' };
+    expect(refused.status).toBe(503);
+    expect(before.value('latchkey_hash_queue_waiting', lane)).toBe(0);
+    expect(during.value('latchkey_hash_queue_waiting', lane)).toBe(1);
+    expect(after.value('latchkey_hash_queue_waiting', lane)).toBe(0);
+    expect(after.value('latchkey_hash_queue_refusals_total', lane)).toBe(1);
+    const waits = 'latchkey_hash_queue_wait_seconds_count';
+    expect(after.value(waits, lane) - before.value(waits, lane)).toBe(1);
+    expect(after.value('latchkey_hash_queue_wait_seconds_sum', lane)).toBeGreaterThan(0);
+  });
+
+  it('tell how many connections are in use, and who waits for one', async () => {
+    const held = gate();
+    const { value: most } = (await scrape()).of('latchkey_database_connections_max')[0] ?? { value: 0 };
+    const holders = Array.from({ length: most + 2 }, () => app.inDatabase(() => held.opened));
+
+    const state = async () => {
+      const now = await scrape();
+      return ['used', 'waiting'].map((what) =>
+        now.value(what === 'used' ? 'latchkey_database_connections_used' : 'latchkey_database_waiting'),
+      );
+    };
+    let during = await state();
+    // The poll of the feed comes and waits too; connections of a pool take a moment to be made.
+    while (during[0] !== most || (during[1] as number) < 2) during = await state();
+    held.open();
+    await Promise.all(holders);
+
+    expect(during[0]).toBe(most);
+    let after = await state();
+    while (after.join() !== '0,0') after = await state();
+  });
+
+  it('count what the database fails', async () => {
+    await app.rows('ALTER TABLE users RENAME TO lost');
+
+    const failures = await growth('latchkey_database_failures_total', {}, () =>
+      app.call('POST', '/auth/login', { body: { username: 'somebody', password: 'a password' } }),
+    );
+    await app.rows('ALTER TABLE lost RENAME TO users');
+
+    expect(failures).toBe(1);
+  });
+
+  it('have the figures of the process, of the event loop, and the version', async () => {
+    const now = await scrape();
+
+    expect(now.value('process_resident_memory_bytes')).toBeGreaterThan(10e6);
+    expect(now.names).toContain('nodejs_eventloop_lag_p99_seconds');
+    expect(now.names).toContain('process_cpu_seconds_total');
+    expect(now.value('latchkey_build_info', { version: '0.1.0' })).toBe(1);
+  });
+
+  it.each(['x-forwarded-for', 'x-forwarded-host', 'forwarded', 'via', 'x-real-ip'])(
+    'are not there for who comes through a proxy, as %s tells',
+    async (name) => {
+      const response = await app.fetch('/metrics', { headers: { [name]: '203.0.113.7' } });
+
+      expect([response.status, await response.json()]).toEqual([404, { error: 'Not found' }]);
+    },
+  );
+});
+
+describe('metrics on a port of their own', () => {
+  let app: TestApp;
+  let origin: string;
+  beforeAll(async () => {
+    app = await startApp({ METRICS: 'on', METRICS_PORT: '0' });
+    const server = app.nest.get(MetricsServer);
+    await server.listen();
+    origin = `http://127.0.0.1:${server.address?.port}`;
+  });
+  afterAll(() => app.close());
+
+  it('are there, and not where the API is', async () => {
+    await app.fetch('/health/live');
+
+    const { samples } = await Scrape.from(origin);
+
+    expect(samples.some(({ labels: { http_route: route } }) => route === '/health/live')).toBe(true);
+    expect((await app.fetch('/metrics')).status).toBe(404);
+  });
+
+  it('are the only thing there', async () => {
+    const statuses = await Promise.all([
+      fetch(`${origin}/`),
+      fetch(`${origin}/health/live`),
+      fetch(`${origin}/metrics/x`),
+      fetch(`${origin}/metrics`, { method: 'POST' }),
+    ]);
+
+    expect(statuses.map(({ status }) => status)).toEqual([404, 404, 404, 404]);
+  });
+});
+
+describe('a process', () => {
+  let database: TestDatabase;
+  beforeEach(async () => (database = await createDatabase()));
+  afterEach(() => database.drop());
+
+  const modulesOf = async (settings: Record<string, string>) => {
+    const server = await startServer(settingsFor(database, { ...LISTING_MODULES, ...settings }));
+    const { status } = await fetch(`${server.url}/metrics`);
+    server.signal('SIGTERM');
+    await server.exit();
+    return { status, modules: modulesLoadedBy(server) };
+  };
+
+  it('has no metrics unless it is told to, and loads nothing that measures or traces', async () => {
+    const { status, modules } = await modulesOf({});
+
+    expect(status).toBe(404);
+    expect(modules).toContain('piscina');
+    expect(modules.filter((name) => /prom-client|opentelemetry/.test(name))).toEqual([]);
+  });
+
+  it('loads the library for metrics with them, and of OpenTelemetry what that one wants', async () => {
+    const { status, modules } = await modulesOf({ METRICS: 'on' });
+
+    expect(status).toBe(200);
+    expect(modules.filter((name) => /prom-client|opentelemetry\//.test(name))).toEqual([
+      'prom-client',
+      '@opentelemetry/api',
+    ]);
+  });
+
+  it('has them on port 9464 in production, and says so where that is in use', async () => {
+    const port = await freePort();
+    const occupant = createServer().listen(port, '127.0.0.1');
+    await once(occupant, 'listening');
+    const settings = settingsFor(database, { METRICS: 'on', METRICS_PORT: String(port) });
+
+    const program = new Program([join('scripts', 'start.mjs'), 'main'], settings);
+    const code = await program.exit();
+    occupant.close();
+
+    expect(loadConfig({ NODE_ENV: 'production' }).metricsPort).toBe(9464);
+    expect(code).toBe(1);
+    expect(program.stderr).toBe(
+      `Latchkey cannot start. Port ${port} on 127.0.0.1 is in use; stop the other program, or set METRICS_PORT to a free one.\n`,
+    );
+  });
+});

@@ -1,0 +1,269 @@
+import { once } from 'node:events';
+import { Agent, request, type IncomingMessage } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { json } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import { SqliteConnection } from '../src/database/sqlite-connection';
+import { createDatabase, createMysqlDatabase, onMysql, type TestDatabase } from './support/database';
+import { bearer } from './support/instances';
+import { MariadbServer } from './support/mariadb-server';
+import { type Program, settingsFor, startServer } from './support/server-process';
+
+/** What is promised from the signal to the end, whatever hangs. */
+const LONGEST_STOP_MS = 10_000;
+
+interface Reply {
+  status: number;
+  connection: string | undefined;
+  code: string | undefined;
+  body: Record<string, string>;
+}
+
+describe('a stop', () => {
+  let database: TestDatabase;
+  let server: Program & { url: string };
+  let agent: Agent;
+  const open = async (settings: Record<string, string> = {}) => {
+    server = await startServer(settingsFor(database, settings));
+  };
+  beforeEach(async () => {
+    database = await createDatabase();
+    // One connection, kept alive.
+    agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  });
+  afterEach(async () => {
+    agent.destroy();
+    server.signal('SIGKILL');
+    await server.exit();
+    await database.drop();
+  });
+
+  /** Sends it over the connection that is kept; fails if that is reset. */
+  const ask = async (method: string, path: string, headers: object = {}, body?: object): Promise<Reply> => {
+    const call = request(server.url + path, {
+      method,
+      agent,
+      headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
+    });
+    call.end(body && JSON.stringify(body));
+    const [answer] = (await once(call, 'response')) as [IncomingMessage];
+    const { statusCode: status = 0, headers: got } = answer;
+    const parsed = (await json(answer)) as Record<string, string>;
+    return {
+      ...{ status, connection: got.connection, body: parsed },
+      code: got['x-error-code'] as string | undefined,
+    };
+  };
+
+  /** A request whose body does not come to its end, until it is given. */
+  const halfASignUp = async (): Promise<{ socket: Socket; finish: () => Promise<string> }> => {
+    const body = JSON.stringify({
+      username: 'somebody',
+      email: 'somebody@example.com',
+      password: 'brass kettle 9',
+    });
+    const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
+    socket.write(
+      `POST /api/v1/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, 9)}`,
+    );
+    // Whatever else is asked now is asked after it.
+    await ask('GET', '/health/live');
+    return {
+      socket,
+      finish: async () => {
+        const chunks: Buffer[] = [];
+        socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+        socket.write(body.slice(9));
+        await once(socket, 'close');
+        return Buffer.concat(chunks).toString();
+      },
+    };
+  };
+
+  const signal = async (name: NodeJS.Signals = 'SIGTERM'): Promise<number> => {
+    const begun = performance.now();
+    server.signal(name);
+    await server.says(/"stopping"/);
+    return begun;
+  };
+
+  it('gives a connection that is kept alive one more answer, says so in it, and then closes it', async () => {
+    await open();
+    const before = await ask('GET', '/health/live');
+    const begun = await signal();
+
+    const last = await ask('POST', '/api/v1/auth/refresh', {}, { refreshToken: 'none' });
+
+    expect([before.status, before.connection]).toEqual([200, 'keep-alive']);
+    expect([last.status, last.connection]).toEqual([401, 'close']);
+    expect(await server.exit()).toBe(0);
+    // Nobody is left: so nobody is waited for.
+    expect(performance.now() - begun).toBeLessThan(1_500);
+  });
+
+  it('answers what is under way, and lets nobody new in meanwhile', async () => {
+    await open();
+    const { finish } = await halfASignUp();
+    await signal();
+
+    const refused = await fetch(`${server.url}/health/live`).then(
+      () => 'answered',
+      (error: Error & { cause: { code: string } }) => error.cause.code,
+    );
+    const answer = await finish();
+
+    expect(refused).toBe('ECONNREFUSED');
+    expect(answer).toMatch(/^HTTP\/1\.1 201 /);
+    expect(answer.toLowerCase()).toContain('connection: close');
+    expect(await server.exit()).toBe(0);
+    expect(await database.rows("SELECT id FROM users WHERE username = 'somebody'")).toHaveLength(1);
+  });
+
+  it('is announced to load balancers first, and serves them meanwhile, for as long as the setting says', async () => {
+    await open({ SHUTDOWN_DELAY: '2' });
+    const begun = await signal();
+
+    const ready = await ask('GET', '/health/ready');
+    const live = await ask('GET', '/health/live');
+    const call = await ask('POST', '/api/v1/auth/refresh', {}, { refreshToken: 'none' });
+
+    expect([ready.status, ready.code, ready.connection]).toEqual([503, 'draining', 'close']);
+    expect([live.status, live.connection]).toEqual([200, 'close']);
+    expect([call.status, call.connection]).toEqual([401, 'close']);
+    expect(await server.exit()).toBe(0);
+    expect(performance.now() - begun).toBeGreaterThanOrEqual(2_000);
+  });
+
+  it('writes when sessions and keys were last used', async () => {
+    await open();
+    const person = { username: 'somebody', email: 'somebody@example.com', password: 'brass kettle 9' };
+    await ask('POST', '/api/v1/users', {}, person);
+    const { body } = await ask(
+      'POST',
+      '/api/v1/auth/login',
+      {},
+      { username: person.username, password: person.password },
+    );
+    const { body: key } = await ask('POST', '/api/v1/auth/keys', bearer(body['token'] as string), {});
+    await ask('GET', '/api/v1/users/me', bearer(body['token'] as string));
+    await ask('GET', '/api/v1/users/me', { 'x-api-key': key['apiKey'] });
+
+    await signal();
+    const code = await server.exit();
+
+    expect(code).toBe(0);
+    for (const table of ['sessions', 'api_keys']) {
+      expect(
+        await database.rows(`SELECT last_used_at FROM ${table} WHERE last_used_at IS NOT NULL`),
+      ).toHaveLength(1);
+    }
+  });
+
+  it('does not wait for a client that does not come to its end, nor for one that says nothing', async () => {
+    await open();
+    const { socket } = await halfASignUp();
+    const silent = connect(Number(new URL(server.url).port), '127.0.0.1');
+    await once(silent, 'connect');
+    const closed = [socket, silent].map((one) => {
+      one.on('error', () => undefined).resume();
+      return once(one, 'close');
+    });
+
+    const begun = await signal();
+    const code = await server.exit();
+
+    expect(code).toBe(0);
+    expect(performance.now() - begun).toBeLessThan(LONGEST_STOP_MS);
+    await Promise.all(closed);
+  }, 30_000);
+
+  it('is cut short by a signal that comes later than npm would repeat it', async () => {
+    await open();
+    const { socket } = await halfASignUp();
+    socket.on('error', () => undefined);
+    const begun = await signal('SIGTERM');
+
+    const exit = server.exit();
+    let code: number | null | 'running' = 'running';
+    while (code === 'running') {
+      server.signal('SIGINT');
+      code = await Promise.race([exit, delay(100, 'running' as const)]);
+    }
+
+    expect(code).toBe(130);
+    expect(performance.now() - begun).toBeLessThan(3_000);
+  });
+});
+
+describe('a stop while the database hangs', () => {
+  it('is over within ten seconds', async () => {
+    const hanging = onMysql ? await hangingServer() : await hangingFile();
+    const server = await startServer(settingsFor(hanging.database));
+    const call = (path: string, body: object) =>
+      fetch(`${server.url}/api/v1${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+    const person = { username: 'somebody', email: 'somebody@example.com', password: 'brass kettle 9' };
+    await call('/users', person);
+    const login = await call('/auth/login', { username: person.username, password: person.password });
+    const { token } = (await login.json()) as { token: string };
+    await fetch(`${server.url}/api/v1/users/me`, { headers: bearer(token) });
+
+    await hanging.begin();
+    // Under way, and waiting for the database.
+    const waiting = call('/auth/login', { username: person.username, password: person.password });
+    const begun = performance.now();
+    server.signal('SIGTERM');
+    const { status } = await waiting;
+    await server.exit();
+    const milliseconds = performance.now() - begun;
+    await hanging.end();
+
+    expect(status).toBe(503);
+    expect(milliseconds).toBeLessThan(LONGEST_STOP_MS);
+  }, 60_000);
+});
+
+interface Hanging {
+  database: TestDatabase;
+  begin(): Promise<void>;
+  /** Also removes it. */
+  end(): Promise<void>;
+}
+
+async function hangingServer(): Promise<Hanging> {
+  const server = await MariadbServer.create();
+  return {
+    database: await createMysqlDatabase(server.url),
+    begin: () => server.pause(),
+    end: () => {
+      server.resume();
+      return server.remove();
+    },
+  };
+}
+
+async function hangingFile(): Promise<Hanging> {
+  const database = await createDatabase();
+  const other = new SqliteConnection(database.url.slice('sqlite:'.length));
+  return {
+    database,
+    begin: () => {
+      // Until the application has a moment between two transactions.
+      for (;;) {
+        try {
+          return Promise.resolve(other.exec('BEGIN EXCLUSIVE'));
+        } catch (error) {
+          if (!(error as Error).message.includes('locked')) throw error;
+        }
+      }
+    },
+    end: () => {
+      other.exec('ROLLBACK');
+      other.close();
+      return database.drop();
+    },
+  };
+}
