@@ -101,9 +101,9 @@ export class AuthService {
   }
 
   private async authenticate(request: LoginRequest, origin: Origin): Promise<{ user: User; lane: HashLane }> {
-    const user = await this.users.findByUsername(request.username);
-    const login = await this.limits.admit(request, user, origin);
-    const { lane } = login;
+    const find = () => this.users.findByUsername(request.username);
+    const login = await this.limits.admit(request, origin, find);
+    const { user, lane } = login;
     const matches = await settleBy(login, () => this.users.verifyPassword(user, request.password, lane));
     if (!user) {
       // Without the name, which may be a password that went into the wrong field.

@@ -1,6 +1,8 @@
 import { Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
 import { ProxyWatch } from '../access/proxy-watch';
 import { canonical } from '../core/canonical';
+import { Clock } from '../core/clock';
 import type { Origin } from '../core/origin';
 import { Random } from '../core/random';
 import { DEVICE_ID_BYTES, type DeviceToken, DeviceTokenFormat } from '../crypto/device-token-format';
@@ -13,9 +15,18 @@ import type { LoginRequest } from './auth.dto';
 
 /** A login that may be evaluated. */
 export interface AdmittedLogin extends AdmittedAttempt {
+  /** The account of that name, if there is one. */
+  user: User | null;
   /** Whether it comes from a device that has signed in to this account before. */
   lane: 'known' | 'unknown';
 }
+
+/** Looks up the account whose name was given. */
+type FindUser = () => Promise<User | null>;
+
+/** Pairs of a device token and a name that did not belong together, and for how long that is remembered, in milliseconds. */
+const REMEMBERED_MISMATCHES = 10_000;
+const MISMATCH_REMEMBERED_MS = 60_000;
 
 /**
  * Which logins are evaluated. A device that has signed in to the account before is counted by itself; all others together,
@@ -24,34 +35,61 @@ export interface AdmittedLogin extends AdmittedAttempt {
 @Injectable()
 export class SignInLimits {
   private readonly format: DeviceTokenFormat;
+  /** When each was found out. Else whoever has a device token of his own could have the database asked at will. */
+  private readonly mismatches = new LRUCache<string, number>({ max: REMEMBERED_MISMATCHES });
 
   constructor(
     private readonly attempts: PasswordAttempts,
     private readonly limits: RateLimits,
     private readonly random: Random,
     private readonly proxies: ProxyWatch,
+    private readonly clock: Clock,
     keys: KeyRing,
   ) {
     this.format = new DeviceTokenFormat(keys.deviceToken);
   }
 
   /**
-   * Lets a login in to be evaluated, or not. A name that nobody has is counted like any other.
+   * Lets a login in to be evaluated, or not. A name that nobody has is counted like any other. Strangers are let in before
+   * the account is looked up: while a name is closed to them, they cost neither a hash nor a query for the account.
    *
-   * @param user the account of that name, if there is one
    * @throws ApiError `rate_limited`, `service_unavailable`
    */
-  async admit(request: LoginRequest, user: User | null, origin: Origin): Promise<AdmittedLogin> {
+  async admit(request: LoginRequest, origin: Origin, find: FindUser): Promise<AdmittedLogin> {
     this.proxies.noteSignIn(origin.ip);
-    const caller = { userId: user?.id ?? null, origin };
-    const device = this.deviceOf(request.deviceToken, user);
-    if (device) {
-      const subject = device.deviceId.toString('hex');
-      return { lane: 'known', ...(await this.attempts.admit('login-device', subject, caller)) };
+    return (await this.admitDevice(request, origin, find)) ?? this.admitStranger(request, origin, find);
+  }
+
+  /** @returns undefined for whoever shows no device token of this account */
+  private async admitDevice(
+    { username, deviceToken }: LoginRequest,
+    origin: Origin,
+    find: FindUser,
+  ): Promise<AdmittedLogin | undefined> {
+    const token = deviceToken === undefined ? undefined : this.format.decode(deviceToken);
+    if (!token) return undefined;
+    const pair = `${token.userId} ${token.credentialVersion} ${canonical(username)}`;
+    const now = this.clock.monotonic();
+    if (now < (this.mismatches.get(pair) ?? -Infinity) + MISMATCH_REMEMBERED_MS) return undefined;
+    const user = await find();
+    if (!user || !belongsTo(token, user)) {
+      this.mismatches.set(pair, now);
+      return undefined;
     }
+    const caller = { userId: user.id, origin };
+    const attempt = await this.attempts.admit('login-device', token.deviceId.toString('hex'), caller);
+    return { user, lane: 'known', ...attempt };
+  }
+
+  private async admitStranger(
+    { username }: LoginRequest,
+    origin: Origin,
+    find: FindUser,
+  ): Promise<AdmittedLogin> {
+    const caller = { userId: async () => (await find())?.id ?? null, origin };
     const taken = await this.limits.take('login-address', addressBlock(origin.ip), caller);
     const attempt = await this.attempts
-      .admit('login-account', canonical(request.username), caller)
+      .admit('login-account', canonical(username), caller)
       .catch(async (error: unknown) => {
         // What is not evaluated is no failure of that address.
         await taken.giveBack();
@@ -61,19 +99,27 @@ export class SignInLimits {
       await attempt[how]();
       await taken.giveBack();
     };
-    return { lane: 'unknown', succeed: settle('succeed'), withdraw: settle('withdraw') };
+    const withdraw = settle('withdraw');
+    const user = await find().catch(async (error: unknown) => {
+      await withdraw();
+      throw error;
+    });
+    return { user, lane: 'unknown', succeed: settle('succeed'), withdraw };
   }
 
   /** The token for a device that has just signed in: the one that it showed, if that is still good, or a new one. */
   deviceTokenFor(user: User, presented: string | undefined): string {
-    const deviceId = this.deviceOf(presented, user)?.deviceId ?? this.random.bytes(DEVICE_ID_BYTES);
-    return this.format.encode({ userId: user.id, credentialVersion: user.credentialVersion, deviceId });
-  }
-
-  /** A token of another account, of an earlier password, or that is none, makes no difference. */
-  private deviceOf(presented: string | undefined, user: User | null): DeviceToken | undefined {
     const token = presented === undefined ? undefined : this.format.decode(presented);
-    const good = token?.userId === user?.id && token?.credentialVersion === user?.credentialVersion;
-    return good ? token : undefined;
+    const known = token && belongsTo(token, user) ? token.deviceId : undefined;
+    return this.format.encode({
+      userId: user.id,
+      credentialVersion: user.credentialVersion,
+      deviceId: known ?? this.random.bytes(DEVICE_ID_BYTES),
+    });
   }
+}
+
+/** Not a token of another account, nor one of an earlier password. */
+function belongsTo(token: DeviceToken, user: User): boolean {
+  return token.userId === user.id && token.credentialVersion === user.credentialVersion;
 }

@@ -10,7 +10,8 @@ import { type LimitName, LIMITS } from './limits';
 
 /** On whose account, if that is known, and whence. */
 export interface Caller {
-  userId: string | null;
+  /** Given as a question, it is asked when a hit is written down only: a flood of refused calls must not look accounts up. */
+  userId: string | null | (() => Promise<string | null>);
   origin: Origin;
 }
 
@@ -53,16 +54,17 @@ export class LimitHits {
    * @param subject digest of what is limited
    * @throws ApiError `service_unavailable` when the event cannot be written
    */
-  async note(name: LimitName, subject: string, { userId, origin }: Caller): Promise<void> {
+  async note(name: LimitName, subject: string, { userId: whose, origin }: Caller): Promise<void> {
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
     this.metrics.count('latchkey_limit_hits_total', { limit: name });
     const key = `${name}:${subject}`;
     const now = this.clock.now().getTime();
     if (now < (this.told.get(key) ?? -Infinity) + ONE_EVENT_SECONDS * 1000) return;
     this.told.set(key, now);
-    const { ip, requestId } = origin;
-    this.log.warn({ limit: name, userId, ip, requestId }, 'A limit is reached');
     try {
+      const userId = typeof whose === 'function' ? await whose() : whose;
+      const { ip, requestId } = origin;
+      this.log.warn({ limit: name, userId, ip, requestId }, 'A limit is reached');
       await this.transactions.statement((tx) =>
         this.audit.recordBounded(tx, { type: 'limit_reached', userId, reason: name }, origin),
       );

@@ -1,0 +1,215 @@
+import { PasswordHasher } from '../src/crypto/password-hasher';
+import { Clock } from '../src/core/clock';
+import { Transactions } from '../src/database/transactions';
+import { AttemptLedger } from '../src/rate-limit/attempt-ledger';
+import type { Attempts } from '../src/rate-limit/attempt-rule';
+import { UsersService } from '../src/users/users.service';
+import { startApp, type TestApp } from './support/app';
+import { TwoInstances } from './support/instances';
+import { newcomer, signUp } from './support/people';
+
+const DAY = 24 * 3600;
+
+describe('the ledger of password attempts', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp({ TRUST_PROXY: 'loopback' })));
+  afterAll(() => app.close());
+
+  let lastAddress = 0;
+  const newAddress = () => {
+    lastAddress += 1;
+    return { 'x-forwarded-for': `10.7.${lastAddress >> 8}.${lastAddress & 255}` };
+  };
+  const guess = (username: string, more: object = {}) =>
+    app.call('POST', '/auth/login', {
+      body: { username, password: 'a guess', ...more },
+      headers: newAddress(),
+    });
+
+  it('counts each of two hundred that race for one row exactly once, at four instances', async () => {
+    // An instance knows of the others by the row alone; so does a ledger.
+    const ledgers = Array.from(
+      { length: 4 },
+      () => new AttemptLedger(app.nest.get(Transactions), app.nest.get(Clock)),
+    );
+    const count = ({ inARow }: Attempts) => ({
+      attempts: { evaluated: [1], inARow: inARow + 1 },
+      outcome: inARow,
+    });
+
+    // One after the other, so that each ledger comes back to the row again and again and finds it changed.
+    const seen = await Promise.all(
+      ledgers.map(async (ledger) => {
+        const outcomes: number[] = [];
+        for (let time = 0; time < 50; time += 1) outcomes.push(await ledger.change('f'.repeat(64), count));
+        return outcomes;
+      }),
+    );
+
+    expect(seen.flat().sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, index) => index));
+    const [row] = await app.rows('SELECT in_a_row, version FROM password_attempts WHERE id = ?', [
+      'f'.repeat(64),
+    ]);
+    expect(row).toEqual({ in_a_row: 200, version: 200 });
+    await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
+  }, 60_000);
+
+  it('holds each of 150 failures that race for one name, as many as were evaluated and no more', async () => {
+    const { username } = await signUp(app);
+    await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
+
+    const answers = await Promise.all(Array.from({ length: 150 }, () => guess(username)));
+
+    const statuses = answers.map(({ status }) => status);
+    expect(statuses.filter((status) => status === 401)).toHaveLength(10);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(140);
+    const rows = await app.rows<{ evaluated: string; in_a_row: number }>('SELECT * FROM password_attempts');
+    expect(rows.map(({ evaluated, in_a_row }) => [evaluated.split(',').length, in_a_row])).toEqual([
+      [10, 10],
+    ]);
+  }, 60_000);
+
+  describe('while a name is closed to strangers', () => {
+    const closed = async (username: string) => {
+      for (let time = 0; time < 10; time += 1) await guess(username);
+      // The first to be refused is written down, with the account.
+      expect((await guess(username)).status).toBe(429);
+    };
+
+    it.each<[string, object]>([
+      ['no device token', {}],
+      ['a device token that is none', { deviceToken: `dt_${'A'.repeat(92)}` }],
+    ])(
+      'costs a stranger with %s neither a hash nor a look at the accounts, and one look at the row',
+      async (_, more) => {
+        const { username } = await signUp(app);
+        await closed(username);
+        const door = app.nest.get(Transactions);
+        const spies = [
+          jest.spyOn(app.nest.get(PasswordHasher), 'verify'),
+          jest.spyOn(app.nest.get(UsersService), 'findByUsername'),
+          jest.spyOn(door, 'run'),
+          jest.spyOn(door, 'statement'),
+          jest.spyOn(door, 'read'),
+        ];
+
+        const statuses: number[] = [];
+        for (let time = 0; time < 50; time += 1) statuses.push((await guess(username, more)).status);
+        const costs = spies.map((spy) => spy.mock.calls.length);
+        for (const spy of spies) spy.mockRestore();
+
+        expect(new Set(statuses)).toEqual(new Set([429]));
+        const [hashes, lookups, transactions, statements, reads] = costs as [
+          ...[number, number, number, number, number],
+        ];
+        expect([hashes, lookups]).toEqual([0, 0]);
+        // Whatever the server does by itself meanwhile is few.
+        expect(transactions + statements).toBeLessThan(10);
+        expect(reads).toBeLessThan(60);
+      },
+    );
+
+    it('costs a stranger with a device token of another account one look at the accounts, however often he comes', async () => {
+      const { username } = await signUp(app);
+      const { deviceToken } = await newcomer(app);
+      await closed(username);
+      const lookups = jest.spyOn(app.nest.get(UsersService), 'findByUsername');
+
+      for (let time = 0; time < 30; time += 1) {
+        expect((await guess(username, { deviceToken })).status).toBe(429);
+      }
+
+      expect(lookups).toHaveBeenCalledTimes(1);
+      app.clock.push(61);
+      await guess(username, { deviceToken });
+      expect(lookups).toHaveBeenCalledTimes(2);
+      lookups.mockRestore();
+    });
+
+    it('needs no account to be refused: they may be out of reach', async () => {
+      const { username } = await signUp(app);
+      await closed(username);
+      await app.inDatabase((tx) => tx.query('ALTER TABLE users RENAME TO users_hidden'));
+      try {
+        expect((await guess(username)).status).toBe(429);
+        expect((await guess('somebody.not.closed')).status).toBe(503);
+      } finally {
+        await app.inDatabase((tx) => tx.query('ALTER TABLE users_hidden RENAME TO users'));
+      }
+
+      // What was not evaluated for trouble of ours was not counted.
+      const statuses: number[] = [];
+      for (let time = 0; time < 11; time += 1) statuses.push((await guess('somebody.not.closed')).status);
+      expect(statuses).toEqual([...Array<number>(10).fill(401), 429]);
+    });
+  });
+});
+
+describe('two instances on one database', () => {
+  let instances: TwoInstances;
+  beforeAll(async () => (instances = await TwoInstances.start({ TRUST_PROXY: 'loopback' })));
+  afterAll(() => instances.stop());
+
+  let calls = 0;
+  /** A guess from an address of its own, at one instance after the other. */
+  const guess = async () => {
+    calls += 1;
+    const begun = Math.floor(Date.now() / 1000);
+    const response = await fetch(`${instances.processes[calls % 2]?.url}/api/v1/auth/login`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        'x-forwarded-for': `10.6.${calls >> 8}.${calls & 255}`,
+      },
+      body: JSON.stringify({ username: 'attacked', password: 'a guess' }),
+    });
+    await response.arrayBuffer();
+    return {
+      ...{ status: response.status, begun, ended: Math.floor(Date.now() / 1000) },
+      ...{ wait: Number(response.headers.get('retry-after')) },
+      policy: response.headers.get('ratelimit-policy'),
+    };
+  };
+  const evaluated = async (): Promise<number[]> => {
+    const [row] = await instances.database.rows<{ evaluated: string }>(
+      'SELECT evaluated FROM password_attempts',
+    );
+    return row?.evaluated.split(',').map(Number) ?? [];
+  };
+  /** Moves all that is remembered, so that the last attempt lies so many seconds back: time that passes for both. */
+  const age = async (seconds: number): Promise<number> => {
+    const all = await evaluated();
+    const last = Math.floor(Date.now() / 1000) - seconds;
+    const moved = all.map((at) => at - (all.at(-1) as number) + last);
+    await instances.database.rows(`UPDATE password_attempts SET evaluated = '${moved.join(',')}'`);
+    return last;
+  };
+
+  it('let the same pauses grow together, and evaluate the same hundred a day', async () => {
+    for (let time = 0; time < 10; time += 1) expect((await guess()).status).toBe(401);
+
+    for (let failures = 10; failures < 100; failures += 1) {
+      const pause = Math.min(2 ** (failures - 10), 900);
+      // Five seconds in hand, as if a third instance were ahead: the pause must not end while it is asked for.
+      const last = await age(-5);
+      for (const refused of failures < 22 ? [await guess(), await guess()] : []) {
+        expect([refused.status, refused.policy]).toEqual([429, '"login-account";q=10;w=86400']);
+        expect(refused.wait).toBeLessThanOrEqual(last + pause - refused.begun);
+        expect(refused.wait).toBeGreaterThanOrEqual(last + pause - refused.ended);
+      }
+      await age(pause);
+      expect([failures, (await guess()).status]).toEqual([failures, 401]);
+    }
+
+    expect(await evaluated()).toHaveLength(100);
+    await age(900);
+    for (const refused of [await guess(), await guess()]) {
+      expect([refused.status, refused.policy]).toEqual([429, '"login-account";q=100;w=86400']);
+      expect(refused.wait).toBeGreaterThan(3600);
+    }
+    // A day after the oldest there is room again.
+    const [oldest = 0, ...younger] = await evaluated();
+    await age(DAY - ((younger.at(-1) as number) - oldest) + 1);
+    expect([(await guess()).status, (await guess()).status]).toEqual([401, 429]);
+  }, 120_000);
+});
