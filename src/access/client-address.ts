@@ -23,5 +23,5 @@ export function plainAddress(text: string): string {
 
 /** Some proxies write `192.0.2.1:443` or `[2001:db8::1]:443`. */
 function withoutPort(text: string): string {
-  return /^\[(.*)\](?::\d+)?$/.exec(text)?.[1] ?? text.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1');
+  return /^\[([^\]]*)\](?::\d+)?$/.exec(text)?.[1] ?? text.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1');
 }
