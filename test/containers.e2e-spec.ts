@@ -149,7 +149,7 @@ describe('Dockerfile', () => {
 
   it('runs node itself, as nobody in particular, and checks its health without other tools', () => {
     expect(last).toContain('USER node');
-    expect(last.at(-1)).toBe('CMD ["node", "dist/main.js"]');
+    expect(last.at(-1)).toBe('CMD ["node", "--disable-proto=delete", "dist/main.js"]');
     const [, check] = last.find((line) => line.startsWith('HEALTHCHECK'))?.match(/CMD (\[.*\])/) ?? [];
     expect((JSON.parse(check as string) as string[]).slice(0, 2)).toEqual(['node', '-e']);
   });
