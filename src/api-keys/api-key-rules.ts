@@ -15,6 +15,9 @@ import { ApiInstant, IsVisible, IsWellFormed, MaxCharacters, MinCharacters } fro
 
 const MOST_RANGES = 50;
 
+/** An IPv6 address that ends like an IPv4 one, and `/128`. None longer is one. */
+const LONGEST_RANGE = 49;
+
 /** Ninety days: who has not changed a secret by then has forgotten it. */
 export const LONGEST_OVERLAP_SECONDS = 7_776_000;
 
@@ -60,7 +63,12 @@ export const IsAddressRangeList = () =>
       },
       { each: true },
     ),
-    ApiProperty({ minItems: 1, maxItems: MOST_RANGES, uniqueItems: true }),
+    ApiProperty({
+      minItems: 1,
+      maxItems: MOST_RANGES,
+      uniqueItems: true,
+      items: { type: 'string', maxLength: LONGEST_RANGE },
+    }),
   );
 
 /** A point in time with its offset from UTC. */

@@ -6,7 +6,7 @@ import type { FoundKey } from './key-facts';
 export const FOUND_KEY_LIFETIME_SECONDS = 60;
 
 /** Keys remembered at most, and as many digests behind which there was none. */
-const CAPACITY = 10_000;
+export const CAPACITY = 10_000;
 
 /** What was looked up, or that there was nothing. */
 export type Finding = FoundKey | 'unknown';

@@ -1,8 +1,8 @@
 /** How deep a body may be nested. The deepest that any operation takes is a list in an object. */
-const MOST_LEVELS = 8;
+export const MOST_LEVELS = 8;
 
 /** How many commas a body may hold, which bounds how many values it holds. No operation takes a hundred. */
-const MOST_COMMAS = 256;
+export const MOST_COMMAS = 256;
 
 /** What can be told about a JSON text without reading it. Of a text that is no JSON the parser will complain. */
 export interface JsonOutline {

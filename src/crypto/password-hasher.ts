@@ -35,7 +35,7 @@ export type HashLane = 'known' | 'unknown' | 'account' | 'registration';
  * Hashes that may wait in each lane, per thread; beyond that, 503 at once. At 20 ms each the last one of the strangers
  * waits 1.3 s when nobody else does, and 2.6 s when every lane is full.
  */
-const WAITING_PER_THREAD: Record<HashLane, number> = {
+export const WAITING_PER_THREAD: Record<HashLane, number> = {
   known: 32,
   unknown: 64,
   account: 16,

@@ -10,8 +10,8 @@ import type { Transactions } from './transactions';
 const INTERVAL_MS = 60_000;
 
 /** Rows per transaction, so that nobody waits behind one, and transactions per round. */
-const BATCH_SIZE = 200;
-const BATCHES_PER_ROUND = 50;
+export const BATCH_SIZE = 200;
+export const BATCHES_PER_ROUND = 50;
 
 /** Seconds that a row is kept after its end: far more than the clocks of two instances may differ by. */
 const KEPT_FOR_SECONDS = 24 * 3600;

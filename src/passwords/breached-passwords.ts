@@ -4,7 +4,7 @@ import { LOG, type Log } from '../core/log';
 import { breachRangeOf } from '../crypto/breach-range';
 
 /** Milliseconds that somebody who sets a password is kept waiting for it. */
-const TIMEOUT_MS = 2_000;
+export const TIMEOUT_MS = 2_000;
 
 /** A padded answer has some 1,000 lines of 40 bytes. */
 const LONGEST_ANSWER_BYTES = 256 * 1024;

@@ -6,7 +6,7 @@ import { ApiError } from '../core/errors';
 export type Weakness = 'common' | 'personal';
 
 /** Passwords that may wait to be judged: at 30 ms each the last one waits a second. Beyond that, 503 at once. */
-const QUEUE_LIMIT = 32;
+export const QUEUE_LIMIT = 32;
 
 /** Where the thread and its list lie. */
 export interface StrengthFiles {

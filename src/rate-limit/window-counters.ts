@@ -9,7 +9,7 @@ import type { WindowLimit } from './limits';
  * the one that was seen longest ago makes room. That gives him nothing that a fresh address would not, since what is
  * counted here is what one address does; what is done to an account is counted in the database.
  */
-const MOST_COUNTERS = 20_000;
+export const MOST_COUNTERS = 20_000;
 
 /** Milliseconds for which Redis is left alone after it has failed, so that few calls wait for it while it hangs. */
 const AVOIDED_MS = 5_000;

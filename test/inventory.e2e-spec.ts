@@ -1,0 +1,207 @@
+import { maxHeaderSize, type Server } from 'node:http';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DataSource } from 'typeorm';
+import { CAPACITY } from '../src/api-keys/found-keys';
+import { KEYS_PER_ACCOUNT } from '../src/api-keys/api-keys.service';
+import { MOST_OF_AN_ACCOUNT } from '../src/audit/audit-trail';
+import { BODY_LIMIT } from '../src/core/json-body';
+import { MOST_COMMAS, MOST_LEVELS } from '../src/core/json-bounds';
+import { REQUEST_BUDGET_MS } from '../src/core/request-deadline';
+import { PasswordHasher, WAITING_PER_THREAD } from '../src/crypto/password-hasher';
+import { dataSourceOptions } from '../src/database/data-source-options';
+import { BATCH_SIZE, BATCHES_PER_ROUND } from '../src/database/row-cleanup';
+import { LONGEST_TRANSACTION_MS } from '../src/database/transactions';
+import { entities } from '../src/entities';
+import { TIMEOUT_MS } from '../src/passwords/breached-passwords';
+import { QUEUE_LIMIT } from '../src/passwords/password-strength';
+import { MOST_COUNTERS } from '../src/rate-limit/window-counters';
+import { SESSIONS_PER_ACCOUNT } from '../src/sessions/sessions.service';
+import { startApp, type TestApp } from './support/app';
+import { openApiDocument } from './support/contract';
+import { onMysql } from './support/database';
+
+const page = readFileSync(join(__dirname, '..', 'docs', 'inventory.md'), 'utf8');
+
+/** The rows of the table under a heading, as cells. */
+const table = (heading: string): string[][] => {
+  const begin = page.indexOf(`## ${heading}\n`);
+  const end = page.indexOf('\n## ', begin + 1);
+  return page
+    .slice(begin, end === -1 ? undefined : end)
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !line.startsWith('| -'))
+    .slice(1)
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
+};
+
+interface Schema {
+  type?: string;
+  $ref?: string;
+  format?: string;
+  pattern?: string;
+  enum?: unknown[];
+  maxLength?: number;
+  maxItems?: number;
+  minimum?: number;
+  maximum?: number;
+  additionalProperties?: unknown;
+  items?: Schema;
+  properties?: Record<string, Schema>;
+  oneOf?: Schema[];
+  allOf?: Schema[];
+  anyOf?: Schema[];
+}
+
+const schemas = (openApiDocument as unknown as { components: { schemas: Record<string, Schema> } }).components
+  .schemas;
+const request = (name: string): Record<string, Schema> => schemas[name]?.properties ?? {};
+
+describe('docs/inventory.md', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp()));
+  afterAll(() => app.close());
+
+  it('says of every column what it is and how long it is kept', () => {
+    const dataSource = app.nest.get(DataSource);
+    const columns = entities(onMysql ? 'mysql' : 'sqlite').flatMap((entity) => {
+      const { tableName, columns: own } = dataSource.getMetadata(entity);
+      return own.map(({ databaseName }) => `${tableName}.${databaseName}`);
+    });
+
+    const listed = table('What is stored');
+    expect(listed.map(([column]) => column?.replaceAll('`', '')).sort()).toEqual([...columns].sort());
+    expect(new Set(listed.map(([, kind]) => kind))).toEqual(new Set(['secret', 'personal', 'internal']));
+    expect(listed.filter(([, , kept]) => kept === '')).toEqual([]);
+    // Whatever looks like a secret is one.
+    const secrets = listed.filter(([column]) =>
+      /password_hash|nonce|idempotency|secrets\.hash/.test(column ?? ''),
+    );
+    expect(new Set(secrets.map(([, kind]) => kind))).toEqual(new Set(['secret']));
+  });
+
+  it('lists every bound with the number that is in force', async () => {
+    const server = app.nest.getHttpServer() as Server;
+    const hasher = app.nest.get<{ queue: { limits: Record<string, number> }; pool: { maxThreads: number } }>(
+      PasswordHasher,
+    );
+    const threads = (hasher.queue.limits['unknown'] ?? 0) / WAITING_PER_THREAD.unknown;
+    const mysql = onMysql
+      ? (app.nest.get(DataSource).options as unknown as Record<string, never>)
+      : undefined;
+    const seconds = (milliseconds: number) => `${milliseconds / 1000} s`;
+    const signUp = request('SignUpRequest');
+    const newKey = request('CreateApiKeyRequest');
+    const characters = ({ maxLength }: Schema = {}) => `${maxLength} characters`;
+
+    const inForce: Record<string, string> = {
+      'body of a request': `${BODY_LIMIT} bytes`,
+      'nesting of a JSON body': `${MOST_LEVELS} levels`,
+      'commas in a JSON body': `${MOST_COMMAS}`,
+      'request line and headers': `${maxHeaderSize} bytes`,
+      connections: `${server.maxConnections}`,
+      'time for the headers': seconds(server.headersTimeout),
+      'time for a request to arrive': seconds(server.requestTimeout),
+      'time between two requests': seconds(server.keepAliveTimeout),
+      'time without a byte taken or sent': seconds(server.timeout),
+      'time for an answer that needs the database': seconds(REQUEST_BUDGET_MS),
+      'a transaction': seconds(LONGEST_TRANSACTION_MS),
+      'hashes that wait, per thread: strangers': `${(hasher.queue.limits['unknown'] ?? 0) / threads}`,
+      'hashes that wait, per thread: known devices': `${(hasher.queue.limits['known'] ?? 0) / threads}`,
+      'hashes that wait, per thread: signed-in users': `${(hasher.queue.limits['account'] ?? 0) / threads}`,
+      'hashes that wait, per thread: sign-ups': `${(hasher.queue.limits['registration'] ?? 0) / threads}`,
+      'new passwords that wait to be judged': `${QUEUE_LIMIT}`,
+      'the breached-password service': seconds(TIMEOUT_MS),
+      'user name at sign-up': characters(signUp['username']),
+      'e-mail address': characters(signUp['email']),
+      password: characters(signUp['password']),
+      'name of a key': characters(newKey['name']),
+      'scopes of a key': `${newKey['scopes']?.maxItems}`,
+      'address ranges of a key': `${newKey['allowedIps']?.maxItems}`,
+      'overlap of a rotation': `${request('RotateApiKeyRequest')['overlapSeconds']?.maximum} s`,
+      'keys of an account': `${KEYS_PER_ACCOUNT}`,
+      'sessions of an account': `${SESSIONS_PER_ACCOUNT}`,
+      'events on a page': `${mostEvents()}`,
+      'events of one type that anybody can cause, an hour and account': `${MOST_OF_AN_ACCOUNT}`,
+      'keys remembered, good and bad each': `${CAPACITY}`,
+      'counters of each limit in memory': `${MOST_COUNTERS}`,
+      'rows removed in a round': `${BATCH_SIZE * BATCHES_PER_ROUND}`,
+      ...(mysql && (await boundsOfMysql(app))),
+    };
+
+    const listed = Object.fromEntries(
+      table('Bounds').map(([what = '', bound = '']): [string, string] => [what, bound]),
+    );
+    const ofMysql = ['a statement on MySQL', 'connections to MySQL', 'callers that wait for one'];
+    if (!onMysql) for (const what of ofMysql) delete listed[what];
+    expect(listed).toEqual(inForce);
+  });
+});
+
+/** As the pool was told. */
+async function boundsOfMysql({ config }: TestApp): Promise<Record<string, string>> {
+  const options = (await dataSourceOptions(config.database, [])) as unknown as {
+    maxQueryExecutionTime: number;
+    poolSize: number;
+    extra: { queueLimit: number };
+  };
+  return {
+    'a statement on MySQL': `${options.maxQueryExecutionTime / 1000} s`,
+    'connections to MySQL': `${options.poolSize}`,
+    'callers that wait for one': `${options.extra.queueLimit}`,
+  };
+}
+
+function mostEvents(): number | undefined {
+  const { parameters } = (
+    openApiDocument as unknown as {
+      paths: Record<string, { get: { parameters: { name: string; schema: Schema }[] } }>;
+    }
+  ).paths['/api/v1/auth/events']?.get ?? { parameters: [] };
+  return parameters.find(({ name }) => name === 'limit')?.schema.maximum;
+}
+
+describe('the API document', () => {
+  /** Where a schema leaves open how much may come. */
+  const open = (schema: Schema, at: string): string[] => {
+    if (schema.$ref) return [];
+    const parts = [...(schema.oneOf ?? []), ...(schema.allOf ?? []), ...(schema.anyOf ?? [])];
+    const within = [
+      ...parts.flatMap((part) => open(part, at)),
+      ...Object.entries(schema.properties ?? {}).flatMap(([name, part]) => open(part, `${at}.${name}`)),
+      ...(schema.items ? open(schema.items, `${at}[]`) : []),
+    ];
+    const types = [schema.type].flat();
+    // An expression that repeats nothing without end is a bound as well.
+    const finite =
+      schema.pattern !== undefined && !/[*+]|,\}/.test(schema.pattern.replace(/\[[^\]]*\]/g, ''));
+    const closed = schema.enum !== undefined || schema.format === 'date-time' || finite;
+    const unbounded =
+      (types.includes('string') && !closed && schema.maxLength === undefined) ||
+      (types.includes('array') && schema.maxItems === undefined) ||
+      (['integer', 'number'].some((type) => types.includes(type)) &&
+        (schema.maximum === undefined || schema.minimum === undefined)) ||
+      (types.includes('object') && schema.additionalProperties !== false && schema.properties !== undefined);
+    return [...within, ...(unbounded ? [at] : [])];
+  };
+
+  it('gives every text, list and number that a request may hold a bound, and lets nothing else in', () => {
+    const requests = Object.entries(schemas).filter(([name]) => name.endsWith('Request'));
+
+    expect(requests.length).toBeGreaterThan(8);
+    // Credentials may be any text that fits into a body: what is none is answered like any other, at no cost.
+    expect(requests.flatMap(([name, schema]) => open(schema, name)).sort()).toEqual([
+      ...[
+        'IntrospectionRequest.token',
+        'IntrospectionRequest.token_type_hint',
+        'RefreshRequest.refreshToken',
+      ],
+      'ReportKeyRequest.apiKey',
+    ]);
+  });
+});
