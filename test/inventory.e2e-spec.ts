@@ -1,4 +1,4 @@
-import { maxHeaderSize, type Server } from 'node:http';
+import { maxHeaderSize } from 'node:http';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataSource } from 'typeorm';
@@ -86,7 +86,7 @@ describe('docs/inventory.md', () => {
   });
 
   it('lists every bound with the number that is in force', async () => {
-    const server = app.nest.getHttpServer() as Server;
+    const server = app.nest.getHttpServer();
     const hasher = app.nest.get<{ queue: { limits: Record<string, number> }; pool: { maxThreads: number } }>(
       PasswordHasher,
     );

@@ -16,6 +16,7 @@ const CODES: Record<string, ErrorCode> = {
 /** No hook runs for these requests, so what the hooks set is set here. */
 const HEADERS = {
   'content-security-policy': CONTENT_POLICY,
+  'cross-origin-resource-policy': 'same-origin',
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',

@@ -33,6 +33,13 @@ export async function describeEveryResponse(server: FastifyInstance, log: Log): 
     }
     done();
   });
+  server.addHook('onSend', (_request, reply, payload, done) => {
+    // RFC 9110 section 8.6: 204 has no length. What answers preflights says that it is 0.
+    if (reply.statusCode === 204) void reply.removeHeader('content-length');
+    const type = reply.getHeader('content-type');
+    if (typeof type === 'string' && /^text\/[a-z]+$/.test(type)) void reply.type(`${type}; charset=utf-8`);
+    done(null, payload);
+  });
   server.addHook('onResponse', (request, reply, done) => {
     if (log.isLevelEnabled('debug')) {
       log.debug(
