@@ -85,6 +85,8 @@ describe('README', () => {
     'docs/operations.md',
     'docs/operations/monitoring.md',
     'docs/api-keys.md',
+    'docs/asvs.md',
+    'docs/inventory.md',
   ])('and the pages it leads to have no dead links: %s', (page) => {
     const targets = [...read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, target]) => target as string);
     const local = targets.filter((target) => !target.startsWith('http'));
