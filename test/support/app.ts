@@ -17,7 +17,12 @@ export const CHEAP_HASH: HashCost = { memoryKib: 8, passes: 1, lanes: 1 };
 
 export const MASTER_SECRET = 'a-master-secret-for-tests-of-more-than-32-bytes';
 
-/** Answered in the same way whatever text comes: that it was accepted does not make it a secret. */
+/**
+ * Answered in the same way whatever text comes, so that it was accepted does not make it a secret: tests ask about ids and names,
+ * which stand in the database. Nothing is lost by that: a key or token that this application made was noted when it was
+ * given out, and is looked for whoever reports it or asks about it; that other texts are not logged is for the tests of secrets
+ * kept to prove.
+ */
 const TAKES_ANY_TEXT = new Set(['/auth/keys/report', '/auth/introspect']);
 
 /** An answer as a client sees it. */

@@ -44,6 +44,16 @@ export function requestExample({ operation }: DocumentedOperation): Record<strin
   return example && { ...example.value };
 }
 
+/** The fields that the body of an operation may have, as the document describes them. */
+export function requestSchema({ operation }: DocumentedOperation): Record<string, object> {
+  const body = operation.requestBody as { content: Record<string, MediaTypeObject> } | undefined;
+  const { $ref } = body?.content['application/json']?.schema as ReferenceObject;
+  const schema = openApiDocument.components?.schemas?.[$ref.split('/').at(-1) ?? ''] as {
+    properties?: Record<string, object>;
+  };
+  return schema.properties ?? {};
+}
+
 const ajv = addFormats(new Ajv2020({ strict: false, allErrors: true }));
 ajv.addSchema(closed(openApiDocument), 'openapi');
 

@@ -33,11 +33,6 @@ export class SecretWatch {
     }
   }
 
-  /** Forgets them all, for a test in which the same text is a secret here and a name there. */
-  forget(): void {
-    this.secrets.clear();
-  }
-
   /** How many there are by now. */
   get size(): number {
     return this.secrets.size;
