@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Clock } from './core/clock';
 import type { Log } from './core/log';
-import { withDeadline } from './core/request-deadline';
+import { withBudget } from './core/request-budget';
 import { Drain } from './http/drain';
 
 /** Milliseconds from the moment when no connection is accepted any more until the process has ended, whatever hangs. */
@@ -30,7 +30,8 @@ const EXIT_CODES: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 130, SIGTE
 /**
  * Stops on SIGTERM and SIGINT. First the load balancers learn of it, for as long as the setting says; then no connection is
  * accepted any more, requests under way are answered, and what is noted in memory is written. Whoever says it again, later
- * than npm would, has it end at once.
+ * than npm would, has it end at once. After an error that nobody has caught it stops in the same way, without waiting for load
+ * balancers (ASVS 16.5.4): nobody knows in what state that leaves the process, but other requests had nothing to do with it.
  *
  * @param shutdownDelay seconds
  */
@@ -41,7 +42,7 @@ export function stopOnSignal(app: NestFastifyApplication, log: Log, shutdownDela
     if (begun === undefined) {
       begun = clock.monotonic();
       log.info({ signal }, 'stopping');
-      void stop(app, log, shutdownDelay);
+      void stop(app, log, { shutdownDelay, exitCode: 0 });
     } else if (clock.monotonic() - begun > ONE_SIGNAL_MS) {
       log.warn({ signal }, 'The stop was cut short by a second signal');
       process.exit(EXIT_CODES[signal]);
@@ -49,9 +50,20 @@ export function stopOnSignal(app: NestFastifyApplication, log: Log, shutdownDela
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  process.on('uncaughtException', (error, origin) => {
+    log.fatal({ err: error, origin }, 'Nobody has caught this error; the process ends');
+    if (begun !== undefined) return;
+    begun = clock.monotonic();
+    log.info({ origin }, 'stopping');
+    void stop(app, log, { shutdownDelay: 0, exitCode: 1 });
+  });
 }
 
-async function stop(app: NestFastifyApplication, log: Log, shutdownDelay: number): Promise<void> {
+async function stop(
+  app: NestFastifyApplication,
+  log: Log,
+  { shutdownDelay, exitCode }: { shutdownDelay: number; exitCode: number },
+): Promise<void> {
   const drain = app.get(Drain);
   drain.begin();
   if (shutdownDelay > 0) await delay(shutdownDelay * 1000);
@@ -61,9 +73,8 @@ async function stop(app: NestFastifyApplication, log: Log, shutdownDelay: number
   }, LONGEST_STOP_MS).unref();
   try {
     await drain.finish(DRAIN_LIMITS);
-    const deadline = app.get(Clock).monotonic() + LONGEST_FLUSH_MS;
-    await withDeadline(deadline, () => app.close());
-    process.exit(0);
+    await withBudget(LONGEST_FLUSH_MS, () => app.close());
+    process.exit(exitCode);
   } catch (error) {
     log.error({ err: error }, 'The stop failed');
     process.exit(1);

@@ -7,7 +7,7 @@ import { KEYS_PER_ACCOUNT } from '../src/api-keys/api-keys.service';
 import { MOST_OF_AN_ACCOUNT } from '../src/audit/audit-trail';
 import { BODY_LIMIT } from '../src/core/json-body';
 import { MOST_COMMAS, MOST_LEVELS } from '../src/core/json-bounds';
-import { REQUEST_BUDGET_MS } from '../src/core/request-deadline';
+import { REQUEST_BUDGET_MS } from '../src/core/request-budget';
 import { PasswordHasher, WAITING_PER_THREAD } from '../src/crypto/password-hasher';
 import { dataSourceOptions } from '../src/database/data-source-options';
 import { BATCH_SIZE, BATCHES_PER_ROUND } from '../src/database/row-cleanup';

@@ -127,6 +127,21 @@ describe('the start', () => {
     );
   });
 
+  it('is refused at once where the folder of the database cannot be made', async () => {
+    // A folder in which nothing can be made, and that says something else each time.
+    for (const given of [{}, { AUTH_SECRET: MASTER_SECRET }] as Record<string, string>[]) {
+      const settings = { PORT: '0', DATABASE_URL: 'sqlite:/proc/latchkey/auth.sqlite', ...given };
+      const program = new Program([START, 'main'], settings);
+      const impatience = setTimeout(() => program.signal('SIGKILL'), 15_000);
+
+      expect(await program.exit()).toBe(1);
+      clearTimeout(impatience);
+      expect(program.stderr).toMatch(
+        /^Latchkey cannot start\. .*\/proc\/latchkey.* set (AUTH_SECRET|DATABASE_URL)\.\n$/,
+      );
+    }
+  }, 60_000);
+
   it('is refused with every wrong setting named at once, and no secret shown', async () => {
     const program = new Program([START, 'main'], {
       PORT: 'eighty',

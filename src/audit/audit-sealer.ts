@@ -41,7 +41,8 @@ export class AuditSealer implements OnApplicationShutdown {
   private readonly holder: string;
   private readonly sealing = new PeriodicTask({ intervalMs: INTERVAL_MS, round: () => this.round() });
   private stopping = false;
-  private mayHoldLease = false;
+  /** Whether there may be a lease to hand back. */
+  private holding = false;
   private failing = false;
 
   constructor(
@@ -64,8 +65,7 @@ export class AuditSealer implements OnApplicationShutdown {
   async onApplicationShutdown(): Promise<void> {
     this.stopping = true;
     await this.sealing.stop();
-    // What it is for can wait, and whoever waits for it is told by the clock. So a failure is no news.
-    if (this.mayHoldLease) await this.returnLease().catch(() => undefined);
+    if (this.holding) await this.handBackLease();
   }
 
   /**
@@ -110,19 +110,23 @@ export class AuditSealer implements OnApplicationShutdown {
         [this.holder, end, CHAIN, this.holder, now, end],
       ),
     );
-    this.mayHoldLease ||= matched === 1;
+    this.holding ||= matched === 1;
     return matched === 1;
   }
 
-  /** Lets another instance go on at once. */
-  private async returnLease(): Promise<void> {
-    await this.transactions.statement((tx) =>
-      execute(tx, 'UPDATE audit_chain SET lease_ends_at = ? WHERE name = ? AND holder = ?', [
-        this.clock.now(),
-        CHAIN,
-        this.holder,
-      ]),
-    );
+  /** So that nobody waits for it to lapse after a clean stop. When that fails, it lapses. */
+  private async handBackLease(): Promise<void> {
+    try {
+      await this.transactions.statement((tx) =>
+        execute(tx, 'UPDATE audit_chain SET lease_ends_at = ? WHERE name = ? AND holder = ?', [
+          this.clock.now(),
+          CHAIN,
+          this.holder,
+        ]),
+      );
+    } catch (error) {
+      this.log.debug({ err: error }, 'The lease of the audit trail could not be handed back');
+    }
   }
 
   /** Under the lock of the chain's row. Nothing, when the lease was lost. */

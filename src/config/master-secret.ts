@@ -1,5 +1,6 @@
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeFolder } from '../core/make-folder';
 import type { Random } from '../core/random';
 import { StartError } from '../core/start-error';
 import { ConfigError } from './load-config';
@@ -29,7 +30,7 @@ export function readOrCreateMasterSecret(file: string, random: Random): string {
 function readOrCreate(file: string, random: Random): string {
   const existing = readSecret(file);
   if (existing !== undefined) return existing;
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  makeFolder(dirname(file));
   const draft = `${file}.${random.bytes(6).toString('hex')}`;
   writeFileSync(draft, `${random.bytes(48).toString('base64url')}\n`, {
     mode: 0o600,

@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DataSource } from 'typeorm';
 import type { DatabaseLocation } from '../config/settings';
+import { makeFolder } from '../core/make-folder';
 import { StartError } from '../core/start-error';
 import { dataSourceOptions, type Entities } from './data-source-options';
 import { migrate } from './migrate';
@@ -16,7 +16,7 @@ export async function openDatabase(
   entities: (engine: 'sqlite' | 'mysql') => Entities,
 ): Promise<DataSource> {
   try {
-    if (location.engine === 'sqlite') mkdirSync(dirname(location.file), { recursive: true, mode: 0o700 });
+    if (location.engine === 'sqlite') makeFolder(dirname(location.file));
     const options = await dataSourceOptions(location, entities(location.engine));
     await migrate(options);
     const dataSource = await new DataSource(options).initialize();

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Clock } from '../core/clock';
 import { ApiError, type ErrorCode } from '../core/errors';
-import { withDeadline } from '../core/request-deadline';
+import { withBudget } from '../core/request-budget';
 import { hasPendingMigrations } from '../database/pending-migrations';
 import { Transactions } from '../database/transactions';
 import { Drain } from '../http/drain';
@@ -34,7 +34,7 @@ export class Readiness {
    */
   async check(): Promise<void> {
     if (this.drain.isUnderWay) throw new ApiError('draining');
-    const pending = await withDeadline(this.clock.monotonic() + DATABASE_PATIENCE_MS, () =>
+    const pending = await withBudget(DATABASE_PATIENCE_MS, () =>
       this.transactions.read(hasPendingMigrations),
     ).catch((cause: unknown) => refuse('database_unreachable', cause));
     if (pending) throw new ApiError('migrations_pending');

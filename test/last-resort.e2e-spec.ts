@@ -1,0 +1,56 @@
+import { realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { createDatabase, type TestDatabase } from './support/database';
+import { Program, settingsFor, startServer } from './support/server-process';
+
+const CARELESS = join(__dirname, 'support', 'careless-program.cjs');
+const MAIN = realpathSync(join(__dirname, '..', 'dist', 'main.js'));
+
+describe('an error that nobody catches', () => {
+  let database: TestDatabase;
+  beforeAll(async () => (database = await createDatabase()));
+  afterAll(() => database.drop());
+
+  const signUp = (url: string, username: string) =>
+    fetch(`${url}/api/v1/users`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ username, email: `${username}@example.com`, password: 'nine brass kettles' }),
+    });
+
+  it.each(['exception', 'rejection'])(
+    'is a line in the log, ends the process and no request under way: %s',
+    async (kind) => {
+      const settings = settingsFor(database, { ERROR_NOBODY_CATCHES: kind });
+      const server = new Program(['--require', CARELESS, MAIN], settings);
+      const [, url = ''] = await server.says(/Docs\s+(http:\/\/[\d.:]+)\/docs[\s\S]*Ctrl\+C/);
+      const underWay = Array.from({ length: 8 }, (_, index) => signUp(url, `${kind}-${index}`));
+      await Promise.race(underWay);
+
+      server.signal('SIGUSR2');
+
+      expect((await Promise.all(underWay)).map(({ status }) => status)).toEqual(Array(8).fill(201));
+      expect(await server.exit()).toBe(1);
+      expect(server.stderr).toBe('');
+      const lines = server.stdout.split('\n').filter((line) => line.startsWith('{'));
+      const fatal = lines
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
+        .filter(({ level }) => level === 'fatal');
+      expect(fatal).toEqual([
+        expect.objectContaining({
+          msg: 'Nobody has caught this error; the process ends',
+          err: expect.objectContaining({ message: 'an error that nobody catches' }) as object,
+        }),
+      ]);
+    },
+    60_000,
+  );
+
+  it('leaves nothing behind that the next start would stumble over', async () => {
+    const server = await startServer(settingsFor(database));
+
+    expect((await signUp(server.url, 'afterwards')).status).toBe(201);
+    server.signal('SIGTERM');
+    expect(await server.exit()).toBe(0);
+  });
+});
