@@ -38,7 +38,15 @@ const LICENCES = ['0BSD', 'Apache-2.0', 'BSD-3-Clause', 'BlueOak-1.0.0', 'ISC', 
 
 /** What looks at sources here and is part of nothing. */
 const LICENCES_OF_TOOLS = [
-  ...['(MIT OR CC0-1.0)', 'Apache-2.0 AND MIT', 'BSD-2-Clause', 'CC-BY-4.0', 'MPL 2.0', 'MPL-2.0'],
+  ...[
+    '(MIT AND Zlib)',
+    '(MIT OR CC0-1.0)',
+    'Apache-2.0 AND MIT',
+    'BSD-2-Clause',
+    'CC-BY-4.0',
+    'MPL 2.0',
+    'MPL-2.0',
+  ],
   ...['Unlicense'],
 ];
 
