@@ -1,4 +1,4 @@
-import { UsersService } from '../src/users/users.service';
+import { type LineOutcome, UserImport } from '../src/users/user-import';
 import { startApp, type TestApp } from './support/app';
 import { logIn, signUp } from './support/people';
 
@@ -81,8 +81,24 @@ let count = 0;
 async function importUser(app: TestApp, passwordHash: string) {
   count += 1;
   const imported = { username: `imported-${count}`, email: `imported-${count}@example.com`, passwordHash };
-  const { id } = await app.nest.get(UsersService).importUser(imported, ORIGIN);
-  return { ...imported, id };
+  const outcome = await importLine(app, imported);
+  if (outcome?.kind !== 'imported') throw new Error(`Not imported: ${JSON.stringify(outcome)}`);
+  return { ...imported, id: await idOf(app, imported.username) };
+}
+
+/** What becomes of a single line. */
+async function importLine(app: TestApp, record: object): Promise<LineOutcome | undefined> {
+  async function* lines() {
+    yield await Promise.resolve({ line: 1, record });
+  }
+  const outcomes: LineOutcome[] = [];
+  for await (const outcome of app.nest.get(UserImport).importAll(lines(), ORIGIN)) outcomes.push(outcome);
+  return outcomes[0];
+}
+
+async function idOf(app: TestApp, username: string): Promise<string> {
+  const [row] = await app.rows<{ id: string }>('SELECT id FROM users WHERE username = ?', [username]);
+  return row?.id ?? '';
 }
 
 const login = (app: TestApp, username: string, password: string) =>
@@ -142,9 +158,13 @@ describe('a user of another system', () => {
   it('is written down as made by whom', async () => {
     const { id } = await importUser(app, FOREIGN[0]?.[1] as string);
 
-    const events = await app.rows('SELECT type, ip, request_id FROM audit_events WHERE user_id = ?', [id]);
+    const events = await app.rows('SELECT type, reason, ip, request_id FROM audit_events WHERE user_id = ?', [
+      id,
+    ]);
 
-    expect(events).toEqual([{ type: 'account_created', ip: 'command line', request_id: 'req_import' }]);
+    expect(events).toEqual([
+      { type: 'account_created', reason: 'imported', ip: 'command line', request_id: 'req_import' },
+    ]);
   });
 
   it.each([
@@ -159,11 +179,10 @@ describe('a user of another system', () => {
   ])('is not imported with %s', async (_, hash, reason) => {
     const before = await app.rows('SELECT id FROM users');
 
-    await expect(importUser(app, hash)).rejects.toMatchObject({
-      code: 'validation_failed',
-      details: [
-        { field: 'passwordHash', rule: 'isPasswordHash', message: expect.stringContaining(reason) as string },
-      ],
+    const record = { username: 'not-imported', email: 'not-imported@example.com', passwordHash: hash };
+    expect(await importLine(app, record)).toEqual({
+      ...{ line: 1, kind: 'refused', field: 'passwordHash' },
+      reason: expect.stringContaining(reason) as string,
     });
 
     expect(await app.rows('SELECT id FROM users')).toEqual(before);
@@ -177,9 +196,7 @@ describe('a user of another system', () => {
       passwordHash: FOREIGN[0]?.[1] as string,
     };
 
-    await expect(app.nest.get(UsersService).importUser(imported, ORIGIN)).rejects.toMatchObject({
-      code: 'username_taken',
-    });
+    expect(await importLine(app, imported)).toMatchObject({ kind: 'refused', field: 'username' });
   });
 });
 

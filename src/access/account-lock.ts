@@ -30,6 +30,16 @@ export async function lockAccount(
   return matched === 1;
 }
 
+/**
+ * Takes the account's row for the rest of the transaction, whatever its state: what an operator does to an account holds for
+ * a disabled one too.
+ *
+ * @returns whether there is such an account
+ */
+export async function takeAccount(tx: EntityManager, userId: string): Promise<boolean> {
+  return (await execute(tx, 'UPDATE users SET disabled_at = disabled_at WHERE id = ?', [userId])) === 1;
+}
+
 /** Whether the session has not been revoked. Under the account's lock the answer holds until the transaction ends. */
 export async function isSessionStanding(tx: EntityManager, sessionId: string): Promise<boolean> {
   const rows = await select(tx, 'SELECT id FROM sessions WHERE id = ? AND revoked_at IS NULL', [sessionId]);

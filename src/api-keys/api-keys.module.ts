@@ -7,6 +7,7 @@ import { KeyChanges } from './key-changes';
 import { KeyReports } from './key-reports';
 import { KeyReportsController } from './key-reports.controller';
 import { KeyRotation } from './key-rotation';
+import { OperatorKeys } from './operator-keys';
 import { KeyUsage, SecretUsage } from './key-usage';
 
 @Module({
@@ -19,6 +20,7 @@ import { KeyUsage, SecretUsage } from './key-usage';
     KeyReports,
     KeyRotation,
     KeyUsage,
+    OperatorKeys,
     SecretUsage,
   ],
   exports: [ApiKeysService, ApiKeyVerifier],

@@ -53,6 +53,18 @@ export class AuditTrail {
     if (event.type === 'account_deleted') await blankDetails(tx, event.userId);
   }
 
+  /** Records many events of one cause inside `tx`, in one statement. Not for deletions. */
+  async recordAll(
+    tx: EntityManager,
+    events: Exclude<SecurityEvent, { type: 'account_deleted' }>[],
+    origin: Origin,
+  ): Promise<void> {
+    if (events.length === 0) return;
+    const values = events.map((event) => valuesOf(this.toRow(event, origin)));
+    const places = values.map(() => '(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)').join(', ');
+    await execute(tx, `${INSERT} VALUES ${places}`, values.flat());
+  }
+
   /**
    * Records what somebody can cause as often as he likes: no more than so many an hour, and a few more when they come
    * at the same moment. One statement, which counts and inserts.

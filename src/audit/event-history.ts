@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { LessThan } from 'typeorm';
+import { type EntityManager, LessThan } from 'typeorm';
+import { select } from '../database/sql';
 import { Transactions } from '../database/transactions';
 import { AuditEventRow } from './audit-event.entity';
 
@@ -8,6 +9,18 @@ export interface EventPage {
   events: AuditEventRow[];
   /** The id behind which the next page begins; undefined on the last one. */
   next: string | undefined;
+}
+
+/** Which of these accounts came to be by an import, as far as the trail still tells. */
+export async function importedAmong(tx: EntityManager, userIds: string[]): Promise<Set<string>> {
+  if (userIds.length === 0) return new Set();
+  const rows = await select<{ userId: string }>(
+    tx,
+    `SELECT DISTINCT user_id AS userId FROM audit_events
+     WHERE user_id IN (${userIds.map(() => '?').join(', ')}) AND type = 'account_created' AND reason = 'imported'`,
+    userIds,
+  );
+  return new Set(rows.map(({ userId }) => userId));
 }
 
 /** What an account's owner may see of the trail. */

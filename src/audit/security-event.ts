@@ -6,13 +6,15 @@ type Credential = { sessionId: string } | { keyId: string };
  * in docs/operations.md; a test looks for it there, and for the place that records it.
  */
 export type SecurityEvent =
-  | { type: 'account_created'; userId: string }
+  | { type: 'account_created'; userId: string; reason?: 'imported' }
   | { type: 'account_deleted'; userId: string; sessionId: string }
+  | { type: 'account_deleted'; userId: string; reason: 'by_operator' }
   | { type: 'account_disabled'; userId: string }
   | { type: 'account_enabled'; userId: string }
   | { type: 'account_scopes_changed'; userId: string }
   | { type: 'profile_changed'; userId: string; sessionId: string }
   | { type: 'password_changed'; userId: string; sessionId: string }
+  | { type: 'password_changed'; userId: string; reason: 'by_operator' }
   | { type: 'password_rejected'; userId: string; sessionId: string }
   /** A password was set although the breached-password service could not be asked. */
   | { type: 'breach_check_failed'; userId: string }
@@ -20,14 +22,15 @@ export type SecurityEvent =
   | { type: 'sign_in_failed'; userId: string; reason: 'wrong_password' | 'account_disabled' }
   | { type: 'sign_in_failed'; userId: null; reason: 'unknown_user' }
   | { type: 'signed_out'; userId: string; sessionId: string }
-  | { type: 'session_ended'; userId: string; sessionId: string; reason?: 'session_limit' }
+  | { type: 'session_ended'; userId: string; sessionId: string; reason?: 'session_limit' | 'by_operator' }
   | { type: 'sessions_ended'; userId: string; sessionId: string }
+  | { type: 'sessions_ended'; userId: string; reason: 'by_operator' }
   | { type: 'refresh_token_reused'; userId: string; sessionId: string }
   | { type: 'limit_reached'; userId: string | null; reason: string }
   | { type: 'api_key_created'; userId: string; keyId: string }
   | { type: 'api_key_changed'; userId: string; keyId: string }
   | { type: 'api_key_enabled'; userId: string; keyId: string }
-  | { type: 'api_key_disabled'; userId: string; keyId: string }
+  | { type: 'api_key_disabled'; userId: string; keyId: string; reason?: 'by_operator' }
   | { type: 'api_key_rotated'; userId: string; keyId: string }
   | { type: 'api_key_reported'; userId: string; keyId: string }
   | { type: 'api_key_old_secret_reported'; userId: string; keyId: string }

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { isSessionStanding, lockAccount } from '../access/account-lock';
+import { isSessionStanding, lockAccount, takeAccount } from '../access/account-lock';
 import type { Principal } from '../access/principal';
 import { coversScopes } from '../access/scopes';
 import { ApiKeysService } from '../api-keys/api-keys.service';
@@ -61,10 +61,7 @@ export class AccountService {
     const user = await this.provePassword(principal, password, origin);
     await this.transactions.run(async (tx) => {
       await requireStillProven(tx, user, sessionId);
-      await this.sessions.revokeAll(tx, userId, 'account_deleted');
-      await this.failpoints.reach('deletion:sessions_revoked');
-      await this.keys.deleteAll(tx, userId, origin);
-      await this.users.remove(tx, userId);
+      await this.erase(tx, userId, origin);
       await this.audit.record(tx, { type: 'account_deleted', userId, sessionId }, origin);
     });
     await this.failpoints.reach('deletion:committed');
@@ -118,6 +115,54 @@ export class AccountService {
       await this.audit.record(tx, { type: 'account_scopes_changed', userId }, origin);
       return before;
     });
+  }
+
+  /**
+   * Sets a new password for an operator, who need not know the old one; also of a disabled account. Every session ends.
+   * Keys stay unless asked.
+   *
+   * @returns whether there still is such an account
+   * @throws ApiError `validation_failed`, `overloaded`, `service_unavailable`
+   */
+  async setPassword(
+    user: User,
+    newPassword: string,
+    keys: 'keep' | 'delete',
+    origin: Origin,
+  ): Promise<boolean> {
+    const password = await this.users.prepareNewPassword('password', newPassword, user, 'account');
+    return this.transactions.run(async (tx) => {
+      if (!(await takeAccount(tx, user.id))) return false;
+      await this.users.setPassword(tx, user.id, password, origin);
+      await this.sessions.revokeAll(tx, user.id, 'password_changed');
+      if (keys === 'delete') await this.keys.deleteAll(tx, user.id, origin);
+      const event = { type: 'password_changed', userId: user.id, reason: 'by_operator' } as const;
+      await this.audit.record(tx, event, origin);
+      return true;
+    });
+  }
+
+  /**
+   * Deletes an account for an operator, with its sessions and keys. The audit trail stays.
+   *
+   * @returns whether there was such an account
+   * @throws ApiError `service_unavailable`
+   */
+  async deleteForOperator(userId: string, origin: Origin): Promise<boolean> {
+    return this.transactions.run(async (tx) => {
+      if (!(await takeAccount(tx, userId))) return false;
+      await this.erase(tx, userId, origin);
+      await this.audit.record(tx, { type: 'account_deleted', userId, reason: 'by_operator' }, origin);
+      return true;
+    });
+  }
+
+  /** Takes away the account and everything that is its own, but what the audit trail tells of it. */
+  private async erase(tx: EntityManager, userId: string, origin: Origin): Promise<void> {
+    await this.sessions.revokeAll(tx, userId, 'account_deleted');
+    await this.failpoints.reach('deletion:sessions_revoked');
+    await this.keys.deleteAll(tx, userId, origin);
+    await this.users.remove(tx, userId);
   }
 
   /** Counted by session: whoever has stolen one cannot keep the owner, in another, from changing the password. */

@@ -7,42 +7,49 @@ import { type Command, type Given, UsageError } from './command';
 /** A head on the command line: `SEQUENCE:LINK`. */
 const HEAD = /^(\d{1,15}):([0-9a-f]{64})$/;
 
-const AFTER = { after: { type: 'string' } } as const;
+const HEAD_FORMS = 'a head: SEQUENCE:LINK, or a file whose last line is one';
+
+const AFTER = { after: { value: 'HEAD', summary: `begins behind ${HEAD_FORMS}` } };
 
 export const AUDIT_COMMANDS: Command[] = [
   {
     name: 'audit verify',
-    parameters: '[--head HEAD] [--after HEAD]',
-    summary:
-      'goes through the sealed audit trail and names the first event that was altered or is missing; --head: the trail must reach that far; --after: begins behind it',
-    options: { head: { type: 'string' }, ...AFTER },
-    async run(context, given) {
+    summary: 'goes through the sealed audit trail and names the first event that was altered or is missing',
+    options: { head: { value: 'HEAD', summary: `the trail must reach as far as ${HEAD_FORMS}` }, ...AFTER },
+    examples: [
+      {
+        line: 'latchkey audit verify --head /mnt/elsewhere/heads',
+        purpose: 'with a head that was kept elsewhere',
+      },
+      { line: 'latchkey audit verify --after 120000:9f2c…', purpose: 'after events up to there were pruned' },
+    ],
+    async run(given, { services }) {
       const expectations = { head: headOf(given, 'head'), after: headOf(given, 'after') };
-      refuseWords(given);
-      const verdict = await context.get(AuditVerifier).verify(expectations);
+      const verdict = await (await services()).get(AuditVerifier).verify(expectations);
       return { text: describe(verdict), data: verdict, bad: !verdict.intact };
     },
   },
   {
     name: 'audit head',
-    parameters: '',
     summary:
       'prints how far the audit trail is sealed, to be kept where nobody who can write the database can',
-    async run(context, given) {
-      refuseWords(given);
-      const head = await context.get(AuditExport).head();
+    examples: [{ line: 'latchkey audit head >> /mnt/elsewhere/heads', purpose: 'every night' }],
+    async run(_, { services }) {
+      const head = await (await services()).get(AuditExport).head();
       return { text: toText(head), data: head };
     },
   },
   {
     name: 'audit export',
-    parameters: '[--after HEAD]',
     summary: 'prints the sealed events as JSON, one a line; the last line serves as a head',
     options: AFTER,
-    async run(context, given, print) {
+    examples: [
+      { line: 'latchkey audit export > events.jsonl', purpose: 'everything' },
+      { line: 'latchkey audit export --after events.jsonl >> events.jsonl', purpose: 'what has come since' },
+    ],
+    async run(given, { services }) {
       const after = headOf(given, 'after');
-      refuseWords(given);
-      for await (const event of context.get(AuditExport).events(after)) await print(JSON.stringify(event));
+      return { rows: (await services()).get(AuditExport).events(after) };
     },
   },
 ];
@@ -79,10 +86,6 @@ function fromJson(text: string): string {
 
 function toText({ sequence, link }: Head): string {
   return `${sequence}:${link}`;
-}
-
-function refuseWords({ words }: Given): void {
-  if (words.length > 0) throw new UsageError(`'${words[0]}' has no meaning here.`);
 }
 
 function describe({ fault, verified, head, unsealed, adopted }: Verdict): string {

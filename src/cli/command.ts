@@ -1,5 +1,5 @@
 import type { INestApplicationContext } from '@nestjs/common';
-import type { ParseArgsConfig } from 'node:util';
+import type { Config } from '../config/config';
 
 /** What a command found or did, for people and for programs. */
 export interface Report {
@@ -9,31 +9,72 @@ export interface Report {
   bad?: boolean;
 }
 
-/** Writes a line to standard output; resolves when there is room for the next. */
-export type Print = (line: string) => Promise<void>;
+/** Rows, however many: they are printed as they come, so none has to be kept. */
+export interface Listing {
+  rows: AsyncIterable<object>;
+  /** How people see it; without it they see what programs do, a JSON object a line. */
+  table?: Table;
+}
+
+/** Rows as lines of columns. The last column may be of any width. */
+export interface Table {
+  columns: { heading: string; width: number }[];
+  cells(row: never): string[];
+}
 
 /** What stands on the command line behind the command's name. */
 export interface Given {
   /** Words that are no options. */
   words: string[];
   /** Options with a value. */
-  options: Record<string, string | undefined>;
+  options: Partial<Record<string, string>>;
+  /** Options without. */
+  flags: ReadonlySet<string>;
+}
+
+/** What a command works with. What it does not ask for is neither read nor opened. */
+export interface Surroundings {
+  environment: Readonly<Record<string, string | undefined>>;
+  /** Whether the answer is for a program. */
+  json: boolean;
+  /** @throws ConfigError */
+  config: () => Config;
+  /**
+   * The application's services over the database, which is opened, and brought up to date, at the first call.
+   *
+   * @throws ConfigError, StartError
+   */
+  services: () => Promise<INestApplicationContext>;
+}
+
+export interface CommandOption {
+  /** What stands behind it, in capitals; absent where it stands alone. */
+  value?: string;
+  summary: string;
+}
+
+export interface Example {
+  line: string;
+  /** What it is for. */
+  purpose: string;
 }
 
 /** A command of `latchkey`. */
 export interface Command {
   /** What it is about, and what is done: one word or two. */
   name: string;
-  /** What may stand behind the name. */
-  parameters: string;
+  /** The words that belong behind the name, as they are shown; none: nothing but options. */
+  parameters?: { shown: string; least: number; most: number; missing: string };
   summary: string;
-  options?: NonNullable<ParseArgsConfig['options']>;
+  options?: Record<string, CommandOption>;
+  /** As typed behind `latchkey`. */
+  examples: Example[];
   /**
-   * Answers with a report at the end, or with lines as it goes.
+   * Answers with a report at the end, or with rows as they come.
    *
-   * @throws UsageError, CommandError, ApiError
+   * @throws UsageError, CommandError, ApiError, ConfigError, StartError
    */
-  run(context: INestApplicationContext, given: Given, print: Print): Promise<Report | void>;
+  run(given: Given, surroundings: Surroundings): Promise<Report | Listing>;
 }
 
 /** The command line cannot be understood. */

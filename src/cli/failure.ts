@@ -4,8 +4,9 @@ import { StartError } from '../core/start-error';
 import { CommandError, UsageError } from './command';
 
 /** Ends the process: with a sentence for what was to be expected, with everything for a defect of ours. */
-export function exitWith(error: unknown): void {
-  process.stderr.write(`${describe(error)}\n`);
+export function exitWith(error: unknown, json = false): void {
+  const sentence = describe(error);
+  process.stderr.write(`${json ? JSON.stringify({ error: sentence }) : sentence}\n`);
   process.exitCode = error instanceof UsageError ? 2 : 1;
 }
 

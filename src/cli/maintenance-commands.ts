@@ -1,14 +1,49 @@
+import { dirname } from 'node:path';
+import { StartError } from '../core/start-error';
+import { readMigrationStatus } from '../database/migration-status';
+import { prepareDatabase } from '../database/open-database';
+import { openReadOnly } from '../database/read-only-view';
+import { backUpSqlite } from '../database/sqlite-backup';
+import type { Config } from '../config/config';
 import { PasswordAttemptsCleanup } from '../rate-limit/password-attempts-cleanup';
 import { RevocationCleanup } from '../revocation/revocation-cleanup';
 import { SessionCleanup } from '../sessions/session-cleanup';
-import type { Command } from './command';
+import { type Command, CommandError } from './command';
 
 export const MAINTENANCE_COMMANDS: Command[] = [
   {
+    name: 'migrate status',
+    summary: 'prints which migrations are applied and which are pending; changes nothing',
+    examples: [{ line: 'latchkey migrate status --json | jq .pending', purpose: 'before an update' }],
+    async run(_, { config }) {
+      const status = await statusOf(config());
+      const lines = [
+        ...status.applied.map((name) => `applied  ${name}`),
+        ...status.pending.map((name) => `pending  ${name}`),
+        ...status.unknown.map((name) => `unknown  ${name} (of a newer release)`),
+      ];
+      return { text: lines.join('\n'), data: status };
+    },
+  },
+  {
+    name: 'migrate up',
+    summary:
+      'applies what is pending, as every start does by itself; makes an SQLite file where there is none',
+    examples: [{ line: 'latchkey migrate up', purpose: 'before the new release is started' }],
+    async run(_, { config }) {
+      const settings = config();
+      const { pending } = await statusOf(settings);
+      await prepareDatabase(settings.database);
+      const text = pending.length === 0 ? 'Nothing was pending.' : `Applied: ${pending.join(', ')}.`;
+      return { text, data: { applied: pending } };
+    },
+  },
+  {
     name: 'cleanup',
-    parameters: '',
     summary: 'removes dead rows now; the server does so by itself, a little at a time',
-    async run(context) {
+    examples: [{ line: 'latchkey cleanup', purpose: 'before a backup, or after a long stop' }],
+    async run(_, { services }) {
+      const context = await services();
       const sessions = await context.get(SessionCleanup).sweepAll();
       const revocations = await context.get(RevocationCleanup).sweepAll();
       const passwordAttempts = await context.get(PasswordAttemptsCleanup).sweepAll();
@@ -18,4 +53,43 @@ export const MAINTENANCE_COMMANDS: Command[] = [
       };
     },
   },
+  {
+    name: 'backup',
+    parameters: { shown: 'FILE', least: 1, most: 1, missing: 'Name the file to be made.' },
+    summary: 'copies the SQLite database into a new file as of one moment, also while the server runs',
+    examples: [{ line: 'latchkey backup "/backups/auth-$(date +%F).sqlite"', purpose: 'every night' }],
+    run: ({ words: [target = ''] }, { config }) =>
+      Promise.resolve().then(() => {
+        const { database, secretFile, authSecret } = config();
+        if (database.engine === 'mysql') {
+          throw new CommandError(
+            'This copies SQLite files. Back up MySQL with mariadb-dump or mysqldump; see docs/backup.md.',
+          );
+        }
+        const bytes = copy(database.file, target);
+        const secret = authSecret === undefined ? secretFile : undefined;
+        const reminder =
+          secret === undefined ? '' : ` Keep ${secret} too, elsewhere: without it nobody stays signed in.`;
+        return { text: `Copied into ${target}, ${bytes} bytes.${reminder}`, data: { file: target, bytes } };
+      }),
+  },
 ];
+
+function copy(file: string, target: string): number {
+  try {
+    return backUpSqlite(file, target);
+  } catch (error) {
+    throw new CommandError(`No backup was made in ${dirname(target)}: ${(error as Error).message}.`);
+  }
+}
+
+async function statusOf({ database }: Config) {
+  const view = await openReadOnly(database);
+  try {
+    return await readMigrationStatus(view);
+  } catch (error) {
+    throw new StartError(`The migrations cannot be read (${(error as Error).message}).`, error);
+  } finally {
+    await view?.close();
+  }
+}

@@ -11,12 +11,21 @@ export class ConfigError extends Error {
 }
 
 /**
- * Reads the settings from environment variables. An empty variable counts as unset, since that is what compose files and
- * shells make of a missing one.
+ * Reads the settings from environment variables, as the code wants them.
  *
  * @throws ConfigError naming every fault at once
  */
 export function loadConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  return toConfig(loadSettings(environment));
+}
+
+/**
+ * Reads the settings from environment variables, by their names. An empty variable counts as unset, since that is what
+ * compose files and shells make of a missing one.
+ *
+ * @throws ConfigError naming every fault at once
+ */
+export function loadSettings(environment: Readonly<Record<string, string | undefined>>): Settings {
   const faults: string[] = [];
   const values: Partial<Record<SettingName, string>> = {};
   for (const name of Object.keys(SETTINGS.shape) as SettingName[]) {
@@ -30,7 +39,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     faults.push(...faultsBetween(parsed.data));
   }
   if (!parsed.success || faults.length > 0) throw new ConfigError(faults);
-  return toConfig(parsed.data);
+  return parsed.data;
 }
 
 /** What is wrong with settings that are right each by itself. */

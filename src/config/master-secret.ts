@@ -28,7 +28,7 @@ export function readOrCreateMasterSecret(file: string, random: Random): string {
 }
 
 function readOrCreate(file: string, random: Random): string {
-  const existing = readSecret(file);
+  const existing = readMasterSecret(file);
   if (existing !== undefined) return existing;
   makeFolder(dirname(file));
   const draft = `${file}.${random.bytes(6).toString('hex')}`;
@@ -44,10 +44,15 @@ function readOrCreate(file: string, random: Random): string {
   } finally {
     rmSync(draft);
   }
-  return readSecret(file) as string;
+  return readMasterSecret(file) as string;
 }
 
-function readSecret(file: string): string | undefined {
+/**
+ * The master secret kept in `file`, or undefined if there is none yet.
+ *
+ * @throws ConfigError when the file holds less than 32 bytes, or what is easy to guess
+ */
+export function readMasterSecret(file: string): string | undefined {
   let secret: string;
   try {
     secret = readFileSync(file, 'utf8').trim();

@@ -89,7 +89,7 @@ async function askServerType(
   }
 }
 
-function describeRefusal(
+export function describeRefusal(
   location: Extract<DatabaseLocation, { engine: 'mysql' }>,
   { code }: NodeJS.ErrnoException,
 ): string {

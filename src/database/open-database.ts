@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { DataSource } from 'typeorm';
+import { DataSource, type DataSourceOptions } from 'typeorm';
 import type { DatabaseLocation } from '../config/settings';
 import { makeFolder } from '../core/make-folder';
 import { StartError } from '../core/start-error';
@@ -15,14 +15,34 @@ export async function openDatabase(
   location: DatabaseLocation,
   entities: (engine: 'sqlite' | 'mysql') => Entities,
 ): Promise<DataSource> {
-  try {
-    if (location.engine === 'sqlite') makeFolder(dirname(location.file));
-    const options = await dataSourceOptions(location, entities(location.engine));
-    await migrate(options);
+  return inWords(location, async () => {
+    const options = await prepare(location, entities(location.engine));
     const dataSource = await new DataSource(options).initialize();
     // SQLite's own way of waiting for another process holds up the whole of this one. From here on the door waits.
     if (location.engine === 'sqlite') await dataSource.query('PRAGMA busy_timeout = 0');
     return dataSource;
+  });
+}
+
+/**
+ * Brings the schema up to date as the start does, and does no more; makes an SQLite file where there is none.
+ *
+ * @throws StartError
+ */
+export async function prepareDatabase(location: DatabaseLocation): Promise<void> {
+  await inWords(location, () => prepare(location, []));
+}
+
+async function prepare(location: DatabaseLocation, entities: Entities): Promise<DataSourceOptions> {
+  if (location.engine === 'sqlite') makeFolder(dirname(location.file));
+  const options = await dataSourceOptions(location, entities);
+  await migrate(options);
+  return options;
+}
+
+async function inWords<T>(location: DatabaseLocation, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
   } catch (error) {
     if (error instanceof StartError) throw error;
     const reason = (error as Error).message;

@@ -1,5 +1,4 @@
 import { Injectable } from '@nestjs/common';
-import { Clock } from '../core/clock';
 import { ApiError, type ErrorCode } from '../core/errors';
 import { withBudget } from '../core/request-budget';
 import { hasPendingMigrations } from '../database/pending-migrations';
@@ -23,7 +22,6 @@ export class Readiness {
     private readonly transactions: Transactions,
     private readonly feed: RevocationFeed,
     private readonly drain: Drain,
-    private readonly clock: Clock,
   ) {}
 
   /**

@@ -10,7 +10,8 @@ export type RevocationReason =
   | 'account_disabled'
   | 'account_deleted'
   | 'account_scopes_changed'
-  | 'session_limit';
+  | 'session_limit'
+  | 'ended_by_operator';
 
 /** One signed-in device. All refresh tokens that rotation ever made of one login are one row. */
 @Entity('sessions')

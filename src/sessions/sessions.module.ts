@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { OperatorSessions } from './operator-sessions';
 import { OwnSessionsService } from './own-sessions.service';
 import { SessionCleanup } from './session-cleanup';
 import { SessionLifetimes } from './session-lifetimes';
@@ -8,7 +9,14 @@ import { SessionsService } from './sessions.service';
 
 @Module({
   controllers: [SessionsController],
-  providers: [SessionsService, OwnSessionsService, SessionLifetimes, SessionUsage, SessionCleanup],
+  providers: [
+    SessionsService,
+    OwnSessionsService,
+    OperatorSessions,
+    SessionLifetimes,
+    SessionUsage,
+    SessionCleanup,
+  ],
   exports: [SessionsService, SessionUsage],
 })
 export class SessionsModule {}

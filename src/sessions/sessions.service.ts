@@ -159,20 +159,25 @@ export class SessionsService {
     return matched === 1;
   }
 
-  /** Ends all sessions of an account inside `tx`, which must hold the account's lock, but for the one spared. */
+  /**
+   * Ends all sessions of an account inside `tx`, which must hold the account's lock, but for the one spared.
+   *
+   * @returns how many this call has ended
+   */
   async revokeAll(
     tx: EntityManager,
     userId: string,
     reason: RevocationReason,
     sparedId: string | null = null,
-  ): Promise<void> {
+  ): Promise<number> {
     const now = this.clock.now();
-    await execute(
+    const matched = await execute(
       tx,
       "UPDATE sessions SET revoked_at = ?, revocation_reason = ? WHERE user_id = ? AND revoked_at IS NULL AND id <> COALESCE(?, '')",
       [now, reason, userId, sparedId],
     );
     await this.announce(tx, await tx.findBy(Session, { userId, revokedAt: now }));
+    return matched;
   }
 
   /**

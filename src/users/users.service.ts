@@ -1,12 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager, QueryFailedError } from 'typeorm';
-import { accountScopes, lockForCaller } from '../access/account-lock';
+import { accountScopes, lockForCaller, takeAccount } from '../access/account-lock';
 import type { Principal } from '../access/principal';
 import { ALL_SCOPES } from '../access/scopes';
 import { AuditTrail } from '../audit/audit-trail';
 import { canonical } from '../core/canonical';
 import { Clock } from '../core/clock';
-import { ApiError, fieldError } from '../core/errors';
+import { ApiError } from '../core/errors';
 import { Failpoints } from '../core/failpoints';
 import { Ids } from '../core/ids';
 import { LOG, type Log } from '../core/log';
@@ -17,7 +17,6 @@ import { execute } from '../database/sql';
 import { Transactions } from '../database/transactions';
 import { PasswordPolicy } from '../passwords/password-policy';
 import type { PasswordOwner } from '../passwords/personal-words';
-import type { ImportedUser } from './imported-user';
 import { User } from './user.entity';
 import type { SignUpRequest, UpdateProfileRequest } from './users.dto';
 
@@ -54,19 +53,6 @@ export class UsersService {
       await this.prepareNewPassword('password', request.password, request, 'registration'),
       origin,
     );
-  }
-
-  /**
-   * Makes an account for a user of another system, with the hash that was kept there. The password itself is not known, so
-   * nothing is asked of it; it works as it did there, and is hashed anew at the first sign-in.
-   *
-   * @throws ApiError `validation_failed` for a hash that would never be computed, `username_taken`, `email_taken`,
-   * `service_unavailable`
-   */
-  async importUser(imported: ImportedUser, origin: Origin): Promise<User> {
-    const refusal = this.hasher.refusalOf(imported.passwordHash);
-    if (refusal) throw fieldError('passwordHash', 'isPasswordHash', `passwordHash is ${refusal}`);
-    return this.create(imported, { hash: imported.passwordHash, breachCheckFailed: false }, origin);
   }
 
   /** The account of that name, compared without regard to case. Opens its own read. */
@@ -203,8 +189,7 @@ export class UsersService {
    * @returns what it was before, or undefined where there is no such account
    */
   async setScopes(tx: EntityManager, userId: string, scopes: string[]): Promise<string[] | undefined> {
-    const matched = await execute(tx, 'UPDATE users SET disabled_at = disabled_at WHERE id = ?', [userId]);
-    if (matched === 0) return undefined;
+    if (!(await takeAccount(tx, userId))) return undefined;
     const before = await accountScopes(tx, userId);
     await execute(tx, 'UPDATE users SET scopes = ? WHERE id = ?', [scopes.join(' '), userId]);
     return before;

@@ -1,0 +1,142 @@
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { readTrailState } from '../audit/trail-state';
+import type { Config } from '../config/config';
+import type { Clock } from '../core/clock';
+import { readMigrationStatus } from '../database/migration-status';
+import { openReadOnly, type ReadOnlyView } from '../database/read-only-view';
+import { fail, type Finding, ok, warn } from './findings';
+
+/** Oldest releases that are promised to work. */
+const LEAST_VERSION = { MySQL: [8, 4], MariaDB: [10, 11] } as const;
+
+/** Seconds. Tokens of another instance may come from that far ahead; beyond the other, sign-ins begin to fail. */
+const NOTICEABLE_OFFSET = 2;
+const DANGEROUS_OFFSET = 60;
+
+/** Bytes. */
+const MIB = 1024 * 1024;
+const LITTLE_SPACE = 1024 * MIB;
+const TOO_LITTLE_SPACE = 64 * MIB;
+
+/** Seconds an event may wait for its seal while a server runs, with much to spare. */
+const LONG_WAIT = 60;
+
+/** What a look at the database tells. Changes nothing, and makes none. */
+export async function examineDatabase({ database }: Config, clock: Clock): Promise<Finding[]> {
+  const space = database.engine === 'sqlite' ? [await examineSpace(database.file)] : [];
+  let view: ReadOnlyView | undefined;
+  try {
+    view = await openReadOnly(database);
+  } catch (error) {
+    return [fail('database', (error as Error).message, 'DATABASE_URL'), ...space];
+  }
+  if (!view) return [examineMissing((database as { file: string }).file), ...space];
+  try {
+    const engine =
+      database.engine === 'sqlite'
+        ? [await examineSqlite(view, database.file)]
+        : [await examineVersion(view), await examineClock(view, clock)];
+    return [...engine, ...space, await examineMigrations(view), await examineTrail(view, clock)];
+  } catch (error) {
+    return [fail('database', `It cannot be read: ${(error as Error).message}.`, 'DATABASE_URL'), ...space];
+  } finally {
+    await view.close();
+  }
+}
+
+function examineMissing(file: string): Finding {
+  const folder = nearestFolder(file);
+  try {
+    accessSync(folder, constants.W_OK);
+    return ok('database', `${file} is made at the first start.`);
+  } catch {
+    return fail('database', `${file} is not there, and ${folder} cannot be written to.`, 'DATABASE_URL');
+  }
+}
+
+async function examineSqlite(view: ReadOnlyView, file: string): Promise<Finding> {
+  const [row] = await view.rows<{ version: string }>('SELECT sqlite_version() AS version');
+  const size = `${(statSync(file).size / MIB).toFixed(1)} MiB`;
+  if ((statSync(file).mode & 0o077) !== 0) {
+    const message = `${file} can be read by others on this machine; chmod 600 it.`;
+    return warn('database', message, 'DATABASE_URL');
+  }
+  return ok('database', `SQLite ${row?.version}, ${file}, ${size}.`);
+}
+
+async function examineVersion(view: ReadOnlyView): Promise<Finding> {
+  const [row] = await view.rows<{ version: string }>('SELECT VERSION() AS version');
+  const version = row?.version ?? '';
+  const server = version.includes('MariaDB') ? 'MariaDB' : 'MySQL';
+  const [major = 0, minor = 0] = version.split('.').map(Number.parseFloat);
+  const [leastMajor, leastMinor] = LEAST_VERSION[server];
+  if (major < leastMajor || (major === leastMajor && minor < leastMinor)) {
+    const message = `${server} ${version} is older than ${leastMajor}.${leastMinor}, the oldest release that is tested.`;
+    return warn('database', message, 'DATABASE_URL');
+  }
+  return ok('database', `${server} ${version}.`);
+}
+
+/** The server's answer is as old as half of the way there and back, at most. */
+async function examineClock(view: ReadOnlyView, clock: Clock): Promise<Finding> {
+  const before = clock.now().getTime();
+  const [row] = await view.rows<{ seconds: string }>('SELECT UNIX_TIMESTAMP(NOW(3)) AS seconds');
+  const middle = (before + clock.now().getTime()) / 2;
+  const offset = (middle - Number(row?.seconds) * 1000) / 1000;
+  const message = `This machine's clock is ${offset.toFixed(1)} s from the database's.`;
+  if (Math.abs(offset) > DANGEROUS_OFFSET) return fail('clock', `${message} Have both synchronised.`);
+  if (Math.abs(offset) > NOTICEABLE_OFFSET) return warn('clock', `${message} Have both synchronised.`);
+  return ok('clock', message);
+}
+
+async function examineSpace(file: string): Promise<Finding> {
+  const folder = nearestFolder(file);
+  const { bavail, bsize } = await statfs(folder);
+  const free = bavail * bsize;
+  const message = `${(free / MIB / 1024).toFixed(1)} GiB are free in ${folder}.`;
+  if (free < TOO_LITTLE_SPACE) return fail('disk', `${message} Writes will fail; make room.`, 'DATABASE_URL');
+  // A backup or a migration may take as much again.
+  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  if (free < Math.max(LITTLE_SPACE, 2 * size)) return warn('disk', `${message} Make room.`, 'DATABASE_URL');
+  return ok('disk', message);
+}
+
+async function examineMigrations(view: ReadOnlyView): Promise<Finding> {
+  const { applied, pending, unknown } = await readMigrationStatus(view);
+  if (unknown.length > 0) {
+    return warn(
+      'migrations',
+      `A newer release has been here: ${unknown.join(', ')}. This one goes on working.`,
+    );
+  }
+  if (pending.length > 0) {
+    const message = `${pending.length} pending: the next start applies them, or 'migrate up': ${pending.join(', ')}.`;
+    return warn('migrations', message);
+  }
+  return ok('migrations', `All ${applied.length} are applied.`);
+}
+
+async function examineTrail(view: ReadOnlyView, clock: Clock): Promise<Finding> {
+  const state = await readTrailState(view);
+  if (!state) return ok('audit', 'There is no trail yet.');
+  const { head, sealedAt, waitingSince } = state;
+  const ageOf = (instant: Date) =>
+    Math.max(0, Math.round((clock.now().getTime() - instant.getTime()) / 1000));
+  const sealed = sealedAt
+    ? `The head is number ${head.sequence}, ${ageOf(sealedAt)} s old`
+    : 'Nothing is sealed yet';
+  if (waitingSince && ageOf(waitingSince) > LONG_WAIT) {
+    const message = `${sealed}; an event has waited ${ageOf(waitingSince)} s to be sealed. A running server does that within seconds: is one running?`;
+    return warn('audit', message);
+  }
+  return ok('audit', `${sealed}.`);
+}
+
+/** The folder in which the file is or would be made. */
+function nearestFolder(file: string): string {
+  let folder = dirname(file);
+  while (!existsSync(folder)) folder = dirname(folder);
+  return folder;
+}

@@ -1,0 +1,143 @@
+import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
+import { pipeline, type Readable } from 'node:stream';
+import { CsvError, parse } from 'csv-parse';
+import { parseScopes } from '../access/scopes';
+import { IMPORTED_FIELDS } from '../users/imported-user';
+import type { ImportLine } from '../users/user-import';
+import { CommandError } from './command';
+
+/** Bytes of a line at most; what is longer is told of and passed over, without being kept. */
+const LONGEST_LINE = 64 * 1024;
+
+const NEWLINE = 0x0a;
+
+/** What an import can read. */
+export type ImportFormat = 'ndjson' | 'csv';
+
+/**
+ * The file, or standard input for `-`, opened.
+ *
+ * @throws CommandError where it cannot be
+ */
+export async function openSource(file: string): Promise<Readable> {
+  if (file === '-') return process.stdin;
+  const stream = createReadStream(file);
+  try {
+    await once(stream, 'open');
+    return stream;
+  } catch (error) {
+    throw new CommandError(`${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'}).`);
+  }
+}
+
+/** The lines of a source, whatever it holds, in memory that does not depend on its length. */
+export function readLines(source: Readable, format: ImportFormat): AsyncGenerator<ImportLine> {
+  return format === 'csv' ? readCsv(source) : readNdjson(source);
+}
+
+async function* readNdjson(source: Readable): AsyncGenerator<ImportLine> {
+  const utf8 = new TextDecoder('utf-8', { fatal: true });
+  let line = 0;
+  for await (const bytes of splitLines(source)) {
+    line += 1;
+    if (bytes === undefined) {
+      yield { line, unreadable: `the line is longer than ${LONGEST_LINE} bytes` };
+      continue;
+    }
+    let text: string;
+    try {
+      text = utf8.decode(bytes);
+    } catch {
+      yield { line, unreadable: 'the line is not UTF-8' };
+      continue;
+    }
+    if (text.trim() === '') continue;
+    try {
+      yield { line, record: JSON.parse(text) };
+    } catch {
+      // Not the parser's own sentence, which repeats a part of the line.
+      yield { line, unreadable: 'the line is not JSON' };
+    }
+  }
+}
+
+/** `undefined` stands for a line that is too long. */
+async function* splitLines(source: Readable): AsyncGenerator<Buffer | undefined> {
+  let parts: Buffer[] = [];
+  let length = 0;
+  const take = (part: Buffer) => {
+    length += part.length;
+    if (length <= LONGEST_LINE) parts.push(part);
+  };
+  const finish = (): Buffer | undefined => {
+    const line = length <= LONGEST_LINE ? Buffer.concat(parts) : undefined;
+    parts = [];
+    length = 0;
+    return line;
+  };
+  for await (const chunk of source as AsyncIterable<Buffer>) {
+    let begin = 0;
+    for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, begin)) {
+      take(chunk.subarray(begin, end));
+      yield finish();
+      begin = end + 1;
+    }
+    take(chunk.subarray(begin));
+  }
+  if (length > 0) yield finish();
+}
+
+/** With a header that names the fields. A cell that is empty is a field that is left out. */
+async function* readCsv(source: Readable): AsyncGenerator<ImportLine> {
+  const unreadable: ImportLine[] = [];
+  const parser = parse({
+    columns: requireKnown,
+    ...{ bom: true, info: true, skip_empty_lines: true, max_record_size: LONGEST_LINE },
+    skip_records_with_error: true,
+    on_skip: (error): undefined => {
+      const line = typeof error?.['lines'] === 'number' ? error['lines'] : 0;
+      unreadable.push({ line, unreadable: `the line is not CSV with that header (${error?.code})` });
+      return undefined;
+    },
+  });
+  // A failure of the source comes out as one of the parser's, and who stops reading closes both.
+  pipeline(source, parser, () => undefined);
+  try {
+    for await (const { record, info } of parser as AsyncIterable<ParsedRecord>) {
+      yield* unreadable.splice(0);
+      yield { line: info.lines, record: toRecord(record) };
+    }
+    yield* unreadable.splice(0);
+  } catch (error) {
+    if (error instanceof CsvError) throw new CommandError(`This cannot be read as CSV: ${error.message}.`);
+    throw error;
+  }
+}
+
+interface ParsedRecord {
+  record: Record<string, string>;
+  info: { lines: number };
+}
+
+function requireKnown(header: string[]): string[] {
+  const known: readonly string[] = IMPORTED_FIELDS;
+  const unknown = header.find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new CommandError(
+      `The header names '${unknown}', which is no field; there are ${known.join(', ')}.`,
+    );
+  }
+  return header;
+}
+
+/** CSV knows text only. What is neither `true` nor `false` stays text, to be refused as such. */
+function toRecord(cells: Record<string, string>): Record<string, unknown> {
+  const filled = Object.entries(cells).filter(([, value]) => value !== '');
+  return Object.fromEntries(
+    filled.map(([name, value]): [string, unknown] => {
+      if (name === 'disabled' && ['true', 'false'].includes(value)) return [name, value === 'true'];
+      return [name, name === 'scopes' ? parseScopes(value) : value];
+    }),
+  );
+}

@@ -1,0 +1,46 @@
+import type { INestApplicationContext } from '@nestjs/common';
+import { Ids } from '../core/ids';
+import type { Origin } from '../core/origin';
+import type { User } from '../users/user.entity';
+import { UsersService } from '../users/users.service';
+import { CommandError, UsageError } from './command';
+
+const USER_ID = /^user_[0-9a-z]{26}$/;
+
+const INSTANT = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/;
+
+/** Whence an operator's command comes, for the audit trail. */
+export function atTheConsole(services: INestApplicationContext): Origin {
+  return { ip: 'command line', userAgent: null, requestId: services.get(Ids).next('req') };
+}
+
+/**
+ * The account of that id or name. What looks like an id is one: somebody may call himself like another's id.
+ *
+ * @throws CommandError
+ */
+export async function findUser(services: INestApplicationContext, nameOrId: string): Promise<User> {
+  const users = services.get(UsersService);
+  const byId = USER_ID.test(nameOrId) ? await users.find(nameOrId) : null;
+  const user = byId ?? (await users.findByUsername(nameOrId));
+  if (!user) throw new CommandError(`There is no user '${nameOrId}'.`);
+  return user;
+}
+
+/** @throws UsageError for what is no instant; a date is the beginning of that day in UTC */
+export function instantOf(option: string, text: string | undefined): Date | undefined {
+  if (text === undefined) return undefined;
+  const instant = new Date(text);
+  if (!INSTANT.test(text) || isNaN(instant.getTime())) {
+    throw new UsageError(`--${option}: '${text}' is no instant; write 2026-11-23 or 2026-11-23T10:00:00Z.`);
+  }
+  return instant;
+}
+
+/** Columns that filter a list by whose and by when. */
+export const OWNER_OPTION = {
+  user: { value: 'NAME', summary: 'only those of this user; an id will do too' },
+};
+export const sinceOption = (what: string) => ({
+  since: { value: 'INSTANT', summary: `only those ${what} then or later, such as 2026-11-23` },
+});

@@ -1,0 +1,30 @@
+import type { Clock } from '../core/clock';
+
+/** Milliseconds between two signs of life: on a terminal, which is written over, and in a log. */
+const TERMINAL_INTERVAL_MS = 200;
+const LOG_INTERVAL_MS = 10_000;
+
+/** How far a long command has come, on standard error: one line that changes on a terminal, else a line now and then. */
+export class Progress {
+  private readonly terminal = process.stderr.isTTY === true;
+  private last: number;
+  private dirty = false;
+
+  constructor(private readonly clock: Clock) {
+    this.last = clock.monotonic();
+  }
+
+  show(text: string): void {
+    const now = this.clock.monotonic();
+    if (now - this.last < (this.terminal ? TERMINAL_INTERVAL_MS : LOG_INTERVAL_MS)) return;
+    this.last = now;
+    process.stderr.write(this.terminal ? `\r\u001b[K${text}` : `${text}\n`);
+    this.dirty = this.terminal;
+  }
+
+  /** Leaves a terminal with an empty line to write on. */
+  end(): void {
+    if (this.dirty) process.stderr.write('\r\u001b[K');
+    this.dirty = false;
+  }
+}

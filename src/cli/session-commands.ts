@@ -1,0 +1,120 @@
+import { formatInstant } from '../core/instant';
+import { OperatorSessions, type SessionOfUser } from '../sessions/operator-sessions';
+import { SystemClock } from '../core/clock';
+import { type Command, CommandError, type Given, type Report, type Table, UsageError } from './command';
+import { atTheConsole, findUser, instantOf, OWNER_OPTION, sinceOption } from './operator';
+import { Progress } from './progress';
+
+interface ListedSession {
+  id: string;
+  userId: string;
+  username: string;
+  createdAt: string;
+  lastUsed: string;
+  expiresAt: string;
+  ip: string;
+  userAgent: string | null;
+}
+
+const TABLE: Table = {
+  columns: [
+    { heading: 'ID', width: 31 },
+    { heading: 'USERNAME', width: 20 },
+    { heading: 'SIGNED IN', width: 20 },
+    { heading: 'LAST USED', width: 20 },
+    { heading: 'ADDRESS', width: 15 },
+    { heading: 'CLIENT', width: 0 },
+  ],
+  cells: ({ id, username, createdAt, lastUsed, ip, userAgent }: ListedSession) => [
+    ...[id, username, createdAt, lastUsed, ip, userAgent ?? ''],
+  ],
+};
+
+export const SESSION_COMMANDS: Command[] = [
+  {
+    name: 'session list',
+    summary: 'prints the sessions that stand, in the order of the sign-ins',
+    options: { ...OWNER_OPTION, ...sinceOption('opened') },
+    examples: [
+      { line: 'latchkey session list --user sam.hill', purpose: 'where somebody is signed in' },
+      { line: 'latchkey session list --json | jq -r .ip | sort | uniq -c', purpose: 'from where all are' },
+    ],
+    async run({ options }, { services }) {
+      const since = instantOf('since', options['since']);
+      const context = await services();
+      const owner = options['user'] === undefined ? undefined : await findUser(context, options['user']);
+      const sessions = context.get(OperatorSessions).list({
+        ...(owner && { userId: owner.id }),
+        ...(since && { since }),
+      });
+      return { rows: listed(sessions), table: TABLE };
+    },
+  },
+  {
+    name: 'session revoke',
+    parameters: { shown: '[SESSION]', least: 0, most: 1, missing: 'Name one session.' },
+    summary: 'ends one session, all of a user, or all that there are; within a second on every instance',
+    options: {
+      ...OWNER_OPTION,
+      all: { summary: 'everybody’s, some accounts at a time; repeat it if it was cut short' },
+    },
+    examples: [
+      { line: 'latchkey session revoke sess_01k9v3cgkze8ya3n7r5t9w1xhd', purpose: 'one' },
+      { line: 'latchkey session revoke --user sam.hill', purpose: 'a lost laptop' },
+      { line: 'latchkey session revoke --all', purpose: 'after a backup was restored' },
+    ],
+    async run(given, surroundings) {
+      const target = targetOf(given);
+      const context = await surroundings.services();
+      const sessions = context.get(OperatorSessions);
+      const origin = atTheConsole(context);
+      if (target.kind === 'one') return describeOne(target.id, await sessions.end(target.id, origin));
+      if (target.kind === 'user') {
+        const user = await findUser(context, target.name);
+        const ended = await sessions.endAllOf(user.id, origin);
+        return { text: `Ended ${ended.sessions} sessions of ${user.username}.`, data: { ...ended } };
+      }
+      const progress = new Progress(new SystemClock());
+      const total = { accounts: 0, sessions: 0 };
+      for await (const ended of sessions.endAll(origin)) {
+        total.accounts += ended.accounts;
+        total.sessions += ended.sessions;
+        progress.show(`${total.sessions} sessions ended`);
+      }
+      progress.end();
+      const text = `Ended ${total.sessions} sessions of ${total.accounts} users.`;
+      return { text, data: { ...total } };
+    },
+  },
+];
+
+type Target = { kind: 'one'; id: string } | { kind: 'user'; name: string } | { kind: 'all' };
+
+function targetOf({ words: [id], options: { user }, flags }: Given): Target {
+  const targets: Target[] = [
+    ...(id === undefined ? [] : [{ kind: 'one' as const, id }]),
+    ...(user === undefined ? [] : [{ kind: 'user' as const, name: user }]),
+    ...(flags.has('all') ? [{ kind: 'all' as const }] : []),
+  ];
+  const [target] = targets;
+  if (!target || targets.length > 1) throw new UsageError('Name one of: a session, --user NAME, --all.');
+  return target;
+}
+
+function describeOne(sessionId: string, ended: boolean | undefined): Report {
+  if (ended === undefined) throw new CommandError(`There is no session '${sessionId}'.`);
+  const text = ended ? `Ended ${sessionId}.` : `${sessionId} had ended already.`;
+  return { text, data: { sessionId, ended } };
+}
+
+async function* listed(sessions: AsyncIterable<SessionOfUser>): AsyncGenerator<ListedSession> {
+  for await (const { id, userId, username, ip, userAgent, ...session } of sessions) {
+    yield {
+      ...{ id, userId, username },
+      createdAt: formatInstant(session.createdAt),
+      lastUsed: formatInstant(session.lastUsedAt),
+      expiresAt: formatInstant(session.idleEndsAt),
+      ...{ ip, userAgent },
+    };
+  }
+}

@@ -1,0 +1,95 @@
+import { statSync } from 'node:fs';
+import type { Config } from '../config/config';
+import { ConfigError } from '../config/load-config';
+import { readMasterSecret } from '../config/master-secret';
+import { fail, type Finding, ok, warn } from './findings';
+
+/** Seconds an access token may live before it is worth a word: what a stolen one is good for at a service that verifies alone. */
+const LONG_ACCESS_TOKEN_SECONDS = 24 * 3600;
+
+const LOOPBACK = /^(127\.|::1$|localhost$)/;
+
+/** Ranges that hold everybody. */
+const EVERYBODY = /\/0+$/;
+
+/** What the settings alone tell, and the file of the master secret. */
+export function examineSettings(config: Config): Finding[] {
+  return [examineSecret(config), examineProxies(config), ...examineProduction(config)];
+}
+
+function examineSecret({ authSecret, secretFile }: Config): Finding {
+  if (authSecret !== undefined || secretFile === undefined) return ok('secret', 'AUTH_SECRET is set.');
+  const found = statSync(secretFile, { throwIfNoEntry: false });
+  if (!found) return ok('secret', `${secretFile} is made at the first start.`);
+  try {
+    readMasterSecret(secretFile);
+  } catch (error) {
+    const reason = error instanceof ConfigError ? error.faults.join('; ') : (error as Error).message;
+    return fail('secret', reason, 'AUTH_SECRET');
+  }
+  const mode = (found.mode & 0o777).toString(8).padStart(4, '0');
+  if ((found.mode & 0o077) !== 0) {
+    return fail(
+      'secret',
+      `${secretFile} has mode ${mode}: others on this machine can make credentials with it; chmod 600 it, and change the secret if they may have.`,
+      'AUTH_SECRET',
+    );
+  }
+  return ok('secret', `${secretFile} has mode ${mode}.`);
+}
+
+function examineProxies({ trustProxy, production, host }: Config): Finding {
+  const check = 'proxies';
+  if (trustProxy === undefined) {
+    if (!production || LOOPBACK.test(host)) return ok(check, 'No proxy is trusted.');
+    const message =
+      'No proxy is trusted: if one ends TLS in front, everybody behind it counts as one address; name its address or range.';
+    return warn(check, message, 'TRUST_PROXY');
+  }
+  if (typeof trustProxy === 'number') {
+    const message = `The last ${trustProxy} hops are trusted, whoever they are: right only where nobody can reach the port but the proxy.`;
+    return LOOPBACK.test(host) ? ok(check, message) : warn(check, message, 'TRUST_PROXY');
+  }
+  const everybody = trustProxy.find((range) => EVERYBODY.test(range));
+  if (everybody !== undefined) {
+    const message = `${everybody} trusts everybody: each caller can name the address that counts as his.`;
+    return fail(check, message, 'TRUST_PROXY');
+  }
+  return ok(check, `Trusted: ${trustProxy.join(', ')}.`);
+}
+
+/** What is meant for development and dangerous, or at least doubtful, in service. */
+function examineProduction(config: Config): Finding[] {
+  const check = 'production';
+  if (!config.production) {
+    return [
+      warn(check, 'This is a setup for development; the rest of this check is for production.', 'NODE_ENV'),
+    ];
+  }
+  const findings: Finding[] = [];
+  if (!config.rateLimits) {
+    findings.push(fail(check, 'Nothing is limited: passwords can be guessed without end.', 'RATE_LIMITS'));
+  }
+  if (config.jwtIssuer === 'http://localhost:3000') {
+    const message = 'Tokens are issued by localhost; set the public address of this service.';
+    findings.push(warn(check, message, 'JWT_ISSUER'));
+  }
+  if (config.accessTokenTtl > LONG_ACCESS_TOKEN_SECONDS) {
+    const message = `Access tokens live ${config.accessTokenTtl} s: services that verify them alone accept a stolen one that long.`;
+    findings.push(warn(check, message, 'ACCESS_TOKEN_TTL'));
+  }
+  if (config.stepUpMaxAge === 0) {
+    const message = 'API keys can be made without a recent sign-in: a stolen access token can become a key.';
+    findings.push(warn(check, message, 'STEP_UP_MAX_AGE'));
+  }
+  if (['debug', 'trace', 'silent'].includes(config.logLevel)) {
+    findings.push(warn(check, `The log level is '${config.logLevel}'; 'info' is for service.`, 'LOG_LEVEL'));
+  }
+  const plain = config.corsOrigins?.find((origin) => origin.startsWith('http://'));
+  if (plain !== undefined) {
+    findings.push(
+      warn(check, `${plain} is without TLS: whoever is on the way can act as it.`, 'CORS_ORIGINS'),
+    );
+  }
+  return findings.length > 0 ? findings : [ok(check, 'No setting of development is left.')];
+}

@@ -1,0 +1,25 @@
+import type { EntityManager } from 'typeorm';
+import type { Transactions } from './transactions';
+
+/** Rows in memory at a time, and in one statement. */
+const PAGE_SIZE = 500;
+
+/**
+ * All rows of a table in the order of their ids, a page at a time: memory stays bounded, and nobody waits behind a statement
+ * that reads everything. Each page is a read of its own, so rows that come or go meanwhile may be there or not.
+ *
+ * @param read the rows behind an id, in order, at most so many
+ * @throws ApiError `service_unavailable`
+ */
+export async function* inPages<Row extends { id: string }>(
+  transactions: Transactions,
+  read: (tx: EntityManager, behindId: string, most: number) => Promise<Row[]>,
+): AsyncGenerator<Row> {
+  for (let behind = ''; ;) {
+    const page = await transactions.read((tx) => read(tx, behind, PAGE_SIZE));
+    yield* page;
+    const last = page.at(-1);
+    if (!last || page.length < PAGE_SIZE) return;
+    behind = last.id;
+  }
+}

@@ -1,0 +1,78 @@
+import { existsSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite';
+import { createConnection } from 'mysql2/promise';
+import type { DatabaseLocation } from '../config/settings';
+import { StartError } from '../core/start-error';
+import { describeRefusal } from './data-source-options';
+
+const TIMEOUT_MS = 3_000;
+
+/** A look at a database that changes nothing of it, and makes none where there is none. */
+export interface ReadOnlyView {
+  rows<Row>(sql: string): Promise<Row[]>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a database as it is, without migrating it.
+ *
+ * @returns undefined where the SQLite file is not there yet
+ * @throws StartError when it cannot be reached or opened
+ */
+export async function openReadOnly(location: DatabaseLocation): Promise<ReadOnlyView | undefined> {
+  if (location.engine === 'mysql') return openMysql(location);
+  if (!existsSync(location.file)) return undefined;
+  try {
+    return viewOf(openSqliteReadOnly(location.file));
+  } catch (error) {
+    throw new StartError(
+      `The database file ${location.file} cannot be read (${(error as Error).message}); check its permissions, or set DATABASE_URL.`,
+      error,
+    );
+  }
+}
+
+/**
+ * Reading a file in WAL mode makes two more beside it, unless they are there, as they are while somebody has it open, or SQLite
+ * is told that nobody writes.
+ */
+export function openSqliteReadOnly(file: string): DatabaseSyncInstance {
+  const url = pathToFileURL(file);
+  if (!existsSync(`${file}-wal`)) url.searchParams.set('immutable', '1');
+  const database = new DatabaseSync(url, { readOnly: true, timeout: TIMEOUT_MS });
+  // Opening reads nothing yet: what is no database shows here.
+  database.prepare('SELECT COUNT(*) FROM sqlite_master').get();
+  return database;
+}
+
+function viewOf(database: DatabaseSyncInstance): ReadOnlyView {
+  return {
+    rows: <Row>(sql: string) => Promise.resolve().then(() => database.prepare(sql).all() as Row[]),
+    close: () => Promise.resolve(database.close()),
+  };
+}
+
+async function openMysql(location: Extract<DatabaseLocation, { engine: 'mysql' }>): Promise<ReadOnlyView> {
+  try {
+    const connection = await createConnection({
+      host: location.host,
+      port: location.port,
+      user: location.user,
+      password: location.password,
+      database: location.database,
+      connectTimeout: TIMEOUT_MS,
+      timezone: 'Z',
+    });
+    await connection.query('SET SESSION TRANSACTION READ ONLY');
+    return {
+      rows: async <Row>(sql: string) => {
+        const [rows] = await connection.query({ sql, timeout: TIMEOUT_MS });
+        return rows as Row[];
+      },
+      close: () => connection.end(),
+    };
+  } catch (error) {
+    throw new StartError(describeRefusal(location, error as NodeJS.ErrnoException), error);
+  }
+}

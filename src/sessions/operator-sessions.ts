@@ -1,0 +1,179 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { takeAccount } from '../access/account-lock';
+import { AuditTrail } from '../audit/audit-trail';
+import { Clock } from '../core/clock';
+import type { Origin } from '../core/origin';
+import { inPages } from '../database/pages';
+import { select, toInstant } from '../database/sql';
+import { Transactions } from '../database/transactions';
+import { Session } from './session.entity';
+import { SessionsService } from './sessions.service';
+
+/** Accounts whose sessions are ended in one transaction, so that nobody waits long behind it. */
+const ACCOUNTS_PER_BATCH = 20;
+
+/** Which sessions are asked for; what is absent makes no difference. */
+export interface SessionFilter {
+  userId?: string;
+  /** Signed in then or later. */
+  since?: Date;
+}
+
+/** A session that stands, and whose it is. */
+export interface SessionOfUser {
+  id: string;
+  userId: string;
+  username: string;
+  createdAt: Date;
+  /** The last sign-in, refresh or call. */
+  lastUsedAt: Date;
+  idleEndsAt: Date;
+  ip: string;
+  userAgent: string | null;
+}
+
+type StoredInstant = Date | string;
+
+interface Row {
+  id: string;
+  userId: string;
+  username: string;
+  createdAt: StoredInstant;
+  rotatedAt: StoredInstant | null;
+  lastUsedAt: StoredInstant | null;
+  idleEndsAt: StoredInstant;
+  revokedAt: StoredInstant | null;
+  ip: string;
+  userAgent: string | null;
+}
+
+/** What was ended. */
+export interface Ended {
+  accounts: number;
+  sessions: number;
+}
+
+/** Everybody's sessions, for an operator. */
+@Injectable()
+export class OperatorSessions {
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly sessions: SessionsService,
+    private readonly audit: AuditTrail,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * The sessions that stand, in the order of the sign-ins, however many.
+   *
+   * @throws ApiError `service_unavailable`
+   */
+  async *list({ userId, since }: SessionFilter): AsyncGenerator<SessionOfUser> {
+    const rows = inPages(this.transactions, (tx, behindId, most) => readRows(tx, userId, behindId, most));
+    for await (const row of rows) {
+      const session = toSession(row);
+      if (row.revokedAt !== null || session.idleEndsAt <= this.clock.now()) continue;
+      if (since && session.createdAt < since) continue;
+      yield session;
+    }
+  }
+
+  /**
+   * Ends a session.
+   *
+   * @returns whether it was this call that ended it; undefined where there is no such session
+   * @throws ApiError `service_unavailable`
+   */
+  async end(sessionId: string, origin: Origin): Promise<boolean | undefined> {
+    return this.transactions.run(async (tx) => {
+      const session = await tx.findOneBy(Session, { id: sessionId });
+      if (!session) return undefined;
+      const { userId } = session;
+      // Behind the account's lock, like whoever else ends a session.
+      await takeAccount(tx, userId);
+      if (!(await this.sessions.revoke(tx, sessionId, 'ended_by_operator'))) return false;
+      const reason = 'by_operator';
+      await this.audit.record(tx, { type: 'session_ended', userId, sessionId, reason }, origin);
+      return true;
+    });
+  }
+
+  /**
+   * Ends all sessions of an account.
+   *
+   * @throws ApiError `service_unavailable`
+   */
+  async endAllOf(userId: string, origin: Origin): Promise<Ended> {
+    return this.transactions.run((tx) => this.endOf(tx, [userId], origin));
+  }
+
+  /**
+   * Ends every session of everybody that was opened before the call, some accounts at a time, and tells after each batch what
+   * it has ended. Cut short, it has ended what it told of; called again it goes on.
+   *
+   * @throws ApiError `service_unavailable`
+   */
+  async *endAll(origin: Origin): AsyncGenerator<Ended> {
+    for (let behind = ''; ;) {
+      const owners = await this.transactions.read((tx) => readOwners(tx, behind));
+      const last = owners.at(-1);
+      if (last === undefined) return;
+      yield await this.transactions.run((tx) => this.endOf(tx, owners, origin));
+      behind = last;
+    }
+  }
+
+  /** One event tells of all sessions of an account. */
+  private async endOf(tx: EntityManager, userIds: string[], origin: Origin): Promise<Ended> {
+    const ended: Ended = { accounts: 0, sessions: 0 };
+    for (const userId of userIds) {
+      await takeAccount(tx, userId);
+      const count = await this.sessions.revokeAll(tx, userId, 'ended_by_operator');
+      if (count === 0) continue;
+      ended.accounts += 1;
+      ended.sessions += count;
+      await this.audit.record(tx, { type: 'sessions_ended', userId, reason: 'by_operator' }, origin);
+    }
+    return ended;
+  }
+}
+
+async function readOwners(tx: EntityManager, behindId: string): Promise<string[]> {
+  const rows = await select<{ userId: string }>(
+    tx,
+    `SELECT DISTINCT user_id AS userId FROM sessions WHERE user_id > ? AND revoked_at IS NULL
+     ORDER BY user_id LIMIT ${ACCOUNTS_PER_BATCH}`,
+    [behindId],
+  );
+  return rows.map(({ userId }) => userId);
+}
+
+function readRows(
+  tx: EntityManager,
+  userId: string | undefined,
+  behindId: string,
+  most: number,
+): Promise<Row[]> {
+  return select<Row>(
+    tx,
+    `SELECT s.id AS id, s.user_id AS userId, u.username AS username, s.created_at AS createdAt,
+       s.rotated_at AS rotatedAt, s.last_used_at AS lastUsedAt, s.idle_ends_at AS idleEndsAt,
+       s.revoked_at AS revokedAt, s.ip AS ip, s.user_agent AS userAgent
+     FROM sessions s JOIN users u ON u.id = s.user_id
+     WHERE s.id > ? ${userId === undefined ? '' : 'AND s.user_id = ?'} ORDER BY s.id LIMIT ?`,
+    [behindId, ...(userId === undefined ? [] : [userId]), most],
+  );
+}
+
+function toSession({ rotatedAt, revokedAt: _, ...row }: Row): SessionOfUser {
+  const uses = [row.createdAt, rotatedAt, row.lastUsedAt].flatMap((use) =>
+    use === null ? [] : [toInstant(use).getTime()],
+  );
+  return {
+    ...row,
+    createdAt: toInstant(row.createdAt),
+    lastUsedAt: new Date(Math.max(...uses)),
+    idleEndsAt: toInstant(row.idleEndsAt),
+  };
+}

@@ -1,0 +1,35 @@
+import { Injectable } from '@nestjs/common';
+import { MoreThan } from 'typeorm';
+import { inPages } from '../database/pages';
+import { Transactions } from '../database/transactions';
+import { User } from './user.entity';
+
+/** Which accounts are asked for; what is absent makes no difference. */
+export interface UserFilter {
+  disabled?: boolean;
+  /** Made then or later. */
+  since?: Date;
+}
+
+/** All accounts there are, for an operator. */
+@Injectable()
+export class UserDirectory {
+  constructor(private readonly transactions: Transactions) {}
+
+  /**
+   * The accounts in the order of their ids, however many. Filtered here and not by the engine, so that no statement runs long
+   * in search of the few that fit.
+   *
+   * @throws ApiError `service_unavailable`
+   */
+  async *list({ disabled, since }: UserFilter): AsyncGenerator<User> {
+    const users = inPages(this.transactions, (tx, behindId, most) =>
+      tx.find(User, { where: { id: MoreThan(behindId) }, order: { id: 'ASC' }, take: most }),
+    );
+    for await (const user of users) {
+      if (disabled !== undefined && disabled !== (user.disabledAt !== null)) continue;
+      if (since && user.createdAt < since) continue;
+      yield user;
+    }
+  }
+}
