@@ -57,7 +57,7 @@ export const MAINTENANCE_COMMANDS: Command[] = [
     name: 'backup',
     parameters: { shown: 'FILE', least: 1, most: 1, missing: 'Name the file to be made.' },
     summary: 'copies the SQLite database into a new file as of one moment, also while the server runs',
-    examples: [{ line: 'latchkey backup "/backups/auth-$(date +%F).sqlite"', purpose: 'every night' }],
+    examples: [{ line: 'latchkey backup /backups/monday.sqlite', purpose: 'every night, under a new name' }],
     run: ({ words: [target = ''] }, { config }) =>
       Promise.resolve().then(() => {
         const { database, secretFile, authSecret } = config();

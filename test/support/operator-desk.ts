@@ -1,0 +1,53 @@
+import { Readable } from 'node:stream';
+import type { INestApplicationContext } from '@nestjs/common';
+import { createContext } from '../../src/app';
+import type { Report } from '../../src/cli/command';
+import { parseLine } from '../../src/cli/command-line';
+import { COMMANDS } from '../../src/cli/commands';
+import { loadConfig } from '../../src/config/load-config';
+import { createLog } from '../../src/core/log';
+import { CHEAP_HASH } from './app';
+
+/** The operator's commands without a process for each: an instance of its own, beside whatever runs on that database. */
+export class OperatorDesk {
+  private constructor(
+    private readonly settings: Record<string, string>,
+    private readonly context: INestApplicationContext,
+  ) {}
+
+  static async open(settings: Record<string, string>): Promise<OperatorDesk> {
+    const config = loadConfig(settings);
+    return new OperatorDesk(
+      settings,
+      await createContext(config, createLog('silent'), { hashCost: CHEAP_HASH }),
+    );
+  }
+
+  /** What a command reports. */
+  async report(...line: string[]): Promise<Report> {
+    const answer = await this.answer(line);
+    if ('rows' in answer) throw new Error('These are rows');
+    return answer;
+  }
+
+  /** The rows that a command prints. */
+  async rows<Row = Record<string, unknown>>(...line: string[]): Promise<Row[]> {
+    const answer = await this.answer(line);
+    if (!('rows' in answer)) throw new Error('This is a report');
+    return (await Readable.from(answer.rows).toArray()) as Row[];
+  }
+
+  close(): Promise<void> {
+    return this.context.close();
+  }
+
+  private answer(line: string[]) {
+    const { command, given, json } = parseLine(line, COMMANDS);
+    return command.run(given, {
+      environment: this.settings,
+      json,
+      config: () => loadConfig(this.settings),
+      services: () => Promise.resolve(this.context),
+    });
+  }
+}

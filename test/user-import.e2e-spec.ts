@@ -1,0 +1,251 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startApp, MASTER_SECRET, type TestApp } from './support/app';
+import { logIn, signUp } from './support/people';
+import { OperatorDesk } from './support/operator-desk';
+import { Program, runCommand, settingsFor } from './support/server-process';
+
+/** Some commands are processes of their own. */
+jest.setTimeout(180_000);
+
+/** Of `kettles & lanterns`. */
+const HASHES = [
+  '$2b$04$xcArEWSzxYR4ZRS6Sp/N7eUKC8dPxG01DvOtEXSirCDKdt.cgVpFa',
+  '$scrypt$ln=8,r=8,p=1$IURIaY0xRoixNmZMyblX6g$0xGdtawnvV+B5ysaZ7i+wCK1Dc05H68y63/EEBu5ea0',
+  'pbkdf2_sha256$1000$seasalt12345$gf7FNlviNLyvMUdLWIz09Sr/gdSxs1U+qw1bffyCIo0=',
+  '$argon2id$v=19$m=128,t=2,p=2$xNVbtX6hmeiz6LcxChBwAg$ZcLe8d3bwfs1dULSRIU2rA',
+] as const;
+
+const person = (name: string, number = 3) => ({
+  username: name,
+  email: `${name}@example.com`,
+  passwordHash: HASHES[number % 4] as string,
+});
+
+const toLines = (records: unknown[]): string =>
+  records.map((record) => `${JSON.stringify(record)}\n`).join('');
+
+describe('an import of users', () => {
+  let app: TestApp;
+  let desk: OperatorDesk;
+  let folder: string;
+  beforeEach(async () => {
+    app = await startApp({ AUTH_SECRET: MASTER_SECRET });
+    desk = await OperatorDesk.open(settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET }));
+    folder = mkdtempSync(join(tmpdir(), 'latchkey-import-'));
+  });
+  afterEach(async () => {
+    await desk.close();
+    await app.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  const file = (text: string | Buffer, name = 'users.jsonl'): string => {
+    const path = join(folder, name);
+    writeFileSync(path, text);
+    return path;
+  };
+  const refusedIn = (path: string) =>
+    readFileSync(path, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as { line: number; field: string; reason: string });
+  const count = async (sql: string): Promise<number> => Number((await app.rows<{ n: number }>(sql))[0]?.n);
+
+  it('makes an account of every line, with an event that says so, and of none twice', async () => {
+    const users = file(toLines(Array.from({ length: 250 }, (_, index) => person(`user-${index}`, index))));
+
+    const first = await desk.report('user', 'import', users);
+    const again = await desk.report('user', 'import', users);
+
+    expect(first.data).toEqual({ imported: 250, present: 0, refused: 0 });
+    expect(again.data).toEqual({ imported: 0, present: 250, refused: 0 });
+    expect(await count('SELECT COUNT(*) AS n FROM users')).toBe(250);
+    expect(
+      await count(
+        "SELECT COUNT(*) AS n FROM audit_events WHERE type = 'account_created' AND reason = 'imported' AND ip = 'command line'",
+      ),
+    ).toBe(250);
+  });
+
+  it('passes over whoever has signed in or changed the password since', async () => {
+    const users = file(toLines([person('early.bird')]));
+    await desk.report('user', 'import', users);
+    const hash = `$argon2id$v=19$m=8,t=1,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}`;
+    await app.inDatabase((tx) => tx.update('User', { username: 'early.bird' }, { passwordHash: hash }));
+
+    const { data } = await desk.report('user', 'import', users);
+
+    expect(data).toEqual({ imported: 0, present: 1, refused: 0 });
+    expect(await app.rows('SELECT password_hash FROM users')).toEqual([{ password_hash: hash }]);
+  });
+
+  it('changes nobody who is there, and takes nobody who signed up under that name for the one of the file', async () => {
+    const squatter = await signUp(app, { username: 'Sam.Hill', email: 'sam.hill@example.com' });
+    const other = await signUp(app);
+    const records = [
+      { ...person('Sam.Hill'), email: 'sam.hill@example.com' },
+      { ...person('somebody.new'), email: other.email.toUpperCase() },
+      { ...person('somebody.else'), id: other.id },
+    ];
+    const report = join(folder, 'refused.jsonl');
+
+    const { data, bad } = await desk.report('user', 'import', file(toLines(records)), '--refused', report);
+
+    expect([data, bad]).toEqual([{ imported: 0, present: 0, refused: 3 }, true]);
+    expect(refusedIn(report)).toEqual([
+      { line: 1, field: 'username', reason: `taken by ${squatter.id}` },
+      { line: 2, field: 'email', reason: `taken by ${other.id}` },
+      { line: 3, field: 'id', reason: `taken by ${other.id}` },
+    ]);
+    await logIn(app, squatter);
+  });
+
+  it('judges a second line of one name by what became of the first', async () => {
+    const records = [person('twice'), person('twice'), { ...person('TWICE'), email: 'other@example.com' }];
+
+    const { data } = await desk.report(
+      'user',
+      'import',
+      file(toLines(records)),
+      '--refused',
+      join(folder, 'r'),
+    );
+
+    expect(data).toEqual({ imported: 1, present: 1, refused: 1 });
+    expect(refusedIn(join(folder, 'r'))).toMatchObject([{ line: 3, field: 'username' }]);
+  });
+
+  it('tells of every line that it refuses which field is wrong and why, and repeats no hash', async () => {
+    const lines: [string | Buffer, string, RegExp][] = [
+      [JSON.stringify(person('ab')), 'username', /no shorter than 3/],
+      [JSON.stringify({ ...person('good.name'), email: 'nowhere' }), 'email', /e-mail address/],
+      [JSON.stringify({ ...person('good.name'), passwordHash: undefined }), 'passwordHash', /string/],
+      [
+        JSON.stringify({ ...person('good.name'), passwordHash: 'md5$secretive' }),
+        'passwordHash',
+        /unknown form/,
+      ],
+      [JSON.stringify({ ...person('good.name'), password_hash: 'x' }), 'password_hash', /no such field/],
+      [JSON.stringify({ ...person('good.name'), id: 'user_1' }), 'id', /id of a user/],
+      [JSON.stringify({ ...person('good.name'), createdAt: 'yesterday' }), 'createdAt', /instant/],
+      [JSON.stringify({ ...person('good.name'), disabled: 'no' }), 'disabled', /boolean/],
+      [JSON.stringify({ ...person('good.name'), scopes: ['all'] }), 'scopes', /scopes/],
+      ['[]', '', /JSON object/],
+      ['{"username": "good.name", secretive', '', /not JSON/],
+      [Buffer.from([0x7b, 0xff, 0x7d]), '', /not UTF-8/],
+      [`"${'x'.repeat(100_000)}"`, '', /longer than 65536 bytes/],
+    ];
+    const text = Buffer.concat(lines.flatMap(([line]) => [Buffer.from(line), Buffer.from('\n')]));
+    const report = join(folder, 'refused.jsonl');
+
+    const { data } = await desk.report('user', 'import', file(text), '--refused', report);
+
+    const refused = refusedIn(report);
+    expect(data).toEqual({ imported: 0, present: 0, refused: lines.length });
+    expect(refused.map(({ line }) => line)).toEqual(lines.map((_, index) => index + 1));
+    expect(refused.map(({ field }) => field)).toEqual(lines.map(([, field]) => field));
+    for (const [index, [, , reason]] of lines.entries()) expect(refused[index]?.reason).toMatch(reason);
+    expect(readFileSync(report, 'utf8')).not.toContain('secretive');
+  });
+
+  it('reads CSV with a header, and refuses a line that does not fit it', async () => {
+    const csv = [
+      '\uFEFFusername,email,passwordHash,disabled,scopes,createdAt',
+      `"first.one",first@example.com,"${HASHES[3]}",,,`,
+      `second.one,second@example.com,"${HASHES[3]}",true,a:b users:read,2020-02-29T12:00:00Z`,
+      'third.one,third@example.com',
+      `fourth.one,fourth@example.com,"${HASHES[3]}",maybe,,`,
+    ].join('\r\n');
+    const report = join(folder, 'refused.jsonl');
+
+    const { data } = await desk.report('user', 'import', file(csv, 'users.csv'), '--refused', report);
+
+    expect(data).toEqual({ imported: 2, present: 0, refused: 2 });
+    expect(refusedIn(report)).toMatchObject([
+      { line: 4, field: '' },
+      { line: 5, field: 'disabled' },
+    ]);
+    const rows = await desk.rows('user', 'list');
+    expect(rows).toMatchObject([
+      { username: 'first.one', disabled: false, scopes: ['*'] },
+      {
+        username: 'second.one',
+        disabled: true,
+        scopes: ['a:b', 'users:read'],
+        createdAt: '2020-02-29T12:00:00Z',
+      },
+    ]);
+    await expect(desk.report('user', 'import', file('username,mail\n', 'users.csv'))).rejects.toThrow(
+      "The header names 'mail', which is no field",
+    );
+  });
+
+  it('reads what an export has written, ids and all', async () => {
+    await desk.report('user', 'import', file(toLines([person('one.more'), person('and.another', 1)])));
+    await desk.report('user', 'disable', 'one.more');
+    await desk.report('user', 'scopes', 'and.another', 'a:b');
+    const exported = await desk.rows('user', 'export', '--with-password-hashes');
+    await app.inDatabase((tx) => tx.query('DELETE FROM users'));
+
+    const { data } = await desk.report('user', 'import', file(toLines(exported)));
+
+    expect(data).toEqual({ imported: 2, present: 0, refused: 0 });
+    expect(await desk.rows('user', 'export', '--with-password-hashes')).toEqual(exported);
+  });
+
+  it('is cut short at any moment and simply repeated, while people go on signing in', async () => {
+    const total = 4000;
+    const users = file(toLines(Array.from({ length: total }, (_, index) => person(`moved-${index}`, index))));
+    const settings = settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET });
+    const known = await signUp(app);
+    const slowest = { milliseconds: 0 };
+
+    let landed = 0;
+    for (const share of [0.1, 0.5]) {
+      const command = new Program(
+        [join('scripts', 'start.mjs'), 'cli/main', 'user', 'import', users],
+        settings,
+      );
+      while (landed < total * share) {
+        const begun = performance.now();
+        await logIn(app, known);
+        slowest.milliseconds = Math.max(slowest.milliseconds, performance.now() - begun);
+        landed = await count("SELECT COUNT(*) AS n FROM users WHERE username LIKE 'moved-%'");
+      }
+      command.signal('SIGKILL');
+      expect(await command.exit()).toBeNull();
+    }
+    const cut = await count("SELECT COUNT(*) AS n FROM users WHERE username LIKE 'moved-%'");
+    const rest = await runCommand('cli/main', ['user', 'import', users, '--json'], settings);
+
+    expect(cut).toBeLessThan(total);
+    // Accounts and their events are there together, or neither.
+    expect([rest.code, JSON.parse(rest.stdout)]).toEqual([
+      0,
+      { imported: total - cut, present: cut, refused: 0 },
+    ]);
+    for (const table of ["users WHERE username LIKE 'moved-%'", "audit_events WHERE reason = 'imported'"])
+      expect(await count(`SELECT COUNT(*) AS n FROM ${table}`)).toBe(total);
+    expect(slowest.milliseconds).toBeLessThan(3000);
+  });
+
+  it('exits with 1 when a line was refused, reads standard input, and needs a file that is there', async () => {
+    const settings = settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET });
+
+    const some = await runCommand(
+      'cli/main',
+      ['user', 'import', '-'],
+      settings,
+      toLines([person('x'), person('yes')]),
+    );
+    const none = await runCommand('cli/main', ['user', 'import', join(folder, 'nothing')], settings);
+
+    expect([some.code, some.stdout]).toEqual([1, '1 imported, 0 there already, 1 refused.\n']);
+    expect(some.stderr).toContain('line 1: username: username must be no shorter than 3 characters');
+    expect([none.code, none.stdout]).toEqual([1, '']);
+    expect(none.stderr).toMatch(/nothing cannot be read \(ENOENT\)/);
+  });
+});
