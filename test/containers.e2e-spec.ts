@@ -154,6 +154,17 @@ describe('Dockerfile', () => {
     expect((JSON.parse(check as string) as string[]).slice(0, 2)).toEqual(['node', '-e']);
   });
 
+  it('has the operator’s command line on its path', () => {
+    const [, script = '', file] = last
+      .map((line) => /^RUN printf '(.*)' > (\S+) && chmod 755 \2$/.exec(line))
+      .find((match) => match !== null) as RegExpExecArray;
+
+    expect(file).toBe('/usr/local/bin/latchkey');
+    expect(script).toBe('#!/bin/sh\\nexec node /app/dist/cli/main.js "$@"\\n');
+    expect(last).toContain('WORKDIR /app');
+    expect(existsSync(join(root, 'src', 'cli', 'main.ts'))).toBe(true);
+  });
+
   it('copies what is there and what .dockerignore lets through', () => {
     const copied = lines
       .filter((line) => line.startsWith('COPY ') && !line.includes('--from='))

@@ -2,12 +2,16 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseLine } from '../src/cli/command-line';
+import { COMMANDS } from '../src/cli/commands';
+import { asksForHelp, usageOf } from '../src/cli/help';
 import { isSecret } from '../src/config/load-config';
 import { type SettingName, SETTINGS } from '../src/config/settings';
 import type { ResponseObject } from '@nestjs/swagger';
 import { API_KEY_PATTERN, ApiKeyFormat } from '../src/crypto/api-key-format';
 import { openApiDocument } from './support/contract';
 import { type AttemptLimit, LIMITS, type WindowLimit } from '../src/rate-limit/limits';
+import { IMPORTED_FIELDS } from '../src/users/imported-user';
 import { createDatabase } from './support/database';
 import { runCommand, settingsFor, startServer } from './support/server-process';
 
@@ -86,7 +90,10 @@ describe('README', () => {
     'docs/operations/monitoring.md',
     'docs/api-keys.md',
     'docs/asvs.md',
+    'docs/scaling.md',
     'docs/inventory.md',
+    'docs/command-line.md',
+    'docs/backup.md',
   ])('and the pages it leads to have no dead links: %s', (page) => {
     const targets = [...read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, target]) => target as string);
     const local = targets.filter((target) => !target.startsWith('http'));
@@ -169,6 +176,41 @@ function inWords(seconds: number): string {
   ).find(([length]) => seconds % length === 0);
   return `${seconds / (unit?.[0] ?? 1)} ${unit?.[1]}`;
 }
+
+describe('docs/command-line.md', () => {
+  const page = read('docs/command-line.md');
+
+  /** The table under a heading. */
+  const tableUnder = (heading: string): string[][] => {
+    const begin = page.indexOf(`## ${heading}\n`);
+    return rows(page.slice(begin, page.indexOf('\n## ', begin + 1)));
+  };
+
+  it('lists every command with its options and what it does, and no other', () => {
+    const expected = COMMANDS.map((command) => [`\`${usageOf(command)}\``, command.summary]);
+
+    expect(tableUnder('Commands')).toEqual(expected);
+  });
+
+  it('lists every field that an import knows, and no other', () => {
+    const fields = tableUnder('Moving users in').map(([name]) => name?.replaceAll('`', ''));
+
+    expect(fields).toEqual([...IMPORTED_FIELDS]);
+  });
+
+  it.each(['README.md', 'docs/command-line.md', 'docs/operations.md', 'docs/backup.md', 'docs/api-keys.md'])(
+    'and every other page shows commands that are understood: %s',
+    (name) => {
+      const shown = blocks(read(name))
+        .filter(({ language }) => language === 'sh')
+        .flatMap(({ text }) => [...text.matchAll(/(?:latchkey --|app latchkey) ([^|>)#\n]+)/g)])
+        .map(([, line = '']) => line.trim().split(' '))
+        .filter((line) => !asksForHelp(line));
+
+      for (const line of shown) expect(() => parseLine(line, COMMANDS)).not.toThrow();
+    },
+  );
+});
 
 describe('docs/security.md', () => {
   const page = read('docs/security.md');

@@ -32,7 +32,7 @@ describe('an import of users', () => {
   let folder: string;
   beforeEach(async () => {
     app = await startApp({ AUTH_SECRET: MASTER_SECRET });
-    desk = await OperatorDesk.open(settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET }));
+    desk = new OperatorDesk(settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET }));
     folder = mkdtempSync(join(tmpdir(), 'latchkey-import-'));
   });
   afterEach(async () => {

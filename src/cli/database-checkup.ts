@@ -59,7 +59,8 @@ function examineMissing(file: string): Finding {
 async function examineSqlite(view: ReadOnlyView, file: string): Promise<Finding> {
   const [row] = await view.rows<{ version: string }>('SELECT sqlite_version() AS version');
   const size = `${(statSync(file).size / MIB).toFixed(1)} MiB`;
-  if ((statSync(file).mode & 0o077) !== 0) {
+  // A file that others may read lies safe in a folder that they may not enter.
+  if ((statSync(file).mode & 0o044) !== 0 && (statSync(dirname(file)).mode & 0o011) !== 0) {
     const message = `${file} can be read by others on this machine; chmod 600 it.`;
     return warn('database', message, 'DATABASE_URL');
   }

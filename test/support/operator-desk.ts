@@ -10,18 +10,10 @@ import { CHEAP_HASH } from './app';
 
 /** The operator's commands without a process for each: an instance of its own, beside whatever runs on that database. */
 export class OperatorDesk {
-  private constructor(
-    private readonly settings: Record<string, string>,
-    private readonly context: INestApplicationContext,
-  ) {}
+  private context: Promise<INestApplicationContext> | undefined;
 
-  static async open(settings: Record<string, string>): Promise<OperatorDesk> {
-    const config = loadConfig(settings);
-    return new OperatorDesk(
-      settings,
-      await createContext(config, createLog('silent'), { hashCost: CHEAP_HASH }),
-    );
-  }
+  /** @param settings as environment variables */
+  constructor(private readonly settings: Record<string, string>) {}
 
   /** What a command reports. */
   async report(...line: string[]): Promise<Report> {
@@ -37,8 +29,14 @@ export class OperatorDesk {
     return (await Readable.from(answer.rows).toArray()) as Row[];
   }
 
-  close(): Promise<void> {
-    return this.context.close();
+  async close(): Promise<void> {
+    await (await this.context)?.close();
+  }
+
+  private services(): Promise<INestApplicationContext> {
+    return (this.context ??= createContext(loadConfig(this.settings), createLog('silent'), {
+      hashCost: CHEAP_HASH,
+    }));
   }
 
   private answer(line: string[]) {
@@ -47,7 +45,7 @@ export class OperatorDesk {
       environment: this.settings,
       json,
       config: () => loadConfig(this.settings),
-      services: () => Promise.resolve(this.context),
+      services: () => this.services(),
     });
   }
 }

@@ -1,0 +1,234 @@
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { MASTER_SECRET } from './support/app';
+import { createDatabase, onMysql, type TestDatabase } from './support/database';
+import { bearer } from './support/instances';
+import { type Program, runCommand, settingsFor, startServer } from './support/server-process';
+
+/** Every step is a process. */
+jest.setTimeout(240_000);
+
+const page = readFileSync(join(__dirname, '..', 'docs', 'backup.md'), 'utf8');
+
+/** The tools of the database, as the page has them, pointed at the test's own. */
+function mysqlTool(tool: 'mariadb' | 'mariadb-dump', url: string, args: string[], input?: Buffer): Buffer {
+  const { hostname, port, username, password } = new URL(url);
+  const options = ['-h', hostname, '-P', port, '-u', decodeURIComponent(username)];
+  return execFileSync(tool, [...options, ...args], {
+    env: { ...process.env, MYSQL_PWD: decodeURIComponent(password) },
+    maxBuffer: 64 * 1024 * 1024,
+    ...(input && { input }),
+  });
+}
+
+describe('a backup that is restored by the steps of docs/backup.md', () => {
+  let database: TestDatabase;
+  let folder: string;
+  let settings: Record<string, string>;
+  let server: (Program & { url: string }) | undefined;
+  beforeAll(async () => {
+    database = await createDatabase();
+    folder = mkdtempSync(join(tmpdir(), 'latchkey-backups-'));
+    settings = settingsFor(database, { AUTH_SECRET: MASTER_SECRET });
+  });
+  afterAll(async () => {
+    await stop();
+    await database.drop();
+    rmSync(folder, { recursive: true });
+  });
+
+  const start = async (): Promise<void> => {
+    server = await startServer(settings);
+  };
+  const stop = async (): Promise<void> => {
+    server?.signal('SIGTERM');
+    await server?.exit();
+    server = undefined;
+  };
+  const call = async (method: string, path: string, headers: Record<string, string> = {}, body?: object) => {
+    const response = await fetch(`${server?.url}/api/v1${path}`, {
+      method,
+      headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, body: (text === '' ? {} : JSON.parse(text)) as Record<string, string> };
+  };
+  const signUp = async (username: string) => {
+    const person = { username, email: `${username}@example.com`, password: 'nine brass kettles' };
+    expect((await call('POST', '/users', {}, person)).status).toBe(201);
+  };
+  const logIn = async (username: string, password = 'nine brass kettles') =>
+    call('POST', '/auth/login', {}, { username, password });
+  const tokens = async (username: string) => {
+    const { body } = await logIn(username);
+    return { token: body['token'] ?? '', refreshToken: body['refreshToken'] ?? '' };
+  };
+  const refresh = (refreshToken = '') => call('POST', '/auth/refresh', {}, { refreshToken });
+  const latchkey = (...words: string[]) => runCommand('cli/main', words, settings);
+  const file = () => settings['DATABASE_URL']?.slice('sqlite:'.length) ?? '';
+
+  const backUp = async (): Promise<void> => {
+    if (onMysql) {
+      expect(page).toContain('mariadb-dump --single-transaction --skip-lock-tables ');
+      const name = new URL(database.url).pathname.slice(1);
+      const options = ['--single-transaction', '--skip-lock-tables', name];
+      writeFileSync(join(folder, 'monday.sql'), mysqlTool('mariadb-dump', database.url, options));
+      return;
+    }
+    expect(page).toContain('npm run latchkey -- backup /backups/monday.sqlite\n');
+    const { code, stderr } = await latchkey('backup', join(folder, 'monday.sqlite'));
+    expect([code, stderr]).toEqual([0, '']);
+  };
+
+  const restore = (): void => {
+    if (onMysql) {
+      const name = new URL(database.url).pathname.slice(1);
+      expect(page).toContain("-e 'DROP DATABASE latchkey; CREATE DATABASE latchkey'");
+      mysqlTool('mariadb', database.url, ['-e', `DROP DATABASE ${name}; CREATE DATABASE ${name}`]);
+      mysqlTool('mariadb', database.url, [name], readFileSync(join(folder, 'monday.sql')));
+      return;
+    }
+    expect(page).toContain('mv data/auth.sqlite* data/before-restore/');
+    const data = dirname(file());
+    mkdirSync(join(folder, 'before-restore'));
+    for (const name of readdirSync(data).filter((one) => one.startsWith('auth.sqlite')))
+      renameSync(join(data, name), join(folder, 'before-restore', name));
+    copyFileSync(join(folder, 'monday.sqlite'), file());
+    chmodSync(file(), 0o600);
+  };
+
+  const everythingIsSealed = async (): Promise<void> => {
+    while ((await database.rows('SELECT id FROM audit_events WHERE sequence IS NULL')).length > 0)
+      await call('GET', '/users/me');
+  };
+
+  it('brings the users back, and neither a session that was logged out nor a false alarm of theft', async () => {
+    await start();
+    for (const name of ['stays', 'leaves', 'refreshes']) await signUp(name);
+    const [leaving, refreshing] = [await tokens('leaves'), await tokens('refreshes')];
+    const key =
+      (await call('POST', '/auth/keys', bearer((await tokens('stays')).token), {})).body['apiKey'] ?? '';
+
+    await backUp();
+
+    // Life goes on: what the restore will take back.
+    expect((await call('POST', '/auth/logout', bearer(leaving.token))).status).toBe(200);
+    const first = await refresh(refreshing.refreshToken);
+    const newer = await refresh(first.body['refreshToken']);
+    await signUp('comes-later');
+    const later = await tokens('comes-later');
+    await everythingIsSealed();
+    await stop();
+    const lost = await latchkey('audit', 'export');
+    const head = (await latchkey('audit', 'head')).stdout.trim();
+    expect([lost.code, head]).toEqual([0, expect.stringMatching(/^\d+:[0-9a-f]{64}$/)]);
+
+    restore();
+    const revoked = await latchkey('session', 'revoke', '--all', '--json');
+    settings = { ...settings, JWT_SECRET: 'q7Jv0n3mXc5tYp9wLd2sKz8rBf4hUg6aEo1iNxVyQkM' };
+    const doctor = await latchkey('doctor');
+    await start();
+
+    expect([revoked.code, JSON.parse(revoked.stdout)]).toEqual([0, { accounts: 3, sessions: 3 }]);
+    expect(doctor.code).toBe(0);
+    // Ended before the restore, by it, or unknown to it: none opens anything.
+    for (const { token } of [leaving, refreshing, later])
+      expect((await call('GET', '/users/me', bearer(token))).status).toBe(401);
+    const newest = newer.body['refreshToken'];
+    for (const token of [leaving.refreshToken, newest, later.refreshToken]) {
+      const { status, body } = await refresh(token);
+      expect([status, body]).toEqual([401, { error: 'Invalid or expired refresh token' }]);
+    }
+    expect(await database.rows("SELECT id FROM audit_events WHERE type = 'refresh_token_reused'")).toEqual(
+      [],
+    );
+    // Everybody of the backup is there, and nobody else.
+    for (const name of ['stays', 'leaves', 'refreshes']) expect((await logIn(name)).status).toBe(200);
+    expect((await logIn('comes-later')).status).toBe(401);
+    expect((await call('GET', '/users/me', { 'x-api-key': key })).status).toBe(200);
+    // The trail is whole, and misses what came later.
+    const verdict = await latchkey('audit', 'verify', '--json');
+    expect([verdict.code, JSON.parse(verdict.stdout)]).toMatchObject([0, { intact: true }]);
+    const missed = await latchkey('audit', 'verify', '--head', head, '--json');
+    expect(missed.code).toBe(1);
+    expect((JSON.parse(missed.stdout) as { fault: { kind: string } }).fault.kind).toMatch(
+      /^(tail_missing|head_replaced)$/,
+    );
+  });
+
+  it('without ending the sessions would let a refresh token that is newer than it be refused all the same', async () => {
+    if (!server) await start();
+    await signUp('no-thief');
+    const old = await tokens('no-thief');
+    const newer = (await refresh(old.refreshToken)).body['refreshToken'];
+    // What a restore makes of the row.
+    await stop();
+    const { code } = await setBack();
+    await start();
+
+    const refused = await refresh(newer);
+    const good = await refresh(old.refreshToken);
+
+    expect(code).toBe(0);
+    expect([refused.status, good.status]).toEqual([401, 200]);
+    expect(await database.rows("SELECT id FROM audit_events WHERE type = 'refresh_token_reused'")).toEqual(
+      [],
+    );
+
+    async function setBack() {
+      const sql = `UPDATE sessions SET generation = 0, rotated_at = NULL WHERE user_id = (SELECT id FROM users WHERE username = 'no-thief')`;
+      await database.rows(sql);
+      return latchkey('audit', 'verify');
+    }
+  });
+});
+
+(onMysql ? () => undefined : describe)('a copy of an SQLite database', () => {
+  it('is of one moment, private, checked, and never in the place of another', async () => {
+    const database = await createDatabase();
+    const folder = mkdtempSync(join(tmpdir(), 'latchkey-backups-'));
+    const settings = settingsFor(database, { AUTH_SECRET: MASTER_SECRET });
+    const target = join(folder, 'copy.sqlite');
+    await runCommand('cli/main', ['migrate', 'up'], settings);
+    // Of a backup that was killed.
+    writeFileSync(`${target}.partial`, 'half');
+
+    const made = await runCommand('cli/main', ['backup', target], settings);
+    const again = await runCommand('cli/main', ['backup', target], settings);
+    const left = readdirSync(folder);
+    const mode = statSync(target).mode & 0o777;
+    rmSync(folder, { recursive: true });
+    const nowhere = await runCommand('cli/main', ['backup', target], settings);
+    await database.drop();
+
+    expect([made.code, again.code, nowhere.code]).toEqual([0, 1, 1]);
+    expect(again.stderr).toMatch(/is there already/);
+    expect(left).toEqual(['copy.sqlite']);
+    expect(mode).toBe(0o600);
+  });
+});
+
+(onMysql ? describe : () => undefined)('a copy of a MySQL database', () => {
+  it('is left to the tools that are made for it', async () => {
+    const database = await createDatabase();
+
+    const { code, stderr } = await runCommand('cli/main', ['backup', 'x'], settingsFor(database));
+    await database.drop();
+
+    expect([code, stderr]).toEqual([1, expect.stringContaining('mariadb-dump')]);
+  });
+});

@@ -1,0 +1,254 @@
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Finding } from '../src/cli/findings';
+import { migrations } from '../src/database/migrations';
+import { MASTER_SECRET, startApp } from './support/app';
+import { createDatabase, onMysql } from './support/database';
+import { OperatorDesk } from './support/operator-desk';
+import { newcomer } from './support/people';
+import { runCommand, settingsFor } from './support/server-process';
+
+const NAMES = migrations.map(({ name }) => name);
+
+const findingsOf = async (settings: Record<string, string>) => {
+  const { data, bad } = await new OperatorDesk(settings).report('doctor');
+  const { findings } = data as { findings: Finding[] };
+  return { findings, bad, of: (check: string) => findings.filter((finding) => finding.check === check) };
+};
+
+/** Names, sizes and times of what lies in a folder. */
+const picture = (folder: string) =>
+  readdirSync(folder)
+    .sort()
+    .map((name) => ({
+      name,
+      size: statSync(join(folder, name)).size,
+      at: statSync(join(folder, name)).mtimeMs,
+    }));
+
+describe('config check', () => {
+  it('prints what is in effect, without a secret', async () => {
+    const settings = {
+      DATABASE_URL: 'mysql://latchkey:kettle-lagoon@db.example:3307/auth',
+      AUTH_SECRET: MASTER_SECRET,
+      AUTH_SECRET_PREVIOUS: `${MASTER_SECRET}-2`,
+      REDIS_URL: 'redis://:kettle-lagoon@cache.example:6379',
+      JWT_ISSUER: 'https://auth.example.com',
+    };
+
+    const { text, data, bad } = await new OperatorDesk(settings).report('config', 'check');
+
+    expect(bad).toBeUndefined();
+    expect(data).toMatchObject({
+      valid: true,
+      settings: {
+        DATABASE_URL: 'mysql://latchkey:***@db.example:3307/auth',
+        AUTH_SECRET: '***',
+        AUTH_SECRET_PREVIOUS: '***',
+        REDIS_URL: '***',
+        JWT_AUDIENCE: 'https://auth.example.com',
+        ACCESS_TOKEN_TTL: '3600',
+        JWT_SECRET: null,
+      },
+    });
+    for (const said of [text, JSON.stringify(data)]) {
+      expect(said).not.toContain('kettle-lagoon');
+      expect(said).not.toContain(MASTER_SECRET);
+    }
+  });
+
+  it('prints every fault by name, and exits with 1', async () => {
+    const settings = { DATABASE_URL: 'postgres://x', PORT: 'x', AUTH_SECRET: 'short', REGISTRATION: 'maybe' };
+
+    const { code, stdout } = await runCommand('cli/main', ['config', 'check', '--json'], settings);
+
+    const { valid, faults } = JSON.parse(stdout) as { valid: boolean; faults: string[] };
+    expect([code, valid]).toEqual([1, false]);
+    expect(faults.map((fault) => fault.split(' ')[0]).sort()).toEqual(Object.keys(settings).sort());
+  });
+
+  it('knows a weak secret in the file beside the database, and makes none', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'latchkey-doctor-'));
+    const desk = new OperatorDesk({ DATABASE_URL: `sqlite:${join(folder, 'auth.sqlite')}` });
+
+    const before = await desk.report('config', 'check');
+    const left = readdirSync(folder);
+    writeFileSync(join(folder, 'auth-secret'), 'short');
+    const after = await desk.report('config', 'check');
+    rmSync(folder, { recursive: true });
+
+    expect([before.bad, left]).toEqual([undefined, []]);
+    expect(after.bad).toBe(true);
+    expect(after.text).toMatch(/auth-secret must be at least 32 bytes/);
+  });
+});
+
+describe('doctor', () => {
+  it('finds nothing wrong with a database that works, and changes nothing of it', async () => {
+    const app = await startApp({ AUTH_SECRET: MASTER_SECRET });
+    await newcomer(app);
+    const settings = settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET });
+    const before = await app.rows('SELECT * FROM audit_chain');
+
+    const running = await findingsOf(settings);
+    await app.nest.close();
+    const { database } = app.config;
+    const files = database.engine === 'sqlite' ? picture(join(database.file, '..')) : [];
+    const stopped = await findingsOf(settings);
+
+    for (const { findings, bad } of [running, stopped]) {
+      expect(bad).toBe(false);
+      expect(findings.filter(({ severity }) => severity === 'fail')).toEqual([]);
+    }
+    expect(running.of('migrations')).toMatchObject([
+      { severity: 'ok', message: `All ${NAMES.length} are applied.` },
+    ]);
+    expect(running.of('database')[0]?.message).toMatch(onMysql ? /^(MySQL|MariaDB) \d/ : /^SQLite 3\./);
+    if (onMysql) expect(running.of('clock')).toMatchObject([{ severity: 'ok' }]);
+    else {
+      expect(running.of('disk')).toHaveLength(1);
+      expect(picture(join((database as { file: string }).file, '..'))).toEqual(files);
+    }
+    await app.restart();
+    expect(await app.rows('SELECT sequence FROM audit_chain')).toHaveLength(before.length);
+    await app.close();
+  });
+
+  it('says since when events wait for their seal', async () => {
+    const app = await startApp({ AUTH_SECRET: MASTER_SECRET });
+    // The application's clock stands still at an earlier time.
+    await newcomer(app);
+
+    const { of } = await findingsOf(settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET }));
+    await app.close();
+
+    expect(of('audit')[0]?.message).toMatch(/is number \d+, \d+ s old|waited \d+ s to be sealed/);
+  });
+
+  it('names the setting to change where the database cannot be reached, and exits with 1', async () => {
+    const settings = { DATABASE_URL: 'mysql://latchkey:kettle@127.0.0.1:1/auth', AUTH_SECRET: MASTER_SECRET };
+
+    const { code, stdout } = await runCommand('cli/main', ['doctor'], settings);
+
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^fail {2}database .*cannot be reached.*\[DATABASE_URL\]$/m);
+    expect(stdout).not.toContain('kettle@');
+  });
+
+  it('takes settings that are not valid for findings', async () => {
+    const { findings, bad } = await findingsOf({ PORT: 'x' });
+
+    expect(bad).toBe(true);
+    expect(findings).toMatchObject([{ check: 'settings', severity: 'fail', setting: 'PORT' }]);
+  });
+
+  it('knows what is meant for development only, and who is trusted too much', async () => {
+    const settings = {
+      ...{ NODE_ENV: 'production', HOST: '0.0.0.0', RATE_LIMITS: 'off', LOG_LEVEL: 'trace' },
+      ...{ ACCESS_TOKEN_TTL: '604800', STEP_UP_MAX_AGE: '0', CORS_ORIGINS: 'http://app.example.com' },
+      ...{ DATABASE_URL: 'sqlite:/nowhere/at/all/auth.sqlite', AUTH_SECRET: MASTER_SECRET },
+    };
+
+    const { findings } = await findingsOf(settings);
+    const proxied = await findingsOf({ ...settings, TRUST_PROXY: '10.0.0.1,0.0.0.0/0' });
+    const hops = await findingsOf({ ...settings, TRUST_PROXY: '1' });
+
+    const named = Object.fromEntries(findings.map(({ setting, severity }) => [setting, severity]));
+    expect(named).toMatchObject({
+      ...{ RATE_LIMITS: 'fail', JWT_ISSUER: 'warn', ACCESS_TOKEN_TTL: 'warn', STEP_UP_MAX_AGE: 'warn' },
+      ...{ LOG_LEVEL: 'warn', CORS_ORIGINS: 'warn', TRUST_PROXY: 'warn' },
+    });
+    expect(proxied.of('proxies')).toMatchObject([{ severity: 'fail', setting: 'TRUST_PROXY' }]);
+    expect(hops.of('proxies')).toMatchObject([{ severity: 'warn', setting: 'TRUST_PROXY' }]);
+  });
+
+  it('tells when Redis does not answer, which is no failure', async () => {
+    const { of, bad } = await findingsOf({
+      ...{ REDIS_URL: 'redis://127.0.0.1:1', AUTH_SECRET: MASTER_SECRET },
+      DATABASE_URL: `sqlite:${join(tmpdir(), 'latchkey-nowhere', 'auth.sqlite')}`,
+    });
+
+    expect(bad).toBe(false);
+    expect(of('redis')).toMatchObject([{ severity: 'warn', setting: 'REDIS_URL' }]);
+  });
+});
+
+(onMysql ? () => undefined : describe)('doctor, beside an SQLite file', () => {
+  let folder: string;
+  let file: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'latchkey-doctor-'));
+    file = join(folder, 'auth.sqlite');
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  it('makes neither a database nor a secret where there is none', async () => {
+    const { findings, bad } = await findingsOf({ DATABASE_URL: `sqlite:${file}` });
+
+    expect(bad).toBe(false);
+    expect(findings.map(({ message }) => message).join()).toContain('is made at the first start');
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('fails when others can read the secret, and warns when they can read the database', async () => {
+    const desk = new OperatorDesk({ DATABASE_URL: `sqlite:${file}` });
+    await desk.rows('user', 'list');
+    await desk.close();
+    chmodSync(join(folder, 'auth-secret'), 0o644);
+    chmodSync(file, 0o644);
+    chmodSync(folder, 0o755);
+
+    const { of, bad } = await findingsOf({ DATABASE_URL: `sqlite:${file}` });
+
+    expect(bad).toBe(true);
+    expect(of('secret')).toMatchObject([{ severity: 'fail', setting: 'AUTH_SECRET' }]);
+    expect(of('database')).toMatchObject([{ severity: 'warn' }]);
+  });
+
+  it('fails where the file is no database', async () => {
+    writeFileSync(file, 'x'.repeat(5000));
+
+    const { of, bad } = await findingsOf({ DATABASE_URL: `sqlite:${file}`, AUTH_SECRET: MASTER_SECRET });
+
+    expect(bad).toBe(true);
+    expect(of('database')).toMatchObject([{ severity: 'fail', setting: 'DATABASE_URL' }]);
+  });
+});
+
+describe('migrate', () => {
+  it('tells what is pending without doing it, then does it, as a start would', async () => {
+    const database = await createDatabase();
+    const desk = new OperatorDesk(settingsFor(database));
+
+    const before = await desk.report('migrate', 'status');
+    const still = await desk.report('migrate', 'status');
+    const up = await desk.report('migrate', 'up');
+    const after = await desk.report('migrate', 'status');
+    const again = await desk.report('migrate', 'up');
+    const rows = await database.rows('SELECT name FROM migrations');
+    await database.drop();
+
+    expect([before.data, still.data]).toEqual(
+      [1, 2].map(() => ({ applied: [], pending: NAMES, unknown: [] })),
+    );
+    expect(up.data).toEqual({ applied: NAMES });
+    expect(after.data).toEqual({ applied: NAMES, pending: [], unknown: [] });
+    expect(again).toEqual({ text: 'Nothing was pending.', data: { applied: [] } });
+    expect(rows).toHaveLength(NAMES.length);
+  });
+
+  it('names what a newer release has applied', async () => {
+    const app = await startApp();
+    await app.inDatabase((tx) =>
+      tx.query(
+        "INSERT INTO migrations (timestamp, name) VALUES (2000000000000, 'FromTheFuture2000000000000')",
+      ),
+    );
+
+    const { data } = await new OperatorDesk(settingsFor(app.database)).report('migrate', 'status');
+    await app.close();
+
+    expect(data).toMatchObject({ pending: [], unknown: ['FromTheFuture2000000000000'] });
+  });
+});

@@ -1,0 +1,286 @@
+import { AccountService } from '../src/auth/account.service';
+import { UsersService } from '../src/users/users.service';
+import { startApp, MASTER_SECRET, type TestApp } from './support/app';
+import { createDatabase, type TestDatabase } from './support/database';
+import { OperatorDesk } from './support/operator-desk';
+import { createKey, eventTypes, logIn, newcomer, sessionIdOf, signUp, statusWith } from './support/people';
+import { type Program, runCommand, settingsFor, startServer } from './support/server-process';
+
+/** Some commands are processes of their own. */
+jest.setTimeout(180_000);
+
+/** What a running server may take to learn of a revocation, without Redis. */
+const BOUND_MS = 1000;
+
+describe('what an operator does, while the server runs,', () => {
+  let database: TestDatabase;
+  let server: Program & { url: string };
+  beforeAll(async () => {
+    database = await createDatabase();
+    server = await startServer(settingsFor(database));
+  });
+  afterAll(async () => {
+    server.signal('SIGTERM');
+    await server.exit();
+    await database.drop();
+  });
+
+  const call = async (method: string, path: string, headers: Record<string, string> = {}, body?: object) => {
+    const response = await fetch(`${server.url}/api/v1${path}`, {
+      method,
+      headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, body: (text === '' ? {} : JSON.parse(text)) as Record<string, string> };
+  };
+  const bearer = (token = '') => ({ authorization: `Bearer ${token}` });
+  const logInAs = async (username: string, password: string) =>
+    call('POST', '/auth/login', {}, { username, password });
+  let people = 0;
+  const somebody = async () => {
+    people += 1;
+    const [username, password] = [`person-${people}`, 'nine brass kettles'];
+    await call('POST', '/users', {}, { username, email: `${username}@example.com`, password });
+    const { body } = await logInAs(username, password);
+    return { username, password, token: body['token'] ?? '', refreshToken: body['refreshToken'] ?? '' };
+  };
+  const latchkey = async (words: string[], input = '') => {
+    const { code, stdout, stderr } = await runCommand('cli/main', words, settingsFor(database), input);
+    expect([code, stderr]).toEqual([0, '']);
+    return stdout;
+  };
+  /** How long after the command the server still lets somebody in. */
+  const lag = async (headers: Record<string, string>): Promise<number> => {
+    const begun = performance.now();
+    while ((await call('GET', '/users/me', headers)).status === 200)
+      if (performance.now() - begun > 3 * BOUND_MS) break;
+    return performance.now() - begun;
+  };
+
+  it('reaches it within a second: one session that he ends, and all of a user', async () => {
+    const [one, bystander] = [await somebody(), await somebody()];
+    const other = (await logInAs(one.username, one.password)).body['token'] ?? '';
+
+    const single = await latchkey(['session', 'revoke', sessionIdOf({ token: one.token })]);
+    expect(await lag(bearer(one.token))).toBeLessThan(BOUND_MS);
+    expect((await call('GET', '/users/me', bearer(other))).status).toBe(200);
+    const all = await latchkey(['session', 'revoke', '--user', one.username, '--json']);
+    expect(await lag(bearer(other))).toBeLessThan(BOUND_MS);
+
+    expect(single).toBe(`Ended ${sessionIdOf({ token: one.token })}.\n`);
+    expect(JSON.parse(all)).toEqual({ accounts: 1, sessions: 1 });
+    expect((await call('POST', '/auth/refresh', {}, { refreshToken: one.refreshToken })).status).toBe(401);
+    expect((await call('GET', '/users/me', bearer(bystander.token))).status).toBe(200);
+  });
+
+  it("reaches it within a second: a key that he disables, everybody's sessions, an account that he deletes", async () => {
+    const { username, token } = await somebody();
+    const made = [
+      await call('POST', '/auth/keys', bearer(token), {}),
+      await call('POST', '/auth/keys', bearer(token), {}),
+    ];
+    const [key = {}, second = {}] = made.map(({ body }) => ({ 'x-api-key': body['apiKey'] ?? '' }));
+    for (const headers of [key, second]) expect((await call('GET', '/users/me', headers)).status).toBe(200);
+
+    await latchkey(['key', 'disable', made[0]?.body['keyId'] ?? '']);
+    expect(await lag(key)).toBeLessThan(BOUND_MS);
+    expect((await call('GET', '/users/me', second)).status).toBe(200);
+    const ended = await latchkey(['session', 'revoke', '--all']);
+    expect(await lag(bearer(token))).toBeLessThan(BOUND_MS);
+    expect(ended).toMatch(/^Ended \d+ sessions of \d+ users\.\n$/);
+    expect(await database.rows('SELECT id FROM sessions WHERE revoked_at IS NULL')).toEqual([]);
+    await latchkey(['user', 'delete', username]);
+    expect(await lag(second)).toBeLessThan(BOUND_MS);
+    expect((await logInAs(username, 'nine brass kettles')).status).toBe(401);
+  });
+
+  it('reaches it within a second: a password that he sets, from standard input', async () => {
+    const { username, password, token } = await somebody();
+
+    const said = await latchkey(['user', 'set-password', username], 'swift otter paints\n');
+    expect(await lag(bearer(token))).toBeLessThan(BOUND_MS);
+
+    expect(said).toBe(`Set a new password for ${username}; every session has ended.\n`);
+    expect((await logInAs(username, password)).status).toBe(401);
+    expect((await logInAs(username, 'swift otter paints')).status).toBe(200);
+    const refused = await runCommand(
+      'cli/main',
+      ['user', 'set-password', username],
+      settingsFor(database),
+      'x',
+    );
+    expect([refused.code, refused.stdout]).toEqual([1, '']);
+    expect(refused.stderr).toMatch(/no shorter than 8/);
+  });
+
+  it('is answered by a sentence of JSON where he asks for it and it fails', async () => {
+    const { code, stdout, stderr } = await runCommand(
+      'cli/main',
+      ['user', 'show', 'nobody', '--json'],
+      settingsFor(database),
+    );
+
+    expect([code, stdout]).toEqual([1, '']);
+    expect(JSON.parse(stderr)).toEqual({ error: "There is no user 'nobody'." });
+  });
+});
+
+describe('an operator', () => {
+  let app: TestApp;
+  let desk: OperatorDesk;
+  beforeEach(async () => {
+    app = await startApp({ AUTH_SECRET: MASTER_SECRET, RATE_LIMITS: 'off' });
+    desk = new OperatorDesk(settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET }));
+    // The two go by one clock.
+    app.clock.advance((Date.now() - app.clock.now().getTime()) / 1000);
+  });
+  afterEach(async () => {
+    await desk.close();
+    await app.close();
+  });
+
+  const eventsWithReason = (userId: string) =>
+    app.rows(
+      "SELECT type, reason, credential_id FROM audit_events WHERE user_id = ? AND reason = 'by_operator' ORDER BY id",
+      [userId],
+    );
+
+  it('leaves an event of whatever he changes, with who did it, also when the account is gone', async () => {
+    const { id, username, token } = await newcomer(app);
+    const { keyId } = await createKey(app, token);
+    const sessionId = sessionIdOf({ token });
+
+    await desk.report('session', 'revoke', sessionId);
+    await logIn(app, { username, password: passwordOf(username) });
+    await desk.report('session', 'revoke', '--user', username);
+    await desk.report('key', 'disable', keyId);
+    await desk.report('user', 'delete', id);
+
+    expect(await eventsWithReason(id)).toEqual([
+      { type: 'session_ended', reason: 'by_operator', credential_id: sessionId },
+      { type: 'sessions_ended', reason: 'by_operator', credential_id: null },
+      { type: 'api_key_disabled', reason: 'by_operator', credential_id: keyId },
+      { type: 'account_deleted', reason: 'by_operator', credential_id: null },
+    ]);
+    expect((await eventTypes(app, id)).slice(-2)).toEqual(['api_key_deleted', 'account_deleted']);
+    expect(await app.rows('SELECT id FROM users')).toEqual([]);
+  });
+
+  it('says so where there was nothing to do, and writes nothing', async () => {
+    const { id, token } = await newcomer(app);
+    const { keyId } = await createKey(app, token);
+    const sessionId = sessionIdOf({ token });
+    await desk.report('session', 'revoke', sessionId);
+    await desk.report('key', 'disable', keyId);
+    const before = await eventTypes(app, id);
+
+    const texts = [
+      (await desk.report('session', 'revoke', sessionId)).text,
+      (await desk.report('session', 'revoke', '--user', id)).text,
+      (await desk.report('session', 'revoke', '--all')).text,
+      (await desk.report('key', 'disable', keyId)).text,
+    ];
+
+    expect(texts).toEqual([
+      `${sessionId} had ended already.`,
+      expect.stringMatching(/^Ended 0 sessions of person-\d+\.$/) as string,
+      'Ended 0 sessions of 0 users.',
+      `${keyId} was disabled already.`,
+    ]);
+    expect(await eventTypes(app, id)).toEqual(before);
+  });
+
+  it.each<[string, string[], string]>([
+    ['a session that is not there', ['session', 'revoke', 'sess_1'], "There is no session 'sess_1'."],
+    ['a key that is not there', ['key', 'disable', 'key_1'], "There is no key 'key_1'."],
+    ['the key itself in place of its id', ['key', 'disable', 'sk_live_abc'], 'That is the key itself'],
+    ['a user who is not there', ['user', 'delete', 'nobody'], "There is no user 'nobody'."],
+    ['two targets', ['session', 'revoke', 'sess_1', '--all'], 'Name one of'],
+    ['no target', ['session', 'revoke'], 'Name one of'],
+    ['no instant', ['user', 'list', '--since', 'yesterday'], "'yesterday' is no instant"],
+    ['two states at once', ['user', 'list', '--enabled', '--disabled'], 'Nobody is'],
+    ['another format', ['user', 'import', 'x', '--format', 'xml'], 'not'],
+  ])('is refused %s', async (_, line, sentence) => {
+    await expect(desk.report(...line)).rejects.toThrow(sentence);
+  });
+
+  it('sets a password also of a disabled account, which stays disabled; with its keys if asked', async () => {
+    const person = await newcomer(app);
+    const { apiKey } = await createKey(app, person.token);
+    await desk.report('user', 'disable', person.username);
+    const user = await app.nest.get(UsersService).get(person.id);
+    const origin = { ip: 'command line', userAgent: null, requestId: 'req_of_an_operator' };
+
+    const done = await app.nest.get(AccountService).setPassword(user, 'swift otter paints', 'delete', origin);
+
+    expect(done).toBe(true);
+    const login = { body: { username: person.username, password: 'swift otter paints' } };
+    expect((await app.call('POST', '/auth/login', login)).status).toBe(403);
+    await desk.report('user', 'enable', person.username);
+    expect((await app.call('POST', '/auth/login', login)).status).toBe(200);
+    expect(await statusWith(app, { key: apiKey })).toBe(401);
+    expect(await eventsWithReason(person.id)).toMatchObject([{ type: 'password_changed' }]);
+  });
+
+  it('lists users page by page, all of them once, and by what he asks for', async () => {
+    const rows = Array.from({ length: 1203 }, (_, index) => index);
+    for (let begin = 0; begin < rows.length; begin += 200) {
+      const users = rows.slice(begin, begin + 200).map((index) => storedUser(index));
+      await app.inDatabase((tx) => tx.insert('User', users));
+    }
+
+    const all = await desk.rows<{ username: string }>('user', 'list');
+    const disabled = await desk.rows('user', 'list', '--disabled');
+    const recent = await desk.rows('user', 'list', '--since', '2026-02-01', '--enabled');
+
+    expect(new Set(all.map(({ username }) => username)).size).toBe(1203);
+    expect(all).toHaveLength(1203);
+    expect(disabled).toHaveLength(121);
+    expect(recent).toHaveLength(2);
+    expect(JSON.stringify(all)).not.toContain('argon2');
+    expect(JSON.stringify(await desk.rows('user', 'export'))).not.toContain('argon2');
+  });
+
+  it('lists the sessions that stand and the keys, of everybody or of one, and never what opens anything', async () => {
+    const [one, other] = [await newcomer(app), await newcomer(app)];
+    const again = await logIn(app, { username: one.username, password: passwordOf(one.username) });
+    const key = await createKey(app, one.token, { name: 'Billing', scopes: ['users:read'] });
+    await desk.report('session', 'revoke', sessionIdOf(one));
+
+    const sessions = await desk.rows<{ id: string; username: string }>('session', 'list');
+    const ofOne = await desk.rows('session', 'list', '--user', one.username);
+    const keys = await desk.rows('key', 'list');
+
+    expect(sessions.map(({ id }) => id).sort()).toEqual([sessionIdOf(again), sessionIdOf(other)].sort());
+    expect(ofOne).toMatchObject([{ id: sessionIdOf(again), username: one.username, ip: '127.0.0.1' }]);
+    expect(await desk.rows('session', 'list', '--since', '2999-01-01')).toEqual([]);
+    expect(keys).toMatchObject([
+      { id: key.keyId, username: one.username, name: 'Billing', state: 'works', scopes: ['users:read'] },
+    ]);
+    expect(await desk.rows('key', 'list', '--user', other.id)).toEqual([]);
+    expect(await desk.rows('key', 'list', '--disabled')).toEqual([]);
+    await desk.report('key', 'disable', key.keyId);
+    expect(await desk.rows('key', 'list', '--disabled')).toMatchObject([{ state: 'disabled' }]);
+    expect((await desk.report('user', 'show', one.username)).data).toMatchObject({ sessions: 1, keys: 1 });
+  });
+
+  it('takes what looks like an id for one, even if somebody calls himself so', async () => {
+    const victim = await signUp(app);
+    const impostor = await signUp(app, { username: victim.id });
+
+    expect((await desk.report('user', 'show', victim.id)).data).toMatchObject({ id: victim.id });
+    expect((await desk.report('user', 'show', impostor.id)).data).toMatchObject({ id: impostor.id });
+  });
+
+  const passwordOf = (username: string) => `kettle ${username.split('-')[1]} and brass lantern`;
+
+  const storedUser = (index: number) => ({
+    id: `user_${String(index).padStart(26, '0')}`,
+    ...{ username: `stored-${index}`, usernameCanonical: `stored-${index}` },
+    ...{ email: `stored-${index}@example.com`, emailCanonical: `stored-${index}@example.com` },
+    ...{ passwordHash: '$argon2id$', credentialVersion: 1, scopes: '*' },
+    disabledAt: index % 10 === 0 ? new Date() : null,
+    createdAt: new Date(index > 1199 ? '2026-03-01T00:00:00Z' : '2026-01-01T00:00:00Z'),
+  });
+});
