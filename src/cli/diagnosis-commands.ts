@@ -60,7 +60,12 @@ function shownSettings(
   environment: Surroundings['environment'],
 ): Record<string, string | null> {
   const names = Object.keys(SETTINGS.shape) as SettingName[];
-  return Object.fromEntries(names.map((name) => [name, shown(name, settings[name], environment)]));
+  return Object.fromEntries(
+    names.map((name) => [
+      name,
+      name === 'DATABASE_URL' ? shownDatabase(settings[name]) : shown(name, settings[name], environment),
+    ]),
+  );
 }
 
 function shown(
@@ -69,7 +74,6 @@ function shown(
   environment: Surroundings['environment'],
 ): string | null {
   if (value === undefined) return null;
-  if (typeof value === 'object' && 'engine' in value) return shownDatabase(value);
   if (isSecret(name)) {
     if (Array.isArray(value)) return value.map(() => '***').join(',');
     return environment[`${name}_FILE`] ? `*** (from ${environment[`${name}_FILE`]})` : '***';
