@@ -78,7 +78,8 @@ function shown(
     if (Array.isArray(value)) return value.map(() => '***').join(',');
     return environment[`${name}_FILE`] ? `*** (from ${environment[`${name}_FILE`]})` : '***';
   }
-  return Array.isArray(value) ? value.join(',') : String(value);
+  if (Array.isArray(value)) return value.join(',');
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
 function shownDatabase(location: Settings['DATABASE_URL']): string {
