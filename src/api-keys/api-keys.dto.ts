@@ -118,6 +118,7 @@ export class ExplainQuery {
   @MayBeAbsent()
   @IsString()
   @Matches(SCOPE_SHAPE, { message: '$property must be resource:action' })
+  @ApiProperty({ required: false, pattern: SCOPE_SHAPE.source })
   scope?: string;
 
   /**

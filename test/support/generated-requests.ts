@@ -82,6 +82,13 @@ function validValue(name: string, schema: SchemaObject): fc.Arbitrary<unknown> {
   );
 }
 
+/** Whether there is a text that the document forbids. */
+function forbidsText({ type, maxLength, minLength, pattern, format, enum: values }: SchemaObject): boolean {
+  return (
+    type !== 'string' || [maxLength, minLength, pattern, format, values].some((rule) => rule !== undefined)
+  );
+}
+
 /** Values that the document forbids, each with why. */
 function invalidValue(schema: SchemaObject): fc.Arbitrary<[why: string, value: unknown]> {
   const wrongTypes: unknown[] = [null, 0, -1, 1.5, true, 'text', [], {}, [null], { a: 1 }].filter((value) => {
@@ -283,14 +290,16 @@ function parameterFaults(parameters: ParameterObject[]): fc.Arbitrary<Part>[] {
   const query = parameters.filter((parameter) => parameter.in === 'query');
   const headers = parameters.filter((parameter) => parameter.in === 'header');
   return [
-    ...query.map(({ name, schema }) =>
-      invalidValue(resolve(schema ?? {}))
-        .filter(([, value]) => typeof value === 'string')
-        .map(([why, value]): Part => ({
-          fault: `${name}: ${why}`,
-          query: new URLSearchParams({ [name]: value as string }).toString(),
-        })),
-    ),
+    ...query
+      .filter(({ schema }) => forbidsText(resolve(schema ?? {})))
+      .map(({ name, schema }) =>
+        invalidValue(resolve(schema ?? {}))
+          .filter(([, value]) => typeof value === 'string')
+          .map(([why, value]): Part => ({
+            fault: `${name}: ${why}`,
+            query: new URLSearchParams({ [name]: value as string }).toString(),
+          })),
+      ),
     ...(query.length > 0
       ? [
           fc
