@@ -103,9 +103,9 @@ describe('the ledger of password attempts', () => {
           ...[number, number, number, number, number],
         ];
         expect([hashes, lookups]).toEqual([0, 0]);
-        // Whatever the server does by itself meanwhile is few.
-        expect(transactions + statements).toBeLessThan(10);
-        expect(reads).toBeLessThan(60);
+        // Beside one read for each there is what the server does by itself meanwhile.
+        expect(transactions + statements).toBeLessThan(50);
+        expect(reads).toBeLessThan(100);
       },
     );
 
@@ -147,7 +147,7 @@ describe('the ledger of password attempts', () => {
 
 describe('two instances on one database', () => {
   let instances: TwoInstances;
-  beforeAll(async () => (instances = await TwoInstances.start({ TRUST_PROXY: 'loopback' })));
+  beforeAll(async () => (instances = await TwoInstances.start({ TRUST_PROXY: 'loopback' })), 120_000);
   afterAll(() => instances.stop());
 
   let calls = 0;

@@ -37,7 +37,7 @@ describe('a hardened runtime', () => {
       settings,
     );
     [, url = ''] = await server.says(/Docs\s+(http:\/\/[\d.:]+)\/docs[\s\S]*Ctrl\+C/);
-  });
+  }, 120_000);
   afterAll(() => database.drop());
 
   const call = async (method: string, path: string, headers: Record<string, string> = {}, body?: unknown) => {
