@@ -111,7 +111,7 @@ describe('docs/inventory.md', () => {
       'time for a request to arrive': seconds(server.requestTimeout),
       'time between two requests': seconds(server.keepAliveTimeout),
       'time without a byte taken or sent': seconds(server.timeout),
-      'time for an answer that needs the database': seconds(REQUEST_BUDGET_MS),
+      'time with the database, for a request': seconds(REQUEST_BUDGET_MS),
       'a transaction': seconds(LONGEST_TRANSACTION_MS),
       'hashes that wait, per thread: strangers': `${(hasher.queue.limits['unknown'] ?? 0) / threads}`,
       'hashes that wait, per thread: known devices': `${(hasher.queue.limits['known'] ?? 0) / threads}`,
