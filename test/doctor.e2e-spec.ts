@@ -154,7 +154,9 @@ describe('doctor', () => {
     const proxied = await findingsOf({ ...settings, TRUST_PROXY: '10.0.0.1,0.0.0.0/0' });
     const hops = await findingsOf({ ...settings, TRUST_PROXY: '1' });
 
-    const named = Object.fromEntries(findings.map(({ setting, severity }) => [setting, severity]));
+    const named: Record<string, string> = Object.fromEntries(
+      findings.map(({ setting, severity }) => [setting ?? '', severity]),
+    );
     expect(named).toMatchObject({
       ...{ RATE_LIMITS: 'fail', JWT_ISSUER: 'warn', ACCESS_TOKEN_TTL: 'warn', STEP_UP_MAX_AGE: 'warn' },
       ...{ LOG_LEVEL: 'warn', CORS_ORIGINS: 'warn', TRUST_PROXY: 'warn' },

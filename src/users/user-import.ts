@@ -24,6 +24,9 @@ const BATCH_SIZE = 100;
  */
 const LEAST_PAUSE_MS = 10;
 
+/** How often a batch is tried in which somebody else was faster with a name. */
+const MOST_ATTEMPTS = 10;
+
 /** A line of what is to be imported: what stands there, or why that cannot be read. */
 export type ImportLine = { line: number; record: unknown } | { line: number; unreadable: string };
 
@@ -102,7 +105,7 @@ export class UserImport {
   }
 
   private async take(candidates: Candidate[], origin: Origin): Promise<LineOutcome[]> {
-    for (;;) {
+    for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt += 1) {
       const outcomes = await this.judge(candidates);
       const fresh = candidates.filter(({ line }) => !outcomes.has(line));
       if (await this.insert(fresh, origin)) {
@@ -110,6 +113,9 @@ export class UserImport {
       }
       // Somebody has signed up with such a name meanwhile, and will be found.
     }
+    throw new Error(
+      `Lines ${candidates[0]?.line} and the following cannot be written, and nobody is in their way`,
+    );
   }
 
   /** What is known of the lines before anything is written; those that nobody stands in the way of are left out. */
