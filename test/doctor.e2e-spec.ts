@@ -193,6 +193,17 @@ describe('doctor', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  it('leaves nothing behind beside a database that was closed cleanly', async () => {
+    await runCommand('cli/main', ['migrate', 'up'], { DATABASE_URL: `sqlite:${file}` });
+    const before = picture(folder);
+
+    const { bad } = await findingsOf({ DATABASE_URL: `sqlite:${file}`, AUTH_SECRET: MASTER_SECRET });
+
+    expect(bad).toBe(false);
+    expect(before.map(({ name }) => name)).toEqual(['auth.sqlite']);
+    expect(picture(folder)).toEqual(before);
+  });
+
   it('fails when others can read the secret, and warns when they can read the database', async () => {
     const desk = new OperatorDesk({ DATABASE_URL: `sqlite:${file}` });
     await desk.rows('user', 'list');
