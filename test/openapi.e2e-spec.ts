@@ -8,6 +8,7 @@ import { DataSource } from 'typeorm';
 import { parse as parseYaml } from 'yaml';
 import { API_ERRORS } from '../src/core/errors';
 import { Transactions } from '../src/database/transactions';
+import { Drain } from '../src/http/drain';
 import type { SignUpRequest } from '../src/users/users.dto';
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import { PasswordAttempts } from '../src/rate-limit/password-attempts';
@@ -177,6 +178,14 @@ describe('every example of the document, executed', () => {
   const rotateWithOverlap = () =>
     app.call('POST', `/auth/keys/${keyId}/rotate`, { token: jane.token, body: { overlapSeconds: 60 } });
 
+  const withoutDatabase = () => {
+    const dataSource = app.nest.get(DataSource);
+    const createQueryRunner = dataSource.createQueryRunner.bind(dataSource);
+    dataSource.createQueryRunner = () =>
+      ({ connect: () => Promise.reject(new Error('no database')) }) as never;
+    return () => void (dataSource.createQueryRunner = createQueryRunner);
+  };
+
   /** What has to be done, or sent otherwise, to be answered with that error. Undone by the function returned. */
   const provocations: Record<string, Provocation> = {
     validation_failed: (call) => {
@@ -313,17 +322,33 @@ describe('every example of the document, executed', () => {
       queue.limits = { known: 0, unknown: 0, account: 0, registration: 0 };
       return () => void (queue.limits = limits);
     },
+    draining: () => {
+      const drain = app.nest.get<{ begun: boolean }>(Drain);
+      drain.begun = true;
+      return () => void (drain.begun = false);
+    },
+    database_unreachable: () => withoutDatabase(),
+    migrations_pending: async () => {
+      const names = await app.rows<{ name: string }>('SELECT name FROM migrations');
+      await app.rows("UPDATE migrations SET name = 'of another release'");
+      return async () => {
+        for (const [index, { name }] of names.entries()) {
+          await app.rows('UPDATE migrations SET name = ? WHERE id = ?', [name, index + 1]);
+        }
+      };
+    },
+    revocation_feed_stale: async () => {
+      await app.rows('ALTER TABLE revocation_entries RENAME TO gone');
+      app.clock.push(6);
+      return async () => void (await app.rows('ALTER TABLE gone RENAME TO revocation_entries'));
+    },
     service_unavailable: (call, of) => {
       if (of.id === 'verify') {
         // A token needs no database; a key that has not been seen does.
         delete call.token;
         call.key = apiKey;
       }
-      const dataSource = app.nest.get(DataSource);
-      const createQueryRunner = dataSource.createQueryRunner.bind(dataSource);
-      dataSource.createQueryRunner = () =>
-        ({ connect: () => Promise.reject(new Error('no database')) }) as never;
-      return () => void (dataSource.createQueryRunner = createQueryRunner);
+      return withoutDatabase();
     },
     internal_error: () => {
       const door = app.nest.get<{ enter: unknown }>(Transactions);

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { ApiError, type ErrorCode } from '../core/errors';
+import { ApiError } from '../core/errors';
 import { withBudget } from '../core/request-budget';
 import { hasPendingMigrations } from '../database/pending-migrations';
 import { Transactions } from '../database/transactions';
@@ -34,12 +34,14 @@ export class Readiness {
     if (this.drain.isUnderWay) throw new ApiError('draining');
     const pending = await withBudget(DATABASE_PATIENCE_MS, () =>
       this.transactions.read(hasPendingMigrations),
-    ).catch((cause: unknown) => refuse('database_unreachable', cause));
+    ).catch(blameDatabase);
     if (pending) throw new ApiError('migrations_pending');
     if (this.feed.age > FEED_PATIENCE_MS) throw new ApiError('revocation_feed_stale');
   }
 }
 
-function refuse(code: ErrorCode, cause: unknown): never {
-  throw new ApiError(code, { cause });
+/** A defect of ours stays one. */
+function blameDatabase(error: unknown): never {
+  if (!(error instanceof ApiError)) throw error;
+  throw new ApiError('database_unreachable', { cause: error.cause ?? error });
 }

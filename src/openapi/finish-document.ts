@@ -26,6 +26,8 @@ const OWN_TROUBLE: ErrorCode[] = ['internal_error', 'service_unavailable'];
 const LESS_TROUBLE: Record<string, ErrorCode[]> = {
   // Whether the process is alive depends on nothing that could fail.
   '/health/live': [],
+  // Says which part of it is unavailable.
+  '/health/ready': ['internal_error'],
   // A proxy is told that no decision could be made, whatever the reason.
   '/api/v1/auth/verify': ['service_unavailable'],
 };
