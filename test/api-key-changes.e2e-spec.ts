@@ -348,6 +348,8 @@ describe('a key in the hands of its owner', () => {
       await app.inDatabase((tx) => tx.query('DELETE FROM api_key_secrets WHERE key_id = ?', [keyId]));
       await alter(token, keyId);
       await patch(token, keyId, { enabled: true });
+      // The next round of the feed would bring the change once more, and have the cache forget what it learns now.
+      await app.nest.get(RevocationFeed).poll();
       expect(await statusWith(app, { key: apiKey })).toBe(401);
       await app.inDatabase((tx) =>
         tx.query('INSERT INTO api_key_secrets (hash, key_id, created_at) VALUES (?, ?, ?)', [
