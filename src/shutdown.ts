@@ -65,8 +65,11 @@ async function stop(
   { shutdownDelay, exitCode }: { shutdownDelay: number; exitCode: number },
 ): Promise<void> {
   const drain = app.get(Drain);
-  drain.begin();
-  if (shutdownDelay > 0) await delay(shutdownDelay * 1000);
+  drain.announce();
+  if (shutdownDelay > 0) {
+    drain.sendAway();
+    await delay(shutdownDelay * 1000);
+  }
   setTimeout(() => {
     log.error('The stop took too long and was cut short');
     process.exit(1);

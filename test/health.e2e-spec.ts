@@ -61,7 +61,7 @@ describe('health', () => {
   });
 
   it('is alive and not ready while it is stopping, and makes no error of being asked', async () => {
-    app.nest.get(Drain).begin();
+    app.nest.get(Drain).announce();
 
     const ready = await check(app, '/health/ready');
 

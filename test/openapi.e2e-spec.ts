@@ -323,9 +323,9 @@ describe('every example of the document, executed', () => {
       return () => void (queue.limits = limits);
     },
     draining: () => {
-      const drain = app.nest.get<{ begun: boolean }>(Drain);
-      drain.begun = true;
-      return () => void (drain.begun = false);
+      const drain = app.nest.get<{ announced: boolean }>(Drain);
+      drain.announced = true;
+      return () => void (drain.announced = false);
     },
     database_unreachable: () => withoutDatabase(),
     migrations_pending: async () => {

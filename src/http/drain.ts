@@ -4,10 +4,10 @@ import { Injectable } from '@nestjs/common';
 import type { FastifyInstance } from 'fastify';
 import { Clock } from '../core/clock';
 
-/** Rounds of the event loop, at most, until one has passed in which nobody connected. */
+/** Rounds of the event loop, at most, until one has passed in which nobody came. */
 const MOST_ROUNDS = 200;
 
-/** Milliseconds that such a round may have taken: what connects while it lasts is not seen. */
+/** Milliseconds that such a round may have taken: who comes while it lasts is not seen. */
 const SHORT_ROUND_MS = 1;
 
 /** How long connections may stay while the service stops, in milliseconds. */
@@ -28,14 +28,16 @@ export class Drain {
   private readonly connections = new Set<Socket>();
   private server: FastifyInstance['server'];
   private accepted = 0;
-  private begun = false;
+  private asked = 0;
+  private announced = false;
+  private lastAnswers = false;
   private emptied: (() => void) | undefined;
 
   constructor(private readonly clock: Clock) {}
 
   /** Whether the service is on its way out. */
   get isUnderWay(): boolean {
-    return this.begun;
+    return this.announced;
   }
 
   /** Watches the connections from now on. */
@@ -48,46 +50,59 @@ export class Drain {
     });
     // The application is closed without a word by tests, and by a start that fails.
     server.addHook('preClose', (done) => {
-      this.begin();
+      this.announce();
+      this.sendAway();
       done();
     });
     server.addHook('onSend', (_request, reply, payload, done) => {
-      if (this.begun) void reply.header('connection', 'close');
+      if (this.lastAnswers) void reply.header('connection', 'close');
       done(null, payload);
     });
   }
 
-  /** From now on every answer is the last one on its connection. Connections are still accepted. */
-  begin(): void {
-    this.begun = true;
+  /** Whoever asks is told from now on that the service is on its way out. Nothing else changes. */
+  announce(): void {
+    this.announced = true;
+  }
+
+  /**
+   * Every answer is the last one on its connection from now on. Connections are still accepted, and whoever is sent away
+   * may come back by another: only for as long as others are given time to send nobody here any more.
+   */
+  sendAway(): void {
+    this.lastAnswers = true;
   }
 
   /**
    * Accepts no more connections, and returns when none is left.
    *
-   * Who is in the middle of connecting when the socket closes is reset, so it is closed right after a round of the event
-   * loop in which nobody came.
+   * Who is in the middle of connecting when the socket closes is reset, so it is closed before anybody is sent away and looks
+   * for another connection, and right after a round of the event loop in which nobody came. The same holds for a request on an idle connection: it may have been there for a while when
+   * this process gets round to reading it.
    */
   async finish({ idle, busy }: DrainLimits): Promise<void> {
-    this.begin();
-    await this.untilNobodyConnects();
+    this.announce();
+    this.server.on('request', () => (this.asked += 1));
+    await this.untilNoMore(() => this.accepted);
     // Node's own `close` would hang up at once on whoever is not asking at this very moment.
     Server.prototype.close.call(this.server);
+    this.sendAway();
     const end = new AbortController();
     const left = this.untilEmpty().then(() => end.abort());
     await Promise.race([left, pause(idle, end.signal)]);
+    await this.untilNoMore(() => this.asked);
     this.server.closeIdleConnections();
     await Promise.race([left, pause(busy - idle, end.signal)]);
     this.server.closeAllConnections();
     await left;
   }
 
-  private async untilNobodyConnects(): Promise<void> {
+  private async untilNoMore(count: () => number): Promise<void> {
     for (let round = 0; round < MOST_ROUNDS; round += 1) {
-      const { accepted } = this;
+      const before = count();
       const begun = this.clock.monotonic();
       await setImmediate();
-      if (this.accepted === accepted && this.clock.monotonic() - begun < SHORT_ROUND_MS) return;
+      if (count() === before && this.clock.monotonic() - begun < SHORT_ROUND_MS) return;
     }
   }
 
