@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -23,15 +24,16 @@ async function main(): Promise<void> {
   const collector = createServer((request, response) => {
     request.resume().on('end', () => response.end('{}'));
   }).listen(0, '127.0.0.1');
-  const endpoint = () => `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
+  await once(collector, 'listening');
+  const endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
   const ways: Record<string, Record<string, string>> = {
     neither: {},
     metrics: { METRICS: 'on' },
     'traces, one request in ten': {
-      OTEL_EXPORTER_OTLP_ENDPOINT: endpoint(),
+      OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
       OTEL_TRACES_SAMPLER_ARG: '0.1',
     },
-    'traces of all requests': { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint() },
+    'traces of all requests': { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint },
   };
   const servers: [string, Server][] = [];
   for (const [name, settings] of Object.entries(ways)) {
@@ -41,6 +43,7 @@ async function main(): Promise<void> {
   await compare(servers);
   for (const [, server] of servers) await server.stop();
   collector.close();
+  collector.closeAllConnections();
   rmSync(folder, { recursive: true });
 }
 

@@ -12,11 +12,11 @@ import { FAULT_ROUNDS } from './support/thoroughness';
 const PASSWORD = 'nine brass kettles';
 
 /** Clients that come through the proxy, and clients that each instance has beside it. */
-const THROUGH_PROXY = 8;
-const DIRECT = 3;
+const THROUGH_PROXY = 6;
+const DIRECT = 2;
 
 /** Milliseconds between two requests of a client, so that a start gets on too. */
-const PAUSE_MS = 10;
+const PAUSE_MS = 25;
 
 /** Milliseconds of silence after which an instance that stops may hang up on a client. */
 const PROMISED_MS = 1_000;
