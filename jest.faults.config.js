@@ -8,7 +8,9 @@
  */
 module.exports = {
   ...require('./jest.config.js'),
-  testMatch: ['rolling-restarts', 'shutdown'].map((name) => `<rootDir>/test/${name}.e2e-spec.ts`),
+  testMatch: ['rolling-restarts', 'shutdown', 'disk-full', 'crowded-pool'].map(
+    (name) => `<rootDir>/test/${name}.e2e-spec.ts`,
+  ),
   verbose: true,
 };
 

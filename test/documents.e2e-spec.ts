@@ -88,6 +88,7 @@ describe('README', () => {
     'docs/security.md',
     'docs/operations.md',
     'docs/operations/monitoring.md',
+    'docs/operations/faults.md',
     'docs/api-keys.md',
     'docs/asvs.md',
     'docs/scaling.md',

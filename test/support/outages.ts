@@ -86,14 +86,14 @@ async function fragileFile(): Promise<FragileDatabase> {
   };
 }
 
-/** The application's own connection: what happens here happens to it. */
-function connectionOf(app: TestApp): SqliteConnection {
+/** The application's own connection to SQLite: what happens here happens to it. */
+export function connectionOf(app: TestApp): SqliteConnection {
   return (app.nest.get(DataSource).driver as unknown as { databaseConnection: SqliteConnection })
     .databaseConnection;
 }
 
 /** Takes what room is left on the last page of the audit trail, which every change writes to. */
-function fillUp(connection: SqliteConnection): void {
+export function fillUp(connection: SqliteConnection): void {
   const columns = 'id, occurred_at, type, user_id, ip, request_id';
   try {
     for (let row = 0; ; row += 1) {

@@ -6,5 +6,19 @@ export const REQUESTS = Number(process.env['PROPERTY_REQUESTS'] ?? 800);
 /** Whether lists are gone through to their end, and not only here and there. */
 export const thorough = REQUESTS >= 10_000;
 
+/** Whether this is the long run of what breaks: `npm run test:faults`. */
+export const longFaults = process.env['FAULTS'] === 'long';
+
+/** What decides when something breaks: the same moments every time in the short run, others each time in the long one. */
+export const FAULTS_SEED = Number(
+  process.env['FAULTS_SEED'] ?? (longFaults ? Date.now() % 2 ** 31 : 20_261_127),
+);
+
 /** How often what may go wrong is made to go wrong: more often in the long run (`npm run test:faults`). */
-export const FAULT_ROUNDS = process.env['FAULTS'] === 'long' ? 20 : 5;
+export const FAULT_ROUNDS = faultRounds(5, 20);
+
+/** How often something is broken: FAULTS_ROUNDS decides, or else whether this is the short run or the long one. */
+export function faultRounds(short: number, long: number): number {
+  const given = process.env['FAULTS_ROUNDS'];
+  return given ? Number(given) : longFaults ? long : short;
+}

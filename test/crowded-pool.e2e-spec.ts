@@ -1,0 +1,118 @@
+import { REQUEST_BUDGET_MS } from '../src/core/request-budget';
+import { startApp, type TestApp } from './support/app';
+import { onMysql } from './support/database';
+import { gate } from './support/gate';
+import { type LoginBody, newcomer, type Person, statusWith } from './support/people';
+import { Scrape } from './support/scrape';
+import { faultRounds } from './support/thoroughness';
+
+const ROUNDS = faultRounds(3, 50);
+
+/** On SQLite there is one connection and no pool; who waits for it is in tests of the door to the database. */
+const withAPool = onMysql ? describe : describe.skip;
+
+/** How many connections there are, and how many callers may wait for one. */
+const CONNECTIONS = 10;
+const PLACES = 500;
+
+/** Of those who wait, how many come by HTTP; more would keep a busy machine longer than any of them may wait. */
+const REQUESTS_WITH_A_PLACE = 50;
+
+/** Requests beyond that, and places that the service itself may take: the feed's poll, the sealer, the cleanup. */
+const TOO_MANY = 100;
+const OWN = 5;
+
+interface Reply {
+  status: number;
+  retryAfter: string | null;
+  milliseconds: number;
+  /** Whether every connection was still in use when it was answered. */
+  whileHeld: boolean;
+}
+
+withAPool('a pool of which every connection is in use', () => {
+  let app: TestApp;
+  let person: Person & LoginBody;
+  beforeAll(async () => {
+    app = await startApp({ RATE_LIMITS: 'off', METRICS: 'on' });
+    person = await newcomer(app);
+  });
+  afterAll(() => app.close());
+
+  const use = async (): Promise<{ used: number; waiting: number }> => {
+    const now = await Scrape.from(app.url);
+    return {
+      used: now.value('latchkey_database_connections_used'),
+      waiting: now.value('latchkey_database_waiting'),
+    };
+  };
+
+  /** Holds every connection, and all but a few places in the queue. The function returned lets go. */
+  const crowd = async (): Promise<() => Promise<unknown>> => {
+    const leave = gate();
+    const holding = Array.from({ length: CONNECTIONS }, () => {
+      const held = gate();
+      const work = app.inDatabase(() => {
+        held.open();
+        return leave.opened;
+      });
+      return { held: held.opened, work };
+    });
+    await Promise.all(holding.map(({ held }) => held));
+    const waiting = Array.from({ length: PLACES - REQUESTS_WITH_A_PLACE }, () => app.rows('SELECT 1'));
+    return () => {
+      leave.open();
+      return Promise.all([...holding.map(({ work }) => work), ...waiting]);
+    };
+  };
+
+  /** Sends requests that need the database, and lets go of the connections when too many of them have been refused. */
+  const askInTheCrowd = async (): Promise<Reply[]> => {
+    const release = await crowd();
+    const enough = gate();
+    let [held, refused] = [true, 0];
+    const ask = async (): Promise<Reply> => {
+      const begun = performance.now();
+      const { status, headers } = await app.fetch('/api/v1/auth/sessions', {
+        headers: { authorization: `Bearer ${person.token}` },
+      });
+      const milliseconds = performance.now() - begun;
+      if (status === 503 && (refused += 1) === TOO_MANY) enough.open();
+      return { status, retryAfter: headers.get('retry-after'), milliseconds, whileHeld: held };
+    };
+    const asked = Array.from({ length: REQUESTS_WITH_A_PLACE + TOO_MANY }, ask);
+    await enough.opened;
+    held = false;
+    await release();
+    return Promise.all(asked);
+  };
+
+  it(
+    'has as many wait as there are places, refuses the rest without waiting, and leaks none',
+    async () => {
+      for (let round = 0; round < ROUNDS; round += 1) {
+        const replies = await askInTheCrowd();
+
+        const refused = replies.filter(({ status }) => status === 503);
+        expect(refused.filter(({ retryAfter }) => retryAfter === null)).toEqual([]);
+        // Who has a place waits until his time has run out. The others were answered before, most of them before anybody left.
+        const atOnce = refused.filter(({ milliseconds }) => milliseconds < REQUEST_BUDGET_MS);
+        expect(atOnce.filter(({ whileHeld }) => whileHeld).length).toBeGreaterThanOrEqual(TOO_MANY);
+        expect(atOnce.length).toBeLessThanOrEqual(TOO_MANY + OWN);
+        // On a slow machine some run out of time in their place.
+        expect(replies.filter(({ status }) => ![200, 503].includes(status))).toEqual([]);
+        expect(replies.map(({ status }) => status)).toContain(200);
+
+        let after = await use();
+        while (after.used + after.waiting > 0) after = await use();
+        expect((await app.fetch('/health/ready')).status).toBe(200);
+        expect(await statusWith(app, person)).toBe(200);
+      }
+      const [row] = await app.rows<{ connections: number }>(
+        'SELECT COUNT(*) AS connections FROM information_schema.processlist WHERE db = DATABASE()',
+      );
+      expect(Number(row?.connections)).toBeLessThanOrEqual(CONNECTIONS);
+    },
+    30_000 + ROUNDS * 10_000,
+  );
+});
