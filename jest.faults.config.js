@@ -8,7 +8,7 @@
  */
 module.exports = {
   ...require('./jest.config.js'),
-  testMatch: ['rolling-restarts', 'shutdown', 'disk-full', 'crowded-pool'].map(
+  testMatch: ['rolling-restarts', 'shutdown', 'disk-full', 'crowded-pool', 'killed-service'].map(
     (name) => `<rootDir>/test/${name}.e2e-spec.ts`,
   ),
   verbose: true,

@@ -1,0 +1,100 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import * as fc from 'fast-check';
+import { BusyCustomer } from './support/busy-customer';
+import { createDatabase, onMysql, type TestDatabase } from './support/database';
+import { gate } from './support/gate';
+import { halfDone } from './support/half-done';
+import { type Program, settingsFor, startServer } from './support/server-process';
+import { FAULTS_SEED, faultRounds, longFaults } from './support/thoroughness';
+
+const ROUNDS = faultRounds(5, 200);
+
+const CUSTOMERS = 6;
+
+/** Milliseconds from the first answer until the process is killed: anywhere in between. */
+const KILLED_AFTER = { min: 0, max: 1_500 };
+
+/** Milliseconds within which the process is ready again, counted from when the operating system was asked to start it. */
+const READY_MS = 2_000;
+
+/** How many times as long as an ordinary start one after a crash may take, where the machine is too busy for two seconds. */
+const SLOW_MACHINE = 2;
+
+describe('a service that is killed at any moment under load', () => {
+  let database: TestDatabase;
+  let server: Program & { url: string };
+  beforeAll(async () => (database = await createDatabase()));
+  afterAll(async () => {
+    server.signal('SIGKILL');
+    await server.exit();
+    await database.drop();
+  });
+
+  /** @returns milliseconds until `/health/ready` is 200 */
+  const start = async (): Promise<number> => {
+    const begun = performance.now();
+    server = await startServer(settingsFor(database, { RATE_LIMITS: 'off' }));
+    expect((await fetch(`${server.url}/health/ready`)).status).toBe(200);
+    return performance.now() - begun;
+  };
+
+  /** What a start takes on this machine that has no crash behind it. */
+  const ordinaryStart = async (): Promise<number> => {
+    await start();
+    server.signal('SIGTERM');
+    await server.exit();
+    return start();
+  };
+
+  it(
+    `has all that it acknowledged in ${ROUNDS} rounds, is whole, and ready in two seconds`,
+    async () => {
+      const moments = fc.sample(fc.integer(KILLED_AFTER), { seed: FAULTS_SEED, numRuns: ROUNDS });
+      const longest = Math.max(READY_MS, SLOW_MACHINE * (await ordinaryStart()));
+      let underWay = gate();
+      const customers = Array.from(
+        { length: CUSTOMERS },
+        (_, index) =>
+          new BusyCustomer(
+            `customer-${index}`,
+            () => server.url,
+            () => underWay.open(),
+          ),
+      );
+      let acknowledged = 0;
+      const starts: number[] = [];
+
+      for (const moment of moments) {
+        let over = false;
+        underWay = gate();
+        const lives = customers.map((customer) => customer.live(() => over));
+        await underWay.opened;
+        await delay(moment);
+        server.signal('SIGKILL');
+        over = true;
+        await Promise.all(lives);
+        expect(await server.exit()).toBeNull();
+        acknowledged += customers.reduce((sum, customer) => sum + customer.acknowledged, 0);
+        expect(customers.flatMap(({ falseRefusals }) => falseRefusals)).toEqual([]);
+
+        starts.push(await start());
+
+        if (!onMysql) {
+          expect(await database.rows('PRAGMA integrity_check')).toEqual([{ integrity_check: 'ok' }]);
+        }
+        expect(await halfDone(database)).toEqual([]);
+        for (const customer of customers) expect(await customer.losses(database)).toEqual([]);
+      }
+
+      expect(Math.max(...starts)).toBeLessThan(longest);
+      expect(acknowledged).toBeGreaterThan(2 * ROUNDS);
+      if (longFaults) {
+        const slowest = Math.round(Math.max(...starts));
+        process.stderr.write(
+          `${ROUNDS} kills, seed ${FAULTS_SEED}: ${acknowledged} acknowledged, slowest start ${slowest} ms\n`,
+        );
+      }
+    },
+    60_000 + ROUNDS * 20_000,
+  );
+});
