@@ -8,9 +8,14 @@
  */
 module.exports = {
   ...require('./jest.config.js'),
-  testMatch: ['rolling-restarts', 'shutdown', 'disk-full', 'crowded-pool', 'killed-service'].map(
-    (name) => `<rootDir>/test/${name}.e2e-spec.ts`,
-  ),
+  testMatch: [
+    'rolling-restarts',
+    'shutdown',
+    'disk-full',
+    'crowded-pool',
+    'killed-service',
+    'killed-database',
+  ].map((name) => `<rootDir>/test/${name}.e2e-spec.ts`),
   verbose: true,
 };
 
