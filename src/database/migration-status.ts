@@ -1,5 +1,7 @@
+import type { EntityManager } from 'typeorm';
 import { migrations } from './migrations';
-import type { ReadOnlyView } from './read-only-view';
+import { isMissingTable, type ReadOnlyView } from './read-only-view';
+import { select } from './sql';
 
 /** Migrations by name, in their order. */
 export interface MigrationStatus {
@@ -10,30 +12,38 @@ export interface MigrationStatus {
   unknown: string[];
 }
 
+/** As TypeORM writes them down when it has run them. */
+const KNOWN = migrations.map(({ name }) => name);
+
+const DONE = 'SELECT name FROM migrations ORDER BY id';
+
 /** What has been done to a schema and what is left to be done. Without a database everything is. */
 export async function readMigrationStatus(view: ReadOnlyView | undefined): Promise<MigrationStatus> {
-  const known = migrations.map(({ name }) => name);
-  const done = view && (await hasTable(view)) ? await readNames(view) : [];
+  return statusAfter(view ? await readDone(view) : []);
+}
+
+/**
+ * Whether migrations of this release have not been run on the database, as when it has been restored from a backup under a
+ * running service. Those of later releases that have been run do not matter: they only add.
+ */
+export async function hasPendingMigrations(tx: EntityManager): Promise<boolean> {
+  return statusAfter(await select<{ name: string }>(tx, DONE, [])).pending.length > 0;
+}
+
+function statusAfter(rows: { name: string }[]): MigrationStatus {
+  const done = rows.map(({ name }) => name);
   return {
-    applied: known.filter((name) => done.includes(name)),
-    pending: known.filter((name) => !done.includes(name)),
-    unknown: done.filter((name) => !known.includes(name)),
+    applied: KNOWN.filter((name) => done.includes(name)),
+    pending: KNOWN.filter((name) => !done.includes(name)),
+    unknown: done.filter((name) => !KNOWN.includes(name)),
   };
 }
 
-async function readNames(view: ReadOnlyView): Promise<string[]> {
-  const rows = await view.rows<{ name: string }>('SELECT name FROM migrations ORDER BY id');
-  return rows.map(({ name }) => name);
-}
-
-async function hasTable(view: ReadOnlyView): Promise<boolean> {
+async function readDone(view: ReadOnlyView): Promise<{ name: string }[]> {
   try {
-    await view.rows('SELECT 1 FROM migrations LIMIT 1');
-    return true;
+    return await view.rows<{ name: string }>(DONE);
   } catch (error) {
-    // Of SQLite and of MySQL.
-    const { message, code } = error as { message: string; code?: string };
-    if (code === 'ER_NO_SUCH_TABLE' || message.includes('no such table')) return false;
+    if (isMissingTable(error)) return [];
     throw error;
   }
 }

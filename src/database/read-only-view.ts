@@ -46,6 +46,13 @@ export function openSqliteReadOnly(file: string): DatabaseSyncInstance {
   return database;
 }
 
+/** Whether a view was asked for a table that is not there, as in a database that is older than the table. */
+export function isMissingTable(error: unknown): boolean {
+  const { message, code } = error as { message: string; code?: string };
+  // Of MySQL and of SQLite.
+  return code === 'ER_NO_SUCH_TABLE' || message.includes('no such table');
+}
+
 function viewOf(database: DatabaseSyncInstance): ReadOnlyView {
   return {
     rows: <Row>(sql: string) => Promise.resolve().then(() => database.prepare(sql).all() as Row[]),

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { ApiError } from '../core/errors';
 import { withBudget } from '../core/request-budget';
-import { hasPendingMigrations } from '../database/pending-migrations';
+import { hasPendingMigrations } from '../database/migration-status';
 import { Transactions } from '../database/transactions';
 import { Drain } from '../http/drain';
 import { RevocationFeed } from '../revocation/revocation-feed';
