@@ -1,3 +1,4 @@
+import { isMissingTable, type ReadOnlyView } from '../database/read-only-view';
 import { toInstant } from '../database/sql';
 import { CHAIN } from './chained-events';
 import { BEGINNING, type Head } from './event-seal';
@@ -11,22 +12,18 @@ export interface TrailState {
   waitingSince: Date | undefined;
 }
 
-/** Asks a database that may be older than the trail is. */
-export interface Reader {
-  rows<Row>(sql: string): Promise<Row[]>;
-}
-
-/** Undefined where the database has no trail yet. Reads three rows. */
-export async function readTrailState(reader: Reader): Promise<TrailState | undefined> {
+/** Undefined where the database has no trail yet, as one that is older than the trail. Reads three rows. */
+export async function readTrailState(view: ReadOnlyView): Promise<TrailState | undefined> {
   let heads: { sequence: number | string; link: string }[];
   try {
-    heads = await reader.rows(`SELECT sequence, link FROM audit_chain WHERE name = '${CHAIN}'`);
-  } catch {
-    return undefined;
+    heads = await view.rows(`SELECT sequence, link FROM audit_chain WHERE name = '${CHAIN}'`);
+  } catch (error) {
+    if (isMissingTable(error)) return undefined;
+    throw error;
   }
   const head = heads[0] ? { sequence: Number(heads[0].sequence), link: heads[0].link } : BEGINNING;
   const instantOf = async (condition: string): Promise<Date | undefined> => {
-    const [row] = await reader.rows<{ at: Date | string }>(
+    const [row] = await view.rows<{ at: Date | string }>(
       `SELECT occurred_at AS at FROM audit_events WHERE ${condition} ORDER BY id LIMIT 1`,
     );
     return row && toInstant(row.at);
