@@ -1,5 +1,6 @@
 import { dirname, join, resolve } from 'node:path';
-import type { DatabaseLocation, Settings } from './settings';
+import type { DatabaseLocation } from './database-location';
+import type { Settings } from './settings';
 
 /** Where traces go, and how many of them. */
 export interface TracingSettings {

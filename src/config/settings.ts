@@ -1,5 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { databaseUrl } from './database-location';
+import { decodePart } from './percent-encoding';
 import { weaknessOf } from './secret-strength';
 
 /** Ten years: far beyond any sensible lifetime, and far below where dates overflow. */
@@ -44,54 +46,6 @@ const secretList = z
       context.addIssue(`must be a comma-separated list of secrets, each of which ${weakness}`);
   });
 
-/** Where rows are kept. */
-export type DatabaseLocation =
-  | { engine: 'sqlite'; file: string }
-  | { engine: 'mysql'; host: string; port: number; user: string; password: string; database: string };
-
-const databaseUrl = z.string().transform((text, context): DatabaseLocation => {
-  const location = parseDatabaseUrl(text);
-  if (typeof location !== 'string') return location;
-  context.addIssue(location);
-  return z.NEVER;
-});
-
-function parseDatabaseUrl(text: string): DatabaseLocation | string {
-  if (text.startsWith('sqlite:')) {
-    const file = text.slice('sqlite:'.length);
-    return file === '' ? 'must name a file, as in sqlite:data/auth.sqlite' : { engine: 'sqlite', file };
-  }
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol !== 'mysql:') {
-    return 'must be sqlite:<file> or mysql://user:password@host:3306/name';
-  }
-  const [database, user, password] = [url.pathname.slice(1), url.username, url.password].map(decodePart);
-  if (database === undefined || user === undefined || password === undefined) {
-    return 'holds a % that stands for itself; write it as %25, in the password too';
-  }
-  if (url.hostname === '' || user === '' || !/^[\w$-]+$/.test(database)) {
-    return 'must name a user, a host and a database, as in mysql://user:password@host:3306/name';
-  }
-  if (url.search !== '') return 'takes no parameters after the database name';
-  return {
-    engine: 'mysql',
-    host: url.hostname.replace(/^\[|\]$/g, ''),
-    port: url.port === '' ? 3306 : Number(url.port),
-    user,
-    password,
-    database,
-  };
-}
-
-/** Undefined where a `%` begins no escape. */
-function decodePart(text: string): string | undefined {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return undefined;
-  }
-}
-
 const redisUrl = z
   .string()
   .refine(
@@ -119,8 +73,8 @@ const rangeService = z
   .transform((text) => (text.endsWith('/') ? text : `${text}/`));
 
 function isRangeService(text: string): boolean {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || /[?#]/.test(text) || url.username !== '' || url.password !== '') return false;
+  const url = bareUrl(text);
+  if (!url) return false;
   return url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.includes(url.hostname));
 }
 
@@ -131,9 +85,14 @@ const collector = z
   .transform((text) => text.replace(/\/+$/, ''));
 
 function isCollector(text: string): boolean {
+  return ['http:', 'https:'].includes(bareUrl(text)?.protocol ?? '');
+}
+
+/** Undefined for what is no URL, and for one with a user, a query or a fragment. */
+function bareUrl(text: string): URL | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || /[?#]/.test(text) || url.username !== '' || url.password !== '') return false;
-  return ['http:', 'https:'].includes(url.protocol);
+  if (!url || /[?#]/.test(text) || url.username !== '' || url.password !== '') return undefined;
+  return url;
 }
 
 /** `name=value,name=value`, values percent-encoded, as the OpenTelemetry specification has it. */

@@ -1,6 +1,6 @@
 import { type Connection, createConnection } from 'mysql2/promise';
 import type { DataSourceOptions, EntitySchema, MixedList } from 'typeorm';
-import type { DatabaseLocation } from '../config/settings';
+import type { DatabaseLocation } from '../config/database-location';
 import { StartError } from '../core/start-error';
 import { migrations } from './migrations';
 import { mysqlDriver } from './mysql-pool';

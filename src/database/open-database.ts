@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import { DataSource, type DataSourceOptions } from 'typeorm';
-import type { DatabaseLocation } from '../config/settings';
+import type { DatabaseLocation } from '../config/database-location';
 import { makeFolder } from '../core/make-folder';
 import { StartError } from '../core/start-error';
 import { dataSourceOptions, type Entities } from './data-source-options';

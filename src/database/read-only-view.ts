@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite';
 import { createConnection } from 'mysql2/promise';
-import type { DatabaseLocation } from '../config/settings';
+import type { DatabaseLocation } from '../config/database-location';
 import { StartError } from '../core/start-error';
 import { describeRefusal } from './data-source-options';
 
