@@ -1,14 +1,10 @@
-import { readFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { relative } from 'node:path';
 import { BASE_PATH } from './app';
 import type { Config } from './config/config';
-import { projectRoot } from './config/project-root';
+import { readVersion } from './config/version';
 
 /** What a person reads who has just started the service. */
 export function banner(address: string, config: Config): string {
-  const { version } = JSON.parse(readFileSync(join(projectRoot(), 'package.json'), 'utf8')) as {
-    version: string;
-  };
   const { database } = config;
   const data =
     database.engine === 'sqlite'
@@ -22,7 +18,7 @@ export function banner(address: string, config: Config): string {
   ];
   return [
     '',
-    `Latchkey ${version} is ready.`,
+    `Latchkey ${readVersion()} is ready.`,
     ...lines.map(([name, value]) => `  ${name?.padEnd(7)} ${value}`),
     'Press Ctrl+C to stop.',
     '',

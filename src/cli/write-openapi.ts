@@ -1,10 +1,11 @@
 import 'reflect-metadata';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createApp } from '../app';
 import { loadConfig } from '../config/load-config';
 import { projectRoot } from '../config/project-root';
+import { readVersion } from '../config/version';
 import { createLog } from '../core/log';
 import { buildDocument } from '../openapi/build-document';
 
@@ -14,10 +15,7 @@ async function main(): Promise<void> {
   try {
     const config = loadConfig({ DATABASE_URL: `sqlite:${join(folder, 'empty.sqlite')}`, API_DOCS: 'off' });
     const app = await createApp(config, createLog('silent'));
-    const { version } = JSON.parse(readFileSync(join(projectRoot(), 'package.json'), 'utf8')) as {
-      version: string;
-    };
-    const document = buildDocument(app, version);
+    const document = buildDocument(app, readVersion());
     await app.close();
     const target = process.argv[2] ?? join(projectRoot(), 'openapi.json');
     writeFileSync(target, `${JSON.stringify(document, null, 2)}\n`);

@@ -1,7 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Config } from '../config/config';
-import { projectRoot } from '../config/project-root';
+import { readVersion } from '../config/version';
 import type { Log } from '../core/log';
 import { Metrics } from '../core/metrics';
 import { Tracing } from '../core/tracing';
@@ -37,9 +35,4 @@ function openTracing(settings: NonNullable<Config['tracing']>, log: Log): Tracin
   // eslint-disable-next-line @typescript-eslint/no-require-imports
   const { OpenTelemetryTracing } = require('./opentelemetry-tracing') as typeof OpenTelemetry;
   return new OpenTelemetryTracing(settings, readVersion(), log);
-}
-
-function readVersion(): string {
-  const text = readFileSync(join(projectRoot(), 'package.json'), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
