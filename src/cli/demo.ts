@@ -2,12 +2,12 @@ import 'reflect-metadata';
 import { createContext } from '../app';
 import type { Config } from '../config/config';
 import { loadConfig } from '../config/load-config';
-import { Ids } from '../core/ids';
 import { createLog } from '../core/log';
 import { SignUpRequest } from '../users/users.dto';
 import { UsersService } from '../users/users.service';
 import { CommandError } from './command';
 import { exitWith } from './failure';
+import { atTheConsole } from './operator';
 
 /** The user of the documentation's examples. Her password is published, so she is no user for production. */
 const JANE: SignUpRequest = {
@@ -25,9 +25,8 @@ async function main(config: Config): Promise<void> {
   const context = await createContext(config, createLog('warn'));
   try {
     const users = context.get(UsersService);
-    const origin = { ip: 'command line', userAgent: null, requestId: context.get(Ids).next('req') };
     const known = await users.findByUsername(JANE.username);
-    if (!known) await users.register(JANE, origin);
+    if (!known) await users.register(JANE, atTheConsole(context));
     process.stdout.write(`The demo user: ${JANE.username}, password ${JANE.password}\n`);
   } finally {
     await context.close();

@@ -1,7 +1,7 @@
 import { type KeyOfUser, OperatorKeys } from '../api-keys/operator-keys';
 import { formatInstant } from '../core/instant';
 import { type Command, CommandError, type Table } from './command';
-import { atTheConsole, findUser, instantOf, OWNER_OPTION, sinceOption } from './operator';
+import { atTheConsole, OWNER_OPTION, ownerAndSince, sinceOption } from './operator';
 
 interface ListedKey {
   id: string;
@@ -43,14 +43,11 @@ export const KEY_COMMANDS: Command[] = [
       { line: 'latchkey key list --user sam.hill', purpose: 'those of one account' },
       { line: `latchkey key list --json | jq -r 'select(.lastUsed == null).id'`, purpose: 'never used' },
     ],
-    async run({ options, flags }, { services }) {
-      const since = instantOf('since', options['since']);
-      const context = await services();
-      const owner = options['user'] === undefined ? undefined : await findUser(context, options['user']);
-      const keys = context.get(OperatorKeys).list({
-        ...(owner && { userId: owner.id }),
-        ...(flags.has('disabled') && { disabled: true }),
-        ...(since && { since }),
+    async run(given, { services }) {
+      const filter = await ownerAndSince(given, services);
+      const keys = (await services()).get(OperatorKeys).list({
+        ...filter,
+        ...(given.flags.has('disabled') && { disabled: true }),
       });
       return { rows: listed(keys), table: TABLE };
     },

@@ -3,7 +3,7 @@ import { Ids } from '../core/ids';
 import type { Origin } from '../core/origin';
 import type { User } from '../users/user.entity';
 import { UsersService } from '../users/users.service';
-import { CommandError, UsageError } from './command';
+import { CommandError, type Given, type Surroundings, UsageError } from './command';
 
 const USER_ID = /^user_[0-9a-z]{26}$/;
 
@@ -27,6 +27,20 @@ export async function findUser(services: INestApplicationContext, nameOrId: stri
   return user;
 }
 
+/**
+ * What `--user` and `--since` leave of a list.
+ *
+ * @throws UsageError before anything is opened, CommandError
+ */
+export async function ownerAndSince(
+  { options }: Given,
+  services: Surroundings['services'],
+): Promise<{ userId?: string; since?: Date }> {
+  const since = instantOf('since', options['since']);
+  const owner = options['user'] === undefined ? undefined : await findUser(await services(), options['user']);
+  return { ...(owner && { userId: owner.id }), ...(since && { since }) };
+}
+
 /** @throws UsageError for what is no instant; a date is the beginning of that day in UTC */
 export function instantOf(option: string, text: string | undefined): Date | undefined {
   if (text === undefined) return undefined;
@@ -37,7 +51,7 @@ export function instantOf(option: string, text: string | undefined): Date | unde
   return instant;
 }
 
-/** Columns that filter a list by whose and by when. */
+/** Options that filter a list by whose and by when. */
 export const OWNER_OPTION = {
   user: { value: 'NAME', summary: 'only those of this user; an id will do too' },
 };

@@ -2,7 +2,7 @@ import { formatInstant } from '../core/instant';
 import { OperatorSessions, type SessionOfUser } from '../sessions/operator-sessions';
 import { SystemClock } from '../core/clock';
 import { type Command, CommandError, type Given, type Report, type Table, UsageError } from './command';
-import { atTheConsole, findUser, instantOf, OWNER_OPTION, sinceOption } from './operator';
+import { atTheConsole, findUser, OWNER_OPTION, ownerAndSince, sinceOption } from './operator';
 import { Progress } from './progress';
 
 interface ListedSession {
@@ -39,15 +39,9 @@ export const SESSION_COMMANDS: Command[] = [
       { line: 'latchkey session list --user sam.hill', purpose: 'where somebody is signed in' },
       { line: 'latchkey session list --json | jq -r .ip | sort | uniq -c', purpose: 'from where all are' },
     ],
-    async run({ options }, { services }) {
-      const since = instantOf('since', options['since']);
-      const context = await services();
-      const owner = options['user'] === undefined ? undefined : await findUser(context, options['user']);
-      const sessions = context.get(OperatorSessions).list({
-        ...(owner && { userId: owner.id }),
-        ...(since && { since }),
-      });
-      return { rows: listed(sessions), table: TABLE };
+    async run(given, { services }) {
+      const filter = await ownerAndSince(given, services);
+      return { rows: listed((await services()).get(OperatorSessions).list(filter)), table: TABLE };
     },
   },
   {

@@ -10,7 +10,6 @@ export type IdPrefix = 'user' | 'sess' | 'key' | 'evt' | 'req' | 'jti' | 'seal';
  * Makes TypeIDs: a prefix and a UUIDv7 (RFC 9562 section 5.7) in base32. Ids of one instance sort in the order in which they
  * were made, also within a millisecond. They name things and grant nothing: no id is ever a secret.
  */
-
 export class Ids {
   private lastMilliseconds = -Infinity;
   private sequence = 0;
