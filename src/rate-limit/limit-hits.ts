@@ -24,7 +24,6 @@ const REMEMBERED_SUBJECTS = 10_000;
 /** Counts who runs into limits, and has it written down once, not once a request: a flood must not flood the audit trail. */
 @Injectable()
 export class LimitHits {
-  private readonly counts = new Map<LimitName, number>();
   /** When the last event of a limit and subject was written, in milliseconds. */
   private readonly told = new LRUCache<string, number>({ max: REMEMBERED_SUBJECTS });
 
@@ -38,16 +37,6 @@ export class LimitHits {
     for (const limit of Object.keys(LIMITS)) metrics.count('latchkey_limit_hits_total', { limit }, 0);
   }
 
-  /** How often each limit has refused a call since this process started. */
-  get perLimit(): ReadonlyMap<LimitName, number> {
-    return new Map(
-      (Object.keys(LIMITS) as LimitName[]).map((name): [LimitName, number] => [
-        name,
-        this.counts.get(name) ?? 0,
-      ]),
-    );
-  }
-
   /**
    * Notes that a call is refused.
    *
@@ -55,7 +44,6 @@ export class LimitHits {
    * @throws ApiError `service_unavailable` when the event cannot be written
    */
   async note(name: LimitName, subject: string, { userId: whose, origin }: Caller): Promise<void> {
-    this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
     this.metrics.count('latchkey_limit_hits_total', { limit: name });
     const key = `${name}:${subject}`;
     const now = this.clock.now().getTime();
