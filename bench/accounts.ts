@@ -51,7 +51,10 @@ export function logins(accounts: readonly Account[]): autocannon.Request {
   };
 }
 
-/** Refreshes in turns, each with the successor of a token that was answered: `tokens` must be of more sessions than connections. */
+/**
+ * Refreshes in turns, each with the successor of a token that was answered. What is under way when a run ends is lost: there must
+ * be two sessions for each connection of each run.
+ */
 export function refreshes(tokens: readonly string[]): autocannon.Request {
   const live = [...tokens];
   return {

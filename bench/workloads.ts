@@ -9,8 +9,8 @@ import { runToEnd, Server } from './servers';
 const CONNECTIONS = 50;
 const LOGIN_CONNECTIONS = 10;
 const ACCOUNTS = 40;
-/** More than connections: see `refreshes`. */
-const SESSIONS = 3 * CONNECTIONS;
+/** For five runs: see `refreshes`. */
+const SESSIONS = 10 * CONNECTIONS;
 /** GETs whose latency is taken while logins storm. */
 const PROBES: Pick<Load, 'connections' | 'requestsPerSecond'> = { connections: 5, requestsPerSecond: 50 };
 
@@ -136,8 +136,8 @@ async function refreshing({ run, ours, minimal, accounts }: Stage): Promise<Comp
 
 /** How far a refresh is from the one statement that it cannot do without. */
 async function writing({ run, ours, accounts }: Stage): Promise<Comparison> {
-  for (const account of accounts) await signIn(ours, account);
-  const request = refreshes(accounts.map(({ refreshTokens }) => refreshTokens.at(-1) ?? ''));
+  for (const account of [...accounts, ...accounts, ...accounts]) await signIn(ours, account);
+  const request = refreshes(accounts.flatMap(({ refreshTokens }) => refreshTokens.slice(-3)));
   const beside = await besideRaw(run, ours, { script: 'raw-update.cjs', connections: 10, request });
   return { workload: 'POST /auth/refresh', floor: 'raw guarded UPDATE', ...beside, by: 'cpu' };
 }
