@@ -128,6 +128,7 @@ describe('a key in the hands of its owner', () => {
       ['null for scopes', { scopes: null }, 'scopes'],
       ['an expiry in the past', { expiresAt: '2026-03-14T09:26:53Z' }, 'expiresAt'],
       ['no time', { expiresAt: '' }, 'expiresAt'],
+      ['the 29th of February of no leap year', { expiresAt: '2029-02-29T00:00:00Z' }, 'expiresAt'],
       ['a malformed range', { allowedIps: ['10.0.0.0/33'] }, 'allowedIps'],
       ['no addresses', { allowedIps: [] }, 'allowedIps'],
       ['an unknown field', { reportedAt: null }, 'reportedAt'],

@@ -98,6 +98,7 @@ describe('API keys', () => {
       ['a number for a scope', { scopes: [1] }, 'scopes'],
       ['an expiry in the past', { expiresAt: '2026-03-14T09:26:53Z' }, 'expiresAt'],
       ['an expiry without zone', { expiresAt: '2030-01-01T00:00:00' }, 'expiresAt'],
+      ['an expiry on a day that no calendar has', { expiresAt: '2030-02-30T00:00:00Z' }, 'expiresAt'],
       ['an expiry that is no date', { expiresAt: '2030-02-31T25:00:00Z' }, 'expiresAt'],
       ['an expiry beyond all dates', { expiresAt: '9999-12-31T23:59:59-12:00' }, 'expiresAt'],
       ['a number for an expiry', { expiresAt: 1893456000 }, 'expiresAt'],

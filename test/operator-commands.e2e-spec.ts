@@ -213,6 +213,7 @@ describe('an operator', () => {
     ['two targets', ['session', 'revoke', 'sess_1', '--all'], 'Name one of'],
     ['no target', ['session', 'revoke'], 'Name one of'],
     ['no instant', ['user', 'list', '--since', 'yesterday'], "'yesterday' is no instant"],
+    ['no day', ['user', 'list', '--since', '2026-02-30'], "'2026-02-30' is no instant"],
     ['two states at once', ['user', 'list', '--enabled', '--disabled'], 'Nobody is'],
     ['another format', ['user', 'import', 'x', '--format', 'xml'], 'not'],
   ])('is refused %s', async (_, line, sentence) => {

@@ -131,6 +131,7 @@ describe('an import of users', () => {
       [JSON.stringify({ ...person('good.name'), password_hash: 'x' }), 'password_hash', /no such field/],
       [JSON.stringify({ ...person('good.name'), id: 'user_1' }), 'id', /id of a user/],
       [JSON.stringify({ ...person('good.name'), createdAt: 'yesterday' }), 'createdAt', /instant/],
+      [JSON.stringify({ ...person('good.name'), createdAt: '2025-02-29T12:00:00Z' }), 'createdAt', /instant/],
       [JSON.stringify({ ...person('good.name'), disabled: 'no' }), 'disabled', /boolean/],
       [JSON.stringify({ ...person('good.name'), scopes: ['all'] }), 'scopes', /scopes/],
       ['[]', '', /JSON object/],

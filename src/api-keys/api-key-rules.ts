@@ -12,6 +12,7 @@ import { ApiProperty } from '@nestjs/swagger';
 import { isAddressRange } from '../access/address-ranges';
 import { MOST_SCOPES, SCOPE_SHAPE } from '../access/scopes';
 import { ApiInstant, IsVisible, IsWellFormed, MaxCharacters, MinCharacters } from '../core/field-rules';
+import { beginsWithRealDay } from '../core/instant';
 
 const MOST_RANGES = 50;
 
@@ -78,7 +79,11 @@ export const IsInstant = () =>
       name: 'isInstant',
       validator: {
         // The comparison is false for NaN, which is what no real date gives.
-        validate: (value) => typeof value === 'string' && INSTANT.test(value) && Date.parse(value) <= LATEST,
+        validate: (value) =>
+          typeof value === 'string' &&
+          INSTANT.test(value) &&
+          beginsWithRealDay(value) &&
+          Date.parse(value) <= LATEST,
         defaultMessage: () => '$property must be an RFC 3339 date and time with Z or an offset',
       },
     }),

@@ -1,5 +1,6 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { Ids } from '../core/ids';
+import { beginsWithRealDay } from '../core/instant';
 import type { Origin } from '../core/origin';
 import type { User } from '../users/user.entity';
 import { UsersService } from '../users/users.service';
@@ -45,7 +46,7 @@ export async function ownerAndSince(
 export function instantOf(option: string, text: string | undefined): Date | undefined {
   if (text === undefined) return undefined;
   const instant = new Date(text);
-  if (!INSTANT.test(text) || isNaN(instant.getTime())) {
+  if (!INSTANT.test(text) || !beginsWithRealDay(text) || isNaN(instant.getTime())) {
     throw new UsageError(`--${option}: '${text}' is no instant; write 2026-11-23 or 2026-11-23T10:00:00Z.`);
   }
   return instant;

@@ -1,6 +1,7 @@
 import { IsArray, IsBoolean, IsString, Matches, ValidateBy } from 'class-validator';
 import { ALL_SCOPES, MOST_SCOPES, SCOPE_SHAPE } from '../access/scopes';
 import { MayBeAbsent } from '../core/field-rules';
+import { beginsWithRealDay } from '../core/instant';
 import { IsEmailAddress, IsUsername } from './user-rules';
 
 /** A TypeID (base32 of 128 bits, so the first character is at most 7). */
@@ -13,7 +14,11 @@ const IsInstant = () =>
   ValidateBy({
     name: 'isInstant',
     validator: {
-      validate: (value) => typeof value === 'string' && INSTANT.test(value) && !isNaN(Date.parse(value)),
+      validate: (value) =>
+        typeof value === 'string' &&
+        INSTANT.test(value) &&
+        beginsWithRealDay(value) &&
+        !isNaN(Date.parse(value)),
       defaultMessage: () => '$property must be an instant in UTC, such as 2026-11-23T10:00:00Z',
     },
   });
