@@ -15,6 +15,12 @@ describe('address ranges', () => {
     [['2001:DB8::1'], '2001:db8:0:0:0:0:0:1', true],
     [['10.0.0.0/8', '::1'], '::1', true],
     [['10.0.0.0/8'], 'not an address', false],
+    [['::ffff:192.0.2.7'], '192.0.2.7', true],
+    [['::ffff:c000:207'], '192.0.2.8', false],
+    [['::FFFF:192.0.2.0/120'], '192.0.2.255', true],
+    [['::ffff:192.0.2.0/120'], '192.0.3.0', false],
+    [['::ffff:0:0/96'], '203.0.113.9', true],
+    [['::ffff:0:0/95'], '203.0.113.9', false],
   ])('%j hold %s: %s', (ranges, address, expected) => {
     expect(new AddressRanges(ranges).includes(address)).toBe(expected);
   });
@@ -26,6 +32,7 @@ describe('address ranges', () => {
     ['192.0.2.0/33', false],
     ['::/129', false],
     ['192.0.2.0/-1', false],
+    ['192.0.2.0/08', false],
     ['192.0.2.0/ 8', false],
     ['192.0.2.0/8/8', false],
     ['192.0.2', false],
