@@ -45,6 +45,15 @@ describe('reporting a key that was found', () => {
     expect(JSON.stringify(app.logged)).not.toContain(apiKey);
   });
 
+  it('knows it with the blanks and the line end that it was copied with', async () => {
+    const { token } = await newcomer(app);
+    const { apiKey } = await createKey(app, token);
+
+    await report(` \t${apiKey}\r\n`);
+
+    expect(await statuses(apiKey)).toEqual([401]);
+  });
+
   it('answers the same to everything: a key, one reported before, one that never was, and any other text', async () => {
     const { token } = await newcomer(app);
     const { apiKey } = await createKey(app, token);

@@ -39,7 +39,9 @@ export class KeyReports {
    *
    * @throws ApiError `service_unavailable`
    */
-  async report(presented: string, origin: Origin): Promise<void> {
+  async report(found: string, origin: Origin): Promise<void> {
+    // What was copied out of a file brings its blanks and its line end along, and nobody would be told that it is not the key.
+    const presented = found.trim();
     if (!this.format.isWellFormed(presented)) return;
     const hash = sha256Hex(presented);
     const known = await this.transactions.read((tx) => tx.findOneBy(ApiKeySecret, { hash }));
