@@ -98,6 +98,10 @@ describe('verifying a request for a proxy', () => {
     ['?scope=*', 403],
     ['?scope=a', 403],
     ['?scope=introspect:all', 403],
+    ['?scopes=a:b', 403],
+    ['?Scope=a:b', 403],
+    ['?scope[]=a:b', 403],
+    ['?scope=a:b&SCOPES=a:b', 403],
   ])('lets a key with the scopes a:b and users:read through %p: %i', async (query, expected) => {
     const { token } = await newcomer(app);
     const { apiKey } = await createKey(app, token, { scopes: ['a:b', 'users:read'] });

@@ -16,6 +16,9 @@ const header = (description: string, example: string) => ({
   schema: { type: 'string' as const },
 });
 
+/** `scope`, and what it is mistyped as. Other names are a client's own, which some proxies hand on, and ask for nothing. */
+const MEANS_SCOPE = /^scopes?(\[.*\])?$/is;
+
 @ApiTags('For other services')
 @Controller('auth')
 @UseFilters(VerdictFilter)
@@ -66,11 +69,14 @@ export class VerifyController {
   })
   verify(
     @CurrentPrincipal() principal: Principal,
-    @Query('scope') scope: string | string[] | undefined,
+    @Query() query: Record<string, string | string[]>,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<never> | void {
-    if (scope !== undefined && !holdsAll(principal, scope)) return this.refuse(principal, request);
+    for (const [name, value] of Object.entries(query)) {
+      if (!MEANS_SCOPE.test(name)) continue;
+      if (name !== 'scope' || !holdsAll(principal, value)) return this.refuse(principal, request);
+    }
     void reply
       .header('x-auth-user-id', principal.userId)
       .header('x-auth-credential', principal.credential)
