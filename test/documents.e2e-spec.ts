@@ -47,6 +47,14 @@ const blocks = (text: string): { language: string; text: string }[] =>
     text: block,
   }));
 
+/** README and every page of a folder, with those of the folders in it. */
+const pages = (folder: string): string[] => [
+  'README.md',
+  ...readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join(folder, name)),
+];
+
 /** What differs from run to run, and what README cuts short. */
 const withoutChance = (text: string): string =>
   text
@@ -211,6 +219,14 @@ describe('docs/command-line.md', () => {
       for (const line of shown) expect(() => parseLine(line, COMMANDS)).not.toThrow();
     },
   );
+
+  it.each(pages('docs'))('and every other page keeps what npm prints out of files and pipes: %s', (name) => {
+    const kept = blocks(read(name))
+      .filter(({ language }) => language === 'sh')
+      .flatMap(({ text }) => text.match(/npm run (?!--silent )[^#\n|]* (?:>|\|).*/g) ?? []);
+
+    expect(kept).toEqual([]);
+  });
 });
 
 describe('docs/security.md', () => {
