@@ -15,6 +15,7 @@ module.exports = {
     'crowded-pool',
     'killed-service',
     'killed-database',
+    'slow-database',
   ].map((name) => `<rootDir>/test/${name}.e2e-spec.ts`),
   verbose: true,
 };

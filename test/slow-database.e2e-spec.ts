@@ -1,0 +1,174 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { createMysqlDatabase, onMysql, type TestDatabase } from './support/database';
+import { halfDone } from './support/half-done';
+import { bearer } from './support/instances';
+import { MariadbServer } from './support/mariadb-server';
+import { type Program, settingsFor, startServer } from './support/server-process';
+import { TcpProxy } from './support/tcp-proxy';
+import { faultRounds } from './support/thoroughness';
+
+const ROUNDS = faultRounds(1, 10);
+
+/** Between the service and SQLite there is no network. */
+const overANetwork = onMysql ? describe : describe.skip;
+
+/** Milliseconds within which whoever asks has an answer; and what a machine adds that tests everything at once. */
+const LONGEST_ANSWER_MS = 3_500;
+const BUSY_MACHINE_MS = 1_000;
+
+/** Milliseconds within which the service must be well again. */
+const RECOVERY_MS = 20_000;
+
+const PEOPLE = 3;
+const PASSWORD = 'nine kettles and a lantern';
+
+/** What happens on the way. */
+interface Trouble {
+  name: string;
+  begin(proxy: TcpProxy): void;
+  /** What there must be among the answers. */
+  answers: number[];
+}
+
+const TROUBLES: Trouble[] = [
+  { name: 'takes 0.2 seconds each way', begin: (proxy) => proxy.let({ delayMs: 200 }), answers: [200] },
+  { name: 'takes 2 seconds each way', begin: (proxy) => proxy.let({ delayMs: 2_000 }), answers: [503] },
+  { name: 'takes 30 seconds each way', begin: (proxy) => proxy.let({ delayMs: 30_000 }), answers: [503] },
+  { name: 'lets nothing pass', begin: (proxy) => proxy.let('nothing passes'), answers: [503] },
+  {
+    name: 'is reset before a commit is heard',
+    begin: (proxy) => proxy.cutAt({ at: 'COMMIT', heard: false }),
+    answers: [200, 503],
+  },
+  {
+    name: 'is reset after a commit is heard',
+    begin: (proxy) => proxy.cutAt({ at: 'COMMIT', heard: true }),
+    answers: [200, 503],
+  },
+];
+
+interface Reply {
+  name: string;
+  status: number;
+  milliseconds: number;
+}
+
+/** A request that may be repeated, and what answers tell that it has been done, this time or before. */
+interface Errand {
+  name: string;
+  done: number[];
+  send(): Promise<Reply>;
+}
+
+overANetwork('a way to the database that', () => {
+  let mariadb: MariadbServer;
+  let database: TestDatabase;
+  let proxy: TcpProxy;
+  let server: Program & { url: string };
+  beforeAll(async () => {
+    mariadb = await MariadbServer.create();
+    database = await createMysqlDatabase(mariadb.url);
+    proxy = await TcpProxy.to(mariadb.port);
+    const through = new URL(database.url);
+    through.port = String(proxy.port);
+    server = await startServer(settingsFor({ ...database, url: through.href }, { RATE_LIMITS: 'off' }));
+  }, 60_000);
+  afterAll(async () => {
+    server.signal('SIGTERM');
+    await server.exit();
+    await proxy.close();
+    await mariadb.remove();
+  });
+
+  let count = 0;
+  const call = async (method: string, path: string, headers: Record<string, string> = {}, body?: object) => {
+    const begun = performance.now();
+    const response = await fetch(`${server.url}/api/v1${path}`, {
+      method,
+      headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    const milliseconds = performance.now() - begun;
+    return {
+      status: response.status,
+      milliseconds,
+      body: JSON.parse(text || '{}') as Record<string, string>,
+    };
+  };
+
+  const account = (username: string) => ({ username, email: `${username}@example.com`, password: PASSWORD });
+
+  /** Everything that somebody with an account does, but signing out. */
+  const errandsOf = async (): Promise<Errand[]> => {
+    const username = `person-${(count += 1)}`;
+    await call('POST', '/users', {}, account(username));
+    const { body } = await call('POST', '/auth/login', {}, { username, password: PASSWORD });
+    const { token = '', refreshToken } = body;
+    const { apiKey = '' } = (await call('POST', '/auth/keys', bearer(token), {})).body;
+    const errand = (name: string, done: number[], ...request: Parameters<typeof call>): Errand => ({
+      ...{ name, done },
+      send: async () => ({ name, ...(await call(...request)) }),
+    });
+    return [
+      errand('verification of a token', [200], 'GET', '/auth/verify', bearer(token)),
+      errand('verification of a key', [200], 'GET', '/auth/verify', { 'x-api-key': apiKey }),
+      errand('list of sessions', [200], 'GET', '/auth/sessions', bearer(token)),
+      errand('login', [200], 'POST', '/auth/login', {}, { username, password: PASSWORD }),
+      errand('sign-up', [201, 409], 'POST', '/users', {}, account(`${username}-again`)),
+      errand('new key', [201], 'POST', '/auth/keys', bearer(token), {}),
+      errand(
+        'refresh',
+        [200],
+        'POST',
+        '/auth/refresh',
+        { 'Idempotency-Key': `the-refresh-of-${username}` },
+        { refreshToken },
+      ),
+    ];
+  };
+
+  /** Sends the errands while there is trouble, twice: what the service knows of revocations grows old meanwhile. */
+  const during = async (trouble: Trouble, errands: Errand[]): Promise<Reply[]> => {
+    const sendAll = () => Promise.all(errands.map((errand) => errand.send()));
+    trouble.begin(proxy);
+    try {
+      const first = await sendAll();
+      await delay(1_000);
+      return [...first, ...(await sendAll())];
+    } finally {
+      proxy.let({ delayMs: 0 });
+      proxy.cutAt(undefined);
+      const deadline = performance.now() + RECOVERY_MS;
+      while ((await fetch(`${server.url}/health/ready`)).status !== 200) {
+        expect(performance.now()).toBeLessThan(deadline);
+        await delay(20);
+      }
+    }
+  };
+
+  it.each(TROUBLES)(
+    '$name has everybody answered in three and a half seconds, and ends no session',
+    async (trouble) => {
+      for (let round = 0; round < ROUNDS; round += 1) {
+        const errands = (await Promise.all(Array.from({ length: PEOPLE }, errandsOf))).flat();
+
+        const replies = await during(trouble, errands);
+        const again = await Promise.all(errands.map((errand) => errand.send()));
+
+        const done = new Map(errands.map((errand) => [errand.name, errand.done]));
+        expect(
+          replies.filter(({ name, status }) => status !== 503 && !done.get(name)?.includes(status)),
+        ).toEqual([]);
+        const statuses = new Set(replies.map(({ status }) => status));
+        expect(trouble.answers.filter((status) => !statuses.has(status))).toEqual([]);
+        const late = replies.filter(({ milliseconds }) => milliseconds > LONGEST_ANSWER_MS + BUSY_MACHINE_MS);
+        expect(late).toEqual([]);
+        expect(again.filter(({ name, status }) => !done.get(name)?.includes(status))).toEqual([]);
+        expect(await database.rows('SELECT id FROM sessions WHERE revoked_at IS NOT NULL')).toEqual([]);
+        expect(await halfDone(database)).toEqual([]);
+      }
+    },
+    60_000 + ROUNDS * 30_000,
+  );
+});

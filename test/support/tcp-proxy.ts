@@ -1,0 +1,83 @@
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** What becomes of what passes from now on; what is under way already comes when its time has come. */
+export type Passage = { delayMs: number } | 'nothing passes';
+
+/** Where a connection is cut: at a client's words, before the server has heard them or after, but before it is heard. */
+export interface Cut {
+  at: string;
+  heard: boolean;
+}
+
+/** A way to a TCP server that can be made slow or silent, or be cut. What it does is done to every connection. */
+export class TcpProxy {
+  private passage: Passage = { delayMs: 0 };
+  private cut: Cut | undefined;
+  private readonly sockets = new Set<Socket>();
+
+  private constructor(
+    private readonly server: Server,
+    private readonly target: number,
+  ) {}
+
+  /** @param target a port of 127.0.0.1 */
+  static async to(target: number): Promise<TcpProxy> {
+    const server = createServer();
+    const proxy = new TcpProxy(server, target);
+    server.on('connection', (client) => proxy.join(client));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return proxy;
+  }
+
+  get port(): number {
+    return (this.server.address() as { port: number }).port;
+  }
+
+  let(passage: Passage): void {
+    this.passage = passage;
+  }
+
+  /** Resets connections from now on, or none any more. */
+  cutAt(cut: Cut | undefined): void {
+    this.cut = cut;
+  }
+
+  async close(): Promise<void> {
+    this.server.close();
+    for (const socket of this.sockets) socket.destroy();
+    await once(this.server, 'close');
+  }
+
+  private join(client: Socket): void {
+    const server = connect(this.target, '127.0.0.1');
+    this.relay(client, (chunk) => {
+      const cut = this.cut && chunk.includes(this.cut.at) ? this.cut : undefined;
+      if (!cut) return void server.write(chunk);
+      if (cut.heard) server.end(chunk);
+      else server.destroy();
+      // Nothing that the server answers comes through any more.
+      client.resetAndDestroy();
+    });
+    this.relay(server, (chunk) => void client.write(chunk));
+    client.on('close', () => server.end());
+    server.on('close', () => client.end());
+  }
+
+  /** Hands on what comes from a socket, in its order, each when its time has come. */
+  private relay(from: Socket, pass: (chunk: Buffer) => void): void {
+    this.sockets.add(from);
+    from.setNoDelay();
+    let passed = Promise.resolve();
+    from.on('data', (chunk: Buffer) => {
+      if (this.passage === 'nothing passes') return;
+      const { delayMs } = this.passage;
+      const due = delayMs > 0 ? delay(delayMs, undefined, { ref: false }) : undefined;
+      passed = passed.then(() => due).then(() => pass(chunk));
+    });
+    from.on('error', () => undefined);
+    from.on('close', () => this.sockets.delete(from));
+  }
+}
