@@ -16,6 +16,8 @@ module.exports = {
     'killed-service',
     'killed-database',
     'slow-database',
+    'flapping-redis',
+    'older-release',
   ].map((name) => `<rootDir>/test/${name}.e2e-spec.ts`),
   verbose: true,
 };
