@@ -141,9 +141,8 @@ describe('an older release', () => {
             const places = columns.map(() => '?').join(', ');
             await runner.query(`INSERT INTO ${name} (${columns.join(', ')}) VALUES (${places})`, values);
             const where = columns.map((column) => `${column} = ?`).join(' AND ');
-            counts.push(
-              (await runner.query<unknown[]>(`SELECT * FROM ${name} WHERE ${where}`, values)).length,
-            );
+            const sql = `SELECT * FROM ${name} WHERE ${where}`;
+            counts.push(((await runner.query(sql, values)) as unknown as unknown[]).length);
           }
           return counts;
         });

@@ -63,16 +63,15 @@ export class BusyCustomer {
       const account = await this.signUp(isOver);
       if (!account) return;
       this.accounts.push(account);
-      for (const step of [
-        this.logIn,
-        this.refresh,
-        this.createKey,
-        this.logOutOther,
-        this.refresh,
-        this.look,
-      ]) {
-        await this.insist(isOver, () => step.call(this, account));
-      }
+      const steps = [
+        () => this.logIn(account),
+        () => this.refresh(account),
+        () => this.createKey(account),
+        () => this.logOutOther(account),
+        () => this.refresh(account),
+        () => this.look(account),
+      ];
+      for (const step of steps) await this.insist(isOver, step);
     }
   }
 
