@@ -5,6 +5,7 @@ import { DataSource } from 'typeorm';
 import { CAPACITY } from '../src/api-keys/found-keys';
 import { KEYS_PER_ACCOUNT } from '../src/api-keys/api-keys.service';
 import { MOST_OF_AN_ACCOUNT } from '../src/audit/audit-trail';
+import { LONGEST_LINE } from '../src/cli/import-source';
 import { BODY_LIMIT } from '../src/core/json-body';
 import { MOST_COMMAS, MOST_LEVELS } from '../src/core/json-bounds';
 import { REQUEST_BUDGET_MS } from '../src/core/request-budget';
@@ -14,10 +15,12 @@ import { BATCH_SIZE, BATCHES_PER_ROUND } from '../src/database/row-cleanup';
 import { LONGEST_TRANSACTION_MS } from '../src/database/transactions';
 import { MOST_FIELDS } from '../src/http/form-body';
 import { entities } from '../src/entities';
+import { MOST_SCRAPERS } from '../src/observability/metrics-server';
 import { TIMEOUT_MS } from '../src/passwords/breached-passwords';
 import { QUEUE_LIMIT } from '../src/passwords/password-strength';
 import { MOST_COUNTERS } from '../src/rate-limit/window-counters';
 import { SESSIONS_PER_ACCOUNT } from '../src/sessions/sessions.service';
+import { IMPORT_BATCH_SIZE } from '../src/users/user-import';
 import { startApp, type TestApp } from './support/app';
 import { openApiDocument } from './support/contract';
 import { onMysql } from './support/database';
@@ -133,6 +136,9 @@ describe('docs/inventory.md', () => {
       'keys remembered, good and bad each': `${CAPACITY}`,
       'counters of each limit in memory': `${MOST_COUNTERS}`,
       'rows removed in a round': `${BATCH_SIZE * BATCHES_PER_ROUND}`,
+      'connections to the port of the metrics': `${MOST_SCRAPERS}`,
+      'a line of an import': `${LONGEST_LINE} bytes`,
+      'accounts imported in a transaction': `${IMPORT_BATCH_SIZE}`,
       ...(mysql && (await boundsOfMysql(app))),
     };
 

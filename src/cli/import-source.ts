@@ -8,7 +8,7 @@ import type { ImportLine } from '../users/user-import';
 import { CommandError } from './command';
 
 /** Bytes of a line at most; what is longer is told of and passed over, without being kept. */
-const LONGEST_LINE = 64 * 1024;
+export const LONGEST_LINE = 64 * 1024;
 
 const NEWLINE = 0x0a;
 

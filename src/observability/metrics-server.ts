@@ -22,7 +22,7 @@ const PROXY_HEADERS = [
 ];
 
 /** Scrapers come one at a time; whoever comes in crowds is none. */
-const MOST_CONNECTIONS = 20;
+export const MOST_SCRAPERS = 20;
 
 /**
  * Answers scrapes: on a port of its own where one is set (in production there always is one), else on that of the API,
@@ -62,7 +62,7 @@ export class MetricsServer implements OnApplicationShutdown {
         response.destroy();
       });
     });
-    this.server.maxConnections = MOST_CONNECTIONS;
+    this.server.maxConnections = MOST_SCRAPERS;
     this.server.listen({ host, port });
     await once(this.server, 'listening');
   }

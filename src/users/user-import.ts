@@ -16,7 +16,7 @@ import { IMPORTED_FIELDS, ImportedUser } from './imported-user';
 import { User } from './user.entity';
 
 /** Accounts made in one transaction: on SQLite all other writers wait for it, some milliseconds. */
-const BATCH_SIZE = 100;
+export const IMPORT_BATCH_SIZE = 100;
 
 /**
  * Milliseconds between two transactions at least, and never less than the last one took: on SQLite others try again every 5 ms,
@@ -77,7 +77,7 @@ export class UserImport {
         continue;
       }
       // Of two lines with one name the second is judged by what became of the first.
-      if (batch.size === BATCH_SIZE || batch.meets(read)) {
+      if (batch.size === IMPORT_BATCH_SIZE || batch.meets(read)) {
         yield* await this.take(batch.candidates, origin);
         batch = new Batch();
       }
