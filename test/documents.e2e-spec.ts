@@ -100,6 +100,7 @@ describe('README', () => {
     'docs/api-keys.md',
     'docs/asvs.md',
     'docs/scaling.md',
+    'docs/performance.md',
     'docs/inventory.md',
     'docs/command-line.md',
     'docs/backup.md',
