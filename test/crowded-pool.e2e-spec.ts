@@ -1,15 +1,11 @@
 import { REQUEST_BUDGET_MS } from '../src/core/request-budget';
 import { startApp, type TestApp } from './support/app';
-import { onMysql } from './support/database';
 import { gate } from './support/gate';
 import { type LoginBody, newcomer, type Person, statusWith } from './support/people';
 import { Scrape } from './support/scrape';
 import { faultRounds } from './support/thoroughness';
 
 const ROUNDS = faultRounds(3, 50);
-
-/** On SQLite there is one connection and no pool; who waits for it is in tests of the door to the database. */
-const withAPool = onMysql ? describe : describe.skip;
 
 /** How many connections there are, and how many callers may wait for one. */
 const CONNECTIONS = 10;
@@ -30,7 +26,7 @@ interface Reply {
   whileHeld: boolean;
 }
 
-withAPool('a pool of which every connection is in use', () => {
+describe('a pool of which every connection is in use', () => {
   let app: TestApp;
   let person: Person & LoginBody;
   beforeAll(async () => {

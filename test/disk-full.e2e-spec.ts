@@ -1,20 +1,16 @@
 import { startApp, type TestApp } from './support/app';
-import { onMysql } from './support/database';
 import { connectionOf, fillUp } from './support/outages';
 import { createKey, newcomer } from './support/people';
 import { faultRounds } from './support/thoroughness';
 
 const ROUNDS = faultRounds(2, 20);
 
-/** A server of MySQL has a disk of its own; what it refuses is trouble of the database like any other. */
-const onSqlite = onMysql ? describe.skip : describe;
-
 const PASSWORD = 'a password for the last page';
 
 /** People who sign up until there is no room, each as often as it takes. */
 const CROWD = 4;
 
-onSqlite('a disk that is full', () => {
+describe('a disk that is full', () => {
   let app: TestApp;
   let count = 0;
   beforeAll(async () => (app = await startApp({ RATE_LIMITS: 'off' })));

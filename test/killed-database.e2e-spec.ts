@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { BusyCustomer } from './support/busy-customer';
-import { createMysqlDatabase, onMysql, type TestDatabase } from './support/database';
+import { createMysqlDatabase, type TestDatabase } from './support/database';
 import { gate } from './support/gate';
 import { halfDone } from './support/half-done';
 import { MariadbServer } from './support/mariadb-server';
@@ -9,9 +9,6 @@ import { type Program, settingsFor, startServer } from './support/server-process
 import { FAULTS_SEED, faultRounds, longFaults } from './support/thoroughness';
 
 const ROUNDS = faultRounds(3, 20);
-
-/** SQLite has no server to kill; that it goes with the service is a test of its own. */
-const withAServer = onMysql ? describe : describe.skip;
 
 const CUSTOMERS = 6;
 
@@ -28,7 +25,7 @@ const HEALTHY_MS = 2_000;
 /** Milliseconds that a machine adds on which everything else is tested at the same time. */
 const BUSY_MACHINE_MS = 500;
 
-withAServer('a database that is killed and started again under load', () => {
+describe('a database that is killed and started again under load', () => {
   let mariadb: MariadbServer;
   let database: TestDatabase;
   let server: Program & { url: string };

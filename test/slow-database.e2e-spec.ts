@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { createMysqlDatabase, onMysql, type TestDatabase } from './support/database';
+import { createMysqlDatabase, type TestDatabase } from './support/database';
 import { halfDone } from './support/half-done';
 import { bearer } from './support/instances';
 import { MariadbServer } from './support/mariadb-server';
@@ -8,9 +8,6 @@ import { TcpProxy } from './support/tcp-proxy';
 import { faultRounds } from './support/thoroughness';
 
 const ROUNDS = faultRounds(1, 10);
-
-/** Between the service and SQLite there is no network. */
-const overANetwork = onMysql ? describe : describe.skip;
 
 /** Milliseconds within which whoever asks has an answer; and what a machine adds that tests everything at once. */
 const LONGEST_ANSWER_MS = 3_500;
@@ -60,7 +57,7 @@ interface Errand {
   send(): Promise<Reply>;
 }
 
-overANetwork('a way to the database that', () => {
+describe('a way to the database that', () => {
   let mariadb: MariadbServer;
   let database: TestDatabase;
   let proxy: TcpProxy;
