@@ -7,7 +7,7 @@ const ON_MYSQL_ONLY = ['/test/(crowded-pool|killed-database|slow-database)[.]'];
 /** What opens no database is the same on both engines, and is run once. */
 const WITHOUT_DATABASE = [
   '<rootDir>/src/',
-  '/test/(architecture|asvs|source-safety|supply-chain|containers)[.]',
+  '/test/(architecture|asvs|source-safety|supply-chain|containers|keys-scan)[.]',
 ];
 
 const onMysql = process.env['DATABASE_URL']?.startsWith('mysql:') ?? false;

@@ -3,16 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SystemRandom } from '../src/core/random';
 import { ApiKeyFormat } from '../src/crypto/api-key-format';
-import { onMysql } from './support/database';
 import { runCommand } from './support/server-process';
-
-/** What has nothing to do with a database is tested once. */
-const describeOnSqlite = onMysql ? () => undefined : describe;
 
 const real = new ApiKeyFormat('live').generate(new SystemRandom());
 const random = `sk_test_${'Ab0'.repeat(12)}xy`;
 
-describeOnSqlite('npm run keys:scan', () => {
+describe('npm run keys:scan', () => {
   let folder: string;
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'latchkey-scan-'));
