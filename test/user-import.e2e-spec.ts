@@ -103,6 +103,19 @@ describe('an import of users', () => {
     await logIn(app, squatter);
   });
 
+  it('is not done where what it refuses cannot be written down', async () => {
+    const users = file(toLines([person('ab'), person('sam.hill')]));
+
+    const { code, stdout, stderr } = await runCommand(
+      'cli/main',
+      ['user', 'import', users, '--refused', '/dev/full'],
+      settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET }),
+    );
+
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/\/dev\/full cannot be written \(ENOSPC\)\.\n$/);
+  });
+
   it('judges a second line of one name by what became of the first', async () => {
     const records = [person('twice'), person('twice'), { ...person('TWICE'), email: 'other@example.com' }];
 

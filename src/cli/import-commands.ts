@@ -1,5 +1,4 @@
-import { once } from 'node:events';
-import { createWriteStream, type WriteStream } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { SystemClock } from '../core/clock';
 import { type LineOutcome, UserImport } from '../users/user-import';
 import { type Command, CommandError, UsageError } from './command';
@@ -66,24 +65,19 @@ function describe({ imported, present, refused }: Record<LineOutcome['kind'], nu
 class RefusalReport {
   private shown = 0;
 
-  private constructor(private readonly file: WriteStream | undefined) {}
+  private constructor(private readonly file: { handle: FileHandle; path: string } | undefined) {}
 
   /** @throws CommandError where the file cannot be written */
   static async open(path: string | undefined): Promise<RefusalReport> {
     if (path === undefined) return new RefusalReport(undefined);
-    const file = createWriteStream(path, { mode: 0o600 });
-    try {
-      await once(file, 'open');
-    } catch (error) {
-      const reason = (error as NodeJS.ErrnoException).code ?? 'unknown';
-      throw new CommandError(`${path} cannot be written (${reason}).`);
-    }
-    return new RefusalReport(file);
+    return new RefusalReport({ path, handle: await open(path, 'w', 0o600).catch(cannotWrite(path)) });
   }
 
+  /** @throws CommandError where the file cannot take it: a report with a gap would pass for a whole one */
   async add({ line, field, reason }: Refused): Promise<void> {
     if (this.file) {
-      if (!this.file.write(`${JSON.stringify({ line, field, reason })}\n`)) await once(this.file, 'drain');
+      const { handle, path } = this.file;
+      await handle.appendFile(`${JSON.stringify({ line, field, reason })}\n`).catch(cannotWrite(path));
       return;
     }
     this.shown += 1;
@@ -96,8 +90,13 @@ class RefusalReport {
   }
 
   async close(): Promise<void> {
-    if (!this.file) return;
-    this.file.end();
-    await once(this.file, 'close');
+    await this.file?.handle.close();
   }
+}
+
+function cannotWrite(path: string): (error: unknown) => never {
+  return (error) => {
+    const reason = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    throw new CommandError(`${path} cannot be written (${reason}).`);
+  };
 }
