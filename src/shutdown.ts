@@ -37,12 +37,16 @@ const EXIT_CODES: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 130, SIGTE
  */
 export function stopOnSignal(app: NestFastifyApplication, log: Log, shutdownDelay: number): void {
   const clock = app.get(Clock);
+  const ending = { exitCode: 0 };
   let begun: number | undefined;
+  const begin = (reason: object, patience: number): void => {
+    begun = clock.monotonic();
+    log.info(reason, 'stopping');
+    void stop(app, log, patience, ending);
+  };
   const onSignal = (signal: NodeJS.Signals): void => {
     if (begun === undefined) {
-      begun = clock.monotonic();
-      log.info({ signal }, 'stopping');
-      void stop(app, log, { shutdownDelay, exitCode: 0 });
+      begin({ signal }, shutdownDelay);
     } else if (clock.monotonic() - begun > ONE_SIGNAL_MS) {
       log.warn({ signal }, 'The stop was cut short by a second signal');
       process.exit(EXIT_CODES[signal]);
@@ -51,18 +55,18 @@ export function stopOnSignal(app: NestFastifyApplication, log: Log, shutdownDela
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
   process.on('uncaughtException', (error, origin) => {
+    // Also when the service is stopping already: that was no clean stop then.
+    ending.exitCode = 1;
     log.fatal({ err: error, origin }, 'Nobody has caught this error; the process ends');
-    if (begun !== undefined) return;
-    begun = clock.monotonic();
-    log.info({ origin }, 'stopping');
-    void stop(app, log, { shutdownDelay: 0, exitCode: 1 });
+    if (begun === undefined) begin({ origin }, 0);
   });
 }
 
 async function stop(
   app: NestFastifyApplication,
   log: Log,
-  { shutdownDelay, exitCode }: { shutdownDelay: number; exitCode: number },
+  shutdownDelay: number,
+  ending: { readonly exitCode: number },
 ): Promise<void> {
   const drain = app.get(Drain);
   drain.announce();
@@ -77,7 +81,7 @@ async function stop(
   try {
     await drain.finish(DRAIN_LIMITS);
     await withBudget(LONGEST_FLUSH_MS, () => app.close());
-    process.exit(exitCode);
+    process.exit(ending.exitCode);
   } catch (error) {
     log.error({ err: error }, 'The stop failed');
     process.exit(1);
