@@ -273,7 +273,18 @@ describe('every answer', () => {
     expect(violations('GET', url, answer({ ...profile, email: undefined }))).not.toEqual([]);
   });
 
-  it('leaves the prototype of all objects as it was', () => {
+  it('leaves the prototype of all objects as it was', async () => {
+    const members = '"polluted":true,"toString":"x"';
+    const bodies = [`{"__proto__":{${members}}}`, `{"constructor":{"prototype":{${members}}}}`];
+
+    for (const body of bodies) {
+      for (const path of ['/users', '/auth/login', '/auth/refresh', '/auth/keys', '/auth/introspect']) {
+        const answer = await app.call('POST', path, { body, token: person.token });
+        expect([path, answer.status >= 400 && answer.status < 500]).toEqual([path, true]);
+      }
+    }
+
+    expect('polluted' in {}).toBe(false);
     expect(Reflect.ownKeys(Object.prototype).map(String)).toEqual(UNTOUCHED);
     expect(Object.keys(Object.prototype)).toEqual([]);
   });
@@ -289,6 +300,9 @@ describe('every answer', () => {
       expect(Math.abs(Date.parse(line['time'] as string) - Date.now())).toBeLessThan(600_000);
     }
     const requests = app.logged.filter(({ msg }) => msg === 'request');
+    expect(requests.length).toBeGreaterThan(20);
+    expect(app.secrets.size).toBeGreaterThan(3);
+    expect(app.secrets.foundIn(app.written.join(''))).toEqual([]);
     for (const line of requests)
       expect(Object.keys(line).sort()).toEqual(
         [...['level', 'method', 'milliseconds', 'msg', 'requestId', 'route', 'status', 'time']].filter(

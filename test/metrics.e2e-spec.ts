@@ -303,7 +303,7 @@ describe('a process', () => {
     ]);
   });
 
-  it('has them on port 9464 in production, and says so where that is in use', async () => {
+  it('is meant to have them on port 9464 in production, and says so where the port is in use', async () => {
     const port = await freePort();
     const occupant = createServer().listen(port, '127.0.0.1');
     await once(occupant, 'listening');
