@@ -13,6 +13,7 @@ import { openApiDocument } from './support/contract';
 import { type AttemptLimit, LIMITS, type WindowLimit } from '../src/rate-limit/limits';
 import { IMPORTED_FIELDS } from '../src/users/imported-user';
 import { createDatabase } from './support/database';
+import { tableRows } from './support/markdown';
 import { runCommand, settingsFor, startServer } from './support/server-process';
 
 const root = join(__dirname, '..');
@@ -26,19 +27,6 @@ function section(heading: string): string {
   const end = readme.indexOf('\n## ', begin + 1);
   return readme.slice(begin, end === -1 ? undefined : end);
 }
-
-/** The rows of a table, as cells. */
-const rows = (text: string): string[][] =>
-  text
-    .split('\n')
-    .filter((line) => line.startsWith('| ') && !line.startsWith('| -'))
-    .slice(1)
-    .map((line) =>
-      line
-        .split('|')
-        .slice(1, -1)
-        .map((cell) => cell.trim()),
-    );
 
 /** Fenced blocks: language and text. */
 const blocks = (text: string): { language: string; text: string }[] =>
@@ -73,7 +61,7 @@ describe('README', () => {
       return [`\`${name}\``, meta.default, meta.description];
     });
 
-    expect(rows(section('Settings'))).toEqual(expected);
+    expect(tableRows(section('Settings'))).toEqual(expected);
   });
 
   it('names the settings that may come from a file', () => {
@@ -84,7 +72,7 @@ describe('README', () => {
   });
 
   it('has every room of src on its map, and no other', () => {
-    const onMap = rows(section('How it is built')).map(([name]) => name?.replace(/[`/]/g, ''));
+    const onMap = tableRows(section('How it is built')).map(([name]) => name?.replace(/[`/]/g, ''));
 
     expect(onMap.sort()).toEqual(readdirSync(join(root, 'src')).sort());
   });
@@ -160,7 +148,7 @@ describe('docs/operations.md', () => {
   it('lists every limit with what it counts, how many, and why', () => {
     const page = read('docs/operations.md');
     const begin = page.indexOf('## Limits\n');
-    const listed = rows(page.slice(begin, page.indexOf('\n## ', begin + 1)));
+    const listed = tableRows(page.slice(begin, page.indexOf('\n## ', begin + 1)));
 
     const expected = Object.entries<AttemptLimit | WindowLimit>(LIMITS).map(([name, limit]) => [
       `\`${name}\``,
@@ -193,7 +181,7 @@ describe('docs/command-line.md', () => {
   /** The table under a heading. */
   const tableUnder = (heading: string): string[][] => {
     const begin = page.indexOf(`## ${heading}\n`);
-    return rows(page.slice(begin, page.indexOf('\n## ', begin + 1)));
+    return tableRows(page.slice(begin, page.indexOf('\n## ', begin + 1)));
   };
 
   it('lists every command with its options and what it does, and no other', () => {

@@ -23,6 +23,7 @@ import { SESSIONS_PER_ACCOUNT } from '../src/sessions/sessions.service';
 import { IMPORT_BATCH_SIZE } from '../src/users/user-import';
 import { startApp, type TestApp } from './support/app';
 import { openApiDocument } from './support/contract';
+import { tableRows } from './support/markdown';
 import { onMysql } from './support/database';
 
 const page = readFileSync(join(__dirname, '..', 'docs', 'inventory.md'), 'utf8');
@@ -31,17 +32,7 @@ const page = readFileSync(join(__dirname, '..', 'docs', 'inventory.md'), 'utf8')
 const table = (heading: string): string[][] => {
   const begin = page.indexOf(`## ${heading}\n`);
   const end = page.indexOf('\n## ', begin + 1);
-  return page
-    .slice(begin, end === -1 ? undefined : end)
-    .split('\n')
-    .filter((line) => line.startsWith('| ') && !line.startsWith('| -'))
-    .slice(1)
-    .map((line) =>
-      line
-        .split('|')
-        .slice(1, -1)
-        .map((cell) => cell.trim()),
-    );
+  return tableRows(page.slice(begin, end === -1 ? undefined : end));
 };
 
 interface Schema {

@@ -34,8 +34,8 @@ export class ApiKeyVerifier {
   }
 
   /**
-   * The credential behind a key, or undefined where there is none that works, wherever from. A wrong checksum costs no I/O; a key seen lately costs
-   * none either, as long as the feed would have told of a change.
+   * The credential behind a key, or undefined where there is none that works, wherever from. A wrong checksum costs no I/O;
+   * a key seen lately costs none either, as long as the feed would have told of a change.
    *
    * @throws ApiError `service_unavailable`
    */

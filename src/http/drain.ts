@@ -77,8 +77,8 @@ export class Drain {
    * Accepts no more connections, and returns when none is left.
    *
    * Who is in the middle of connecting when the socket closes is reset, so it is closed before anybody is sent away and looks
-   * for another connection, and right after a round of the event loop in which nobody came. The same holds for a request on an idle connection: it may have been there for a while when
-   * this process gets round to reading it.
+   * for another connection, and right after a round of the event loop in which nobody came. The same holds for a request on
+   * an idle connection: it may have been there for a while when this process gets round to reading it.
    */
   async finish({ idle, busy }: DrainLimits): Promise<void> {
     this.announce();
