@@ -161,7 +161,6 @@ export async function bundle(entry, outfile, plugins = []) {
     platform: 'node',
     target: 'node20',
     format: 'cjs',
-    keepNames: true,
     logLevel: 'warning',
     external: OUTSIDE_THE_BUNDLE.flatMap((name) => [name, `${name}/*`]),
     // Packages that are ES modules ask where they are.
