@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { DynamicModule, INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { LogController } from 'fastify';
+import { type FastifyBaseLogger, LogController } from 'fastify';
 import { ProxyWatch } from './access/proxy-watch';
 import { AppModule } from './app.module';
 import { AuditSealer } from './audit/audit-sealer';
@@ -101,6 +101,8 @@ export async function createApp(
   const adapter = new FastifyAdapter({
     // The server's own news (that it listens, that a path is unknown) is told elsewhere.
     loggerInstance: log.child({}, { level: log.isLevelEnabled('warn') ? 'warn' : log.level }),
+    // As it is for every request: one of its own would be made for each, and hardly ever be used.
+    childLoggerFactory: (logger: FastifyBaseLogger) => logger,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => ids.next('req'),
     trustProxy: trustedProxies(config.trustProxy),
@@ -126,7 +128,7 @@ export async function createApp(
   traceRequests(server, observability.tracing);
   if (config.metrics) measureRequests(server, observability.metrics);
   app.get(Drain).watch(server);
-  await describeEveryResponse(server, log);
+  describeEveryResponse(server, log);
   guardConnections(server, ids);
   app.get(ProxyWatch).watch(server);
   const answerTheRest = answerByTheLetter(server);

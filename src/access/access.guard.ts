@@ -70,6 +70,8 @@ function announceRetirement(reply: FastifyReply, { since, until }: Retirement): 
 export class AccessGuard implements CanActivate {
   private readonly sessionToken = new SessionTokenGuard();
   private readonly apiKey = new ApiKeyGuard();
+  /** Of each route that was called. */
+  private readonly policies = new Map<unknown, AccessPolicy>();
 
   constructor(
     private readonly reflector: Reflector,
@@ -92,12 +94,16 @@ export class AccessGuard implements CanActivate {
   }
 
   private policyOf(context: ExecutionContext): AccessPolicy {
-    const targets = [context.getHandler(), context.getClass()];
-    return (
-      this.reflector.getAllAndOverride<AccessPolicy | undefined>(ACCESS_POLICY, targets) ?? {
+    const handler = context.getHandler();
+    let policy = this.policies.get(handler);
+    if (!policy) {
+      const declared = [handler, context.getClass()];
+      policy = this.reflector.getAllAndOverride<AccessPolicy | undefined>(ACCESS_POLICY, declared) ?? {
         kind: 'session',
-      }
-    );
+      };
+      this.policies.set(handler, policy);
+    }
+    return policy;
   }
 
   private credentialGuard(request: AuthenticatedRequest): SessionTokenGuard | ApiKeyGuard {

@@ -7,8 +7,8 @@ import ipaddr from 'ipaddr.js';
  * header and is no address counts for nothing: then it is the address of the proxy that passed it on.
  */
 export function clientAddress(request: FastifyRequest): string {
-  const chain = request.ips ?? [request.ip];
-  return plainAddress(chain.findLast((entry) => isIP(withoutPort(entry)) !== 0) ?? request.ip);
+  const believed = request.ips?.findLast((entry) => isIP(withoutPort(entry)) !== 0);
+  return plainAddress(believed ?? request.ip);
 }
 
 /**
@@ -16,6 +16,7 @@ export function clientAddress(request: FastifyRequest): string {
  * 2.5.5.2); IPv6 in the canonical form of RFC 5952, without a zone.
  */
 export function plainAddress(text: string): string {
+  if (isIPv4(text)) return text;
   const address = withoutPort(text);
   if (isIPv4(address) || isIP(address) === 0) return address;
   return ipaddr.process(address.replace(/%.*/, '')).toString();

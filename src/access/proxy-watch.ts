@@ -48,7 +48,7 @@ export class ProxyWatch {
     server.addHook('onRequest', (request, _reply, done) => {
       const forwarded = FORWARDED_HEADERS.some((name) => request.headers[name] !== undefined);
       // Fastify lists the hops that it believes; the first is the peer itself.
-      const believed = (request.ips?.length ?? 1) > 1;
+      const believed = forwarded && (request.ips?.length ?? 1) > 1;
       this.noteHop(request.socket.remoteAddress ?? '', forwarded && !believed);
       done();
     });

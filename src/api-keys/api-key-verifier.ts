@@ -78,13 +78,13 @@ export class ApiKeyVerifier {
 
   private async find(presented: string): Promise<FoundKey | undefined> {
     if (!this.format.isWellFormed(presented)) return undefined;
-    const finding = await this.lookUp(sha256Hex(presented));
+    const hash = sha256Hex(presented);
+    const known = this.feed.isFresh ? this.found.get(hash) : undefined;
+    const finding = known ?? (await this.lookUp(hash));
     return finding === 'unknown' ? undefined : finding;
   }
 
   private async lookUp(hash: string): Promise<Finding> {
-    const known = this.feed.isFresh ? this.found.get(hash) : undefined;
-    if (known !== undefined) return known;
     const { version } = this.found;
     const finding = (await this.transactions.read((tx) => readPresentedKey(tx, hash))) ?? 'unknown';
     await this.failpoints.reach('key_lookup:row_read');

@@ -3,6 +3,7 @@ import { API_ERRORS, ApiError } from './errors';
 import { toErrorResponse } from './error-response';
 import { earliestId, idFromBytes, Ids, idToBytes } from './ids';
 import { formatInstant, toNumericDate } from './instant';
+import { SystemRandom } from './random';
 
 describe('ids', () => {
   const fixed = { now: () => new Date('2026-03-14T09:26:53.589Z'), monotonic: () => 0 };
@@ -36,6 +37,30 @@ describe('ids', () => {
 
     expect(idFromBytes('sess', idToBytes('sess', id))).toBe(id);
     expect(() => idToBytes('key', id)).toThrow();
+  });
+});
+
+describe('random bytes', () => {
+  it('are as many as asked for, and never the same again', () => {
+    const random = new SystemRandom();
+    const lengths = [1, 16, 22, 32, 4096, 5000];
+
+    expect(lengths.map((length) => random.bytes(length).length)).toEqual(lengths);
+    const drawn = Array.from({ length: 10_000 }, () => random.bytes(16).toString('hex'));
+    expect(new Set(drawn).size).toBe(10_000);
+  });
+
+  it('belong to whoever asked: nothing of them stays behind, and nobody else writes into them', () => {
+    const random = new SystemRandom();
+    const mine = random.bytes(16);
+    const before = Buffer.from(mine);
+    const { reserve } = random as unknown as { reserve: Buffer };
+
+    random.bytes(16).fill(0);
+
+    expect(reserve.includes(before)).toBe(false);
+    expect(reserve.buffer).not.toBe(mine.buffer);
+    expect(mine).toEqual(before);
   });
 });
 

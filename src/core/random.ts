@@ -6,8 +6,24 @@ export abstract class Random {
   abstract bytes(length: number): Buffer;
 }
 
+/** Bytes drawn from the generator at a time: asking it costs far more than the bytes do. */
+const RESERVE_BYTES = 4096;
+
 export class SystemRandom extends Random {
+  private reserve = Buffer.alloc(0);
+  private used = 0;
+
   bytes(length: number): Buffer {
-    return randomBytes(length);
+    if (length > RESERVE_BYTES) return randomBytes(length);
+    if (this.used + length > this.reserve.length) {
+      this.reserve = randomBytes(RESERVE_BYTES);
+      this.used = 0;
+    }
+    const handedOut = this.reserve.subarray(this.used, this.used + length);
+    this.used += length;
+    const bytes = Buffer.from(handedOut);
+    // Nothing of a secret stays here once it was handed out.
+    handedOut.fill(0);
+    return bytes;
   }
 }

@@ -16,7 +16,13 @@ export class RequestValidationPipe extends ValidationPipe {
     });
   }
 
-  override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
+  override transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
+    // Nest takes a value where it says a promise, and what has no DTO should not have to wait.
+    if (metadata.type !== 'body' && !this.toValidate(metadata)) return value as Promise<unknown>;
+    return this.transformChecked(value, metadata);
+  }
+
+  private async transformChecked(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
     if (metadata.type !== 'body') return this.check(value, metadata);
     // No body is one without fields: whether that will do is for the DTO to say.
     const body = value === undefined ? {} : value;
