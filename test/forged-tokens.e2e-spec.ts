@@ -260,12 +260,13 @@ describe('a forged token', () => {
   ];
 
   it.each(FORGERIES)('is refused: with %s', async (_, token, code = 'token_invalid') => {
-    expect(await refusal(token())).toEqual([
-      401,
-      'Authentication required',
-      code,
-      'Bearer error="invalid_token"',
-    ]);
+    const expected = [401, 'Authentication required', code, 'Bearer error="invalid_token"'];
+    // What a token claims is remembered once it was found good: the genuine one is known, and this one must not become it.
+    await refusal(`Bearer ${genuine}`);
+    const sent = token();
+
+    expect(await refusal(sent)).toEqual(expected);
+    expect(await refusal(sent)).toEqual(expected);
   });
 
   it('is refused in more than sixty ways, while the genuine one it is made from is good', async () => {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataSource } from 'typeorm';
 import { CAPACITY } from '../src/api-keys/found-keys';
+import { MOST_KNOWN_TOKENS } from '../src/auth/session-tokens';
 import { KEYS_PER_ACCOUNT } from '../src/api-keys/api-keys.service';
 import { MOST_OF_AN_ACCOUNT } from '../src/audit/audit-trail';
 import { LONGEST_LINE } from '../src/cli/import-source';
@@ -125,6 +126,7 @@ describe('docs/inventory.md', () => {
       'events on a page': `${mostEvents()}`,
       'events of one type that anybody can cause, an hour and account': `${MOST_OF_AN_ACCOUNT}`,
       'keys remembered, good and bad each': `${CAPACITY}`,
+      'access tokens remembered': `${MOST_KNOWN_TOKENS}`,
       'counters of each limit in memory': `${MOST_COUNTERS}`,
       'rows removed in a round': `${BATCH_SIZE * BATCHES_PER_ROUND}`,
       'connections to the port of the metrics': `${MOST_SCRAPERS}`,

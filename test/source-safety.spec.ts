@@ -100,6 +100,9 @@ describe('the source', () => {
       'database/last-uses.ts: table, key, places',
       'database/row-cleanup.ts: key, table, column, column, BATCH_SIZE',
       'database/row-cleanup.ts: table, key, places',
+      // As the entities name them.
+      'database/rows.ts: tableName, names, places',
+      'database/rows.ts: shape.names, tableName, column.databaseName',
       'sessions/operator-sessions.ts: ACCOUNTS_PER_BATCH',
       "sessions/operator-sessions.ts: userId === undefined ? '' : 'AND s.user_id = ?'",
       'sessions/sessions.service.ts: RAISE_ACCESS_END',

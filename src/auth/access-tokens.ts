@@ -6,6 +6,7 @@ import { Clock } from '../core/clock';
 import type { ErrorCode } from '../core/errors';
 import { toNumericDate } from '../core/instant';
 import { Random } from '../core/random';
+import type { SessionHolder } from '../sessions/held-session';
 import type { SessionGrant } from '../sessions/sessions.service';
 
 /** Seconds by which the clock of an instance that issued a token may be ahead. Expiry has no such leeway. */
@@ -28,19 +29,14 @@ export interface AccessTokenClaims {
   jti: string;
   iat: number;
   exp: number;
+  /** Never issued; heeded where it stands. */
+  nbf?: number;
   /** When the password was shown, in seconds. */
   auth_time: number;
   /** What the account was called when the token was issued. */
   preferred_username?: string;
   /** What the account may do, where that is not everything. */
   scope?: string;
-}
-
-/** Whom a token is issued to. */
-export interface TokenHolder {
-  username: string;
-  /** Space-separated. */
-  scopes: string;
 }
 
 /** An access token and how long it is good for. */
@@ -61,7 +57,7 @@ export class AccessTokens {
   ) {}
 
   /** Who the holder is and what he may do goes into the token, so that nobody has to look it up for each request. */
-  issue(grant: SessionGrant, holder: TokenHolder): IssuedAccessToken {
+  issue(grant: SessionGrant, holder: SessionHolder): IssuedAccessToken {
     const iat = toNumericDate(grant.issuedAt);
     const exp = toNumericDate(grant.accessTokenEnd);
     const claims: AccessTokenClaims = {
@@ -80,21 +76,25 @@ export class AccessTokens {
   }
 
   /**
-   * Why the claims of a well-signed token do not let it in, or undefined if they do. The library that checks the signature
-   * would accept a token without `exp`, an infinite one, and an array of audiences.
+   * What a well-signed payload claims, or undefined where this service would not have written it. The library that checks the
+   * signature would accept a token without `exp`, an infinite one, and an array of audiences.
    */
-  refusalOf(payload: unknown): ErrorCode | undefined {
-    if (!isClaims(payload)) return 'token_invalid';
-    if (payload.iss !== this.config.jwtIssuer || payload.aud !== this.config.jwtAudience)
-      return 'token_invalid';
+  read(payload: unknown): AccessTokenClaims | undefined {
+    if (!isClaims(payload)) return undefined;
+    const { jwtIssuer, jwtAudience } = this.config;
+    return payload.iss === jwtIssuer && payload.aud === jwtAudience ? payload : undefined;
+  }
+
+  /** Why these claims do not let anybody in now, or undefined if they do. */
+  refusalOf({ iat, nbf, exp }: AccessTokenClaims): ErrorCode | undefined {
     const now = this.clock.now().getTime() / 1000;
-    if (payload.iat > now + CLOCK_LEEWAY_SECONDS) return 'token_invalid';
-    if (payload.nbf !== undefined && payload.nbf > now + CLOCK_LEEWAY_SECONDS) return 'token_invalid';
-    return payload.exp <= now ? 'token_expired' : undefined;
+    if (iat > now + CLOCK_LEEWAY_SECONDS) return 'token_invalid';
+    if (nbf !== undefined && nbf > now + CLOCK_LEEWAY_SECONDS) return 'token_invalid';
+    return exp <= now ? 'token_expired' : undefined;
   }
 }
 
-function isClaims(payload: unknown): payload is AccessTokenClaims & { nbf?: number } {
+function isClaims(payload: unknown): payload is AccessTokenClaims {
   if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) return false;
   const { iss, aud, sub, sid, jti, iat, exp, nbf, auth_time, preferred_username, scope } = payload as Record<
     string,

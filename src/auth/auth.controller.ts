@@ -84,8 +84,8 @@ export class AuthController {
     return { message: 'Successfully logged out' };
   }
 
-  private toTokens({ user, grant }: SignedIn): RefreshResponse {
-    const { token, expiresIn } = this.tokens.issue(grant, user);
+  private toTokens({ holder, grant }: SignedIn): RefreshResponse {
+    const { token, expiresIn } = this.tokens.issue(grant, holder);
     return {
       token,
       expires_in: expiresIn,

@@ -10,6 +10,7 @@ import type { Origin } from '../core/origin';
 import type { HashLane } from '../crypto/password-hasher';
 import { Transactions } from '../database/transactions';
 import { settleBy } from '../rate-limit/password-attempts';
+import type { SessionHolder } from '../sessions/held-session';
 import { type SessionGrant, SessionsService } from '../sessions/sessions.service';
 import type { User } from '../users/user.entity';
 import { UsersService } from '../users/users.service';
@@ -17,14 +18,15 @@ import type { LoginRequest } from './auth.dto';
 import { SignInLimits } from './sign-in-limits';
 import { SignInOutcomes } from './sign-in-outcomes';
 
-/** Somebody signed in, and what he is handed. */
+/** Who is signed in, and what he is handed. */
 export interface SignedIn {
-  user: User;
+  holder: SessionHolder;
   grant: SessionGrant;
 }
 
 /** Somebody who has just shown the password. */
 export interface LoggedIn extends SignedIn {
+  user: User;
   /** Makes the device a known one at its next login. */
   deviceToken: string;
 }
@@ -61,11 +63,7 @@ export class AuthService {
   async refresh(text: string, idempotencyKey: string | undefined, origin: Origin): Promise<SignedIn> {
     const outcome = await this.outcomes.ofRefresh(this.sessions.rotate(text, idempotencyKey, origin));
     if (outcome.kind !== 'granted') throw new ApiError('refresh_token_invalid');
-    const { grant } = outcome;
-    // Read behind the rotation: if an operator takes scopes away just now, the session is over, and this token with it.
-    const user = await this.users.find(grant.userId);
-    if (!user) throw new ApiError('refresh_token_invalid');
-    return { user, grant };
+    return outcome;
   }
 
   /**
@@ -97,7 +95,7 @@ export class AuthService {
     await this.failpoints.reach('login:committed');
     // While the password was being checked it was changed, or the account disabled. What was proven no longer counts.
     if (!grant) return this.signIn(request, origin);
-    return { user, grant, deviceToken: this.limits.deviceTokenFor(user, request.deviceToken) };
+    return { user, holder: user, grant, deviceToken: this.limits.deviceTokenFor(user, request.deviceToken) };
   }
 
   private async authenticate(request: LoginRequest, origin: Origin): Promise<{ user: User; lane: HashLane }> {

@@ -30,13 +30,24 @@ export class SessionTokenStrategy extends PassportStrategy(Strategy, SESSION_STR
     });
   }
 
+  /** Passport's contract: lets in, fails, or hands on trouble of ours. A token that was seen before is not verified again. */
+  override authenticate(request: Parameters<Strategy['authenticate']>[0], options?: unknown): void {
+    const token = extractToken(request);
+    const claims = token === null ? undefined : this.tokens.recall(token);
+    if (!claims) return super.authenticate(request, options);
+    this.tokens.admit(claims).then(
+      (principal) => this.success(principal),
+      (error: Error) => this.error(error),
+    );
+  }
+
   /**
    * Passport's contract: called with the payload of a token whose signature is good.
    *
    * @throws ApiError `token_invalid`, `token_expired`, `token_revoked`, `service_unavailable`
    */
-  validate(request: FastifyRequest, payload: unknown): Promise<Principal> {
-    return this.tokens.admit(extractToken(request) ?? '', payload);
+  async validate(request: FastifyRequest, payload: unknown): Promise<Principal> {
+    return this.tokens.admit(this.tokens.learn(extractToken(request) ?? '', payload));
   }
 }
 

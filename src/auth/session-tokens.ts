@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { JwtService } from '@nestjs/jwt';
+import { LRUCache } from 'lru-cache';
 import type { Principal } from '../access/principal';
 import { ALL_SCOPES, parseScopes } from '../access/scopes';
 import { ApiError } from '../core/errors';
@@ -17,9 +18,18 @@ import { type AccessTokenClaims, AccessTokens } from './access-tokens';
  */
 export const ACCESS_TOKEN = /^eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9\.eyJ[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]$/;
 
+/** Tokens whose claims are remembered, at most: about a kilobyte each. */
+export const MOST_KNOWN_TOKENS = 10_000;
+
 /** Tells whether an access token lets somebody in, and whom: claims by `AccessTokens`, revocation by the feed. */
 @Injectable()
 export class SessionTokens {
+  /**
+   * What well-signed tokens claim, by their whole text. A token comes with every request, and neither its signature nor its
+   * claims can change; whether they still let anybody in is asked each time.
+   */
+  private readonly known = new LRUCache<string, AccessTokenClaims>({ max: MOST_KNOWN_TOKENS });
+
   constructor(
     private readonly jwt: JwtService,
     private readonly keys: KeyRing,
@@ -29,15 +39,31 @@ export class SessionTokens {
     private readonly usage: SessionUsage,
   ) {}
 
+  /** What a token claims that was seen before, and found to be one of ours. */
+  recall(token: string): AccessTokenClaims | undefined {
+    return this.known.get(token);
+  }
+
   /**
-   * Whom a well-signed token with these claims lets in.
+   * What a token claims, given the payload that its signature was found good for, and remembers it.
+   *
+   * @throws ApiError `token_invalid` where it is none that this service would write
+   */
+  learn(token: string, payload: unknown): AccessTokenClaims {
+    const claims = isSpelled(token, payload) ? this.tokens.read(payload) : undefined;
+    if (!claims) throw new ApiError('token_invalid');
+    this.known.set(token, claims);
+    return claims;
+  }
+
+  /**
+   * Whom these claims let in.
    *
    * @throws ApiError `token_invalid`, `token_expired`, `token_revoked`, `service_unavailable`
    */
-  async admit(token: string, payload: unknown): Promise<Principal> {
-    const refusal = isSpelled(token, payload) ? this.tokens.refusalOf(payload) : 'token_invalid';
+  async admit(claims: AccessTokenClaims): Promise<Principal> {
+    const refusal = this.tokens.refusalOf(claims);
     if (refusal) throw new ApiError(refusal);
-    const claims = payload as AccessTokenClaims;
     if (await this.isRevoked(claims.sid)) throw new ApiError('token_revoked');
     this.usage.note(claims.sid);
     return {
@@ -58,8 +84,9 @@ export class SessionTokens {
   async inspect(token: string): Promise<AccessTokenClaims | undefined> {
     if (!ACCESS_TOKEN.test(token)) return undefined;
     const payload = this.verifySignature(token);
-    if (!isSpelled(token, payload) || this.tokens.refusalOf(payload)) return undefined;
-    const claims = payload as AccessTokenClaims;
+    if (!isSpelled(token, payload)) return undefined;
+    const claims = this.tokens.read(payload);
+    if (!claims || this.tokens.refusalOf(claims)) return undefined;
     return (await this.isRevoked(claims.sid)) ? undefined : claims;
   }
 

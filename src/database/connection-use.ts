@@ -17,24 +17,22 @@ export class ConnectionUse {
     metrics.count('latchkey_database_failures_total', {}, 0);
   }
 
-  /** Counts a unit of work as long as it waits or works; also on behind the back of a caller who has been answered. */
-  async byUnit<T>(unit: () => Promise<T>): Promise<T> {
+  /** A unit of work has come, and waits or works until it leaves; also on behind the back of a caller who has been answered. */
+  arrive(): void {
     this.units += 1;
-    try {
-      return await unit();
-    } finally {
-      this.units -= 1;
-    }
   }
 
-  /** Counts a connection as long as it is held. */
-  async byConnection<T>(work: () => Promise<T>): Promise<T> {
+  leave(): void {
+    this.units -= 1;
+  }
+
+  /** A connection is held until it is given back. */
+  take(): void {
     this.used += 1;
-    try {
-      return await work();
-    } finally {
-      this.used -= 1;
-    }
+  }
+
+  giveBack(): void {
+    this.used -= 1;
   }
 
   /** Counts what the engine is to blame for. */

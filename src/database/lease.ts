@@ -9,22 +9,19 @@ export class Lease {
   private giveUp: () => void = () => undefined;
 
   /** The unit's own outcome, or `service_unavailable` once `milliseconds` have passed. */
-  static async run<T>(milliseconds: number, unit: (lease: Lease) => Promise<T>): Promise<T> {
-    if (milliseconds <= 0) throw outOfTime();
+  static run<T>(milliseconds: number, unit: (lease: Lease) => Promise<T>): Promise<T> {
+    if (milliseconds <= 0) return Promise.reject(outOfTime());
     const lease = new Lease();
-    let timer: NodeJS.Timeout | undefined;
-    const expiry = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
         lease.expired = true;
         lease.giveUp();
         reject(outOfTime());
       }, milliseconds);
+      unit(lease)
+        .finally(() => clearTimeout(timer))
+        .then(resolve, reject);
     });
-    try {
-      return await Promise.race([unit(lease), expiry]);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 
   /** Has `giveUp` called if the time runs out. The last one counts. */

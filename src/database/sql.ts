@@ -15,11 +15,11 @@ export async function select<Row>(tx: EntityManager, sql: string, values: SqlVal
   return (await run(tx, sql, values)).records as Row[];
 }
 
-async function run(tx: EntityManager, sql: string, values: SqlValue[]): Promise<QueryResult> {
+function run(tx: EntityManager, sql: string, values: SqlValue[]): Promise<QueryResult> {
   const runner = tx.queryRunner;
   if (!runner) throw new Error('Not inside a unit of work');
   const bound = tx.dataSource.options.type === 'better-sqlite3' ? values.map(toSqlite) : values;
-  return await runner.query(sql, bound, true);
+  return runner.query(sql, bound, true);
 }
 
 /** The form in which TypeORM keeps instants in SQLite. It sorts by time. */

@@ -105,13 +105,11 @@ export class Transactions {
     }
     const budget = currentBudget();
     const begun = this.clock.monotonic();
-    const marked = (lease: Lease) => this.inside.run(true, () => unit(lease));
-    const inTurn = (lease: Lease) =>
-      this.queue ? this.queue.push(() => this.waitForOthers(() => marked(lease), lease)) : marked(lease);
+    const milliseconds = budget?.left ?? LONGEST_TRANSACTION_MS;
     try {
       return await this.tracing.span(`database ${kind}`, this.spanAttributes, () =>
-        Lease.run(budget?.left ?? LONGEST_TRANSACTION_MS, (lease) =>
-          this.connections.byUnit(() => inTurn(lease)),
+        Lease.run(milliseconds, (lease) =>
+          this.inTurn(() => this.inside.run(true, () => unit(lease)), lease),
         ),
       );
     } catch (error) {
@@ -119,6 +117,15 @@ export class Transactions {
       throw error;
     } finally {
       if (budget) budget.left -= this.clock.monotonic() - begun;
+    }
+  }
+
+  private async inTurn<T>(unit: () => Promise<T>, lease: Lease): Promise<T> {
+    this.connections.arrive();
+    try {
+      return await (this.queue ? this.queue.push(() => this.waitForOthers(unit, lease)) : unit());
+    } finally {
+      this.connections.leave();
     }
   }
 
@@ -187,15 +194,17 @@ export class Transactions {
     } catch (cause) {
       throw new ApiError('service_unavailable', { cause });
     }
+    this.connections.take();
     try {
       lease.check();
       lease.onExpiry(() => void discard(runner));
-      return await this.connections.byConnection(() => use(runner));
+      return await use(runner);
     } catch (error) {
       if (!(error instanceof QueryFailedError) || isUniqueViolation(error)) throw error;
       if (isTimeout(error)) await discard(runner);
       throw new ApiError('service_unavailable', { cause: error });
     } finally {
+      this.connections.giveBack();
       lease.onExpiry(() => undefined);
       await runner.release();
     }

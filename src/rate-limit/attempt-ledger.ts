@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { Clock } from '../core/clock';
 import { addSeconds } from '../core/instant';
 import { isUniqueViolation } from '../database/failures';
+import { findOne } from '../database/rows';
 import { execute } from '../database/sql';
 import { Transactions } from '../database/transactions';
 import { type Attempts, NO_ATTEMPTS } from './attempt-rule';
@@ -81,7 +82,7 @@ export class AttemptLedger {
 
   private async decideAll(id: string, turns: readonly Turn[]): Promise<unknown[]> {
     for (;;) {
-      const row = await this.transactions.read((tx) => tx.findOneBy(PasswordAttemptsRow, { id }));
+      const row = await this.transactions.read((tx) => findOne(tx, PasswordAttemptsRow, 'id', id));
       const before = row ? toAttempts(row) : NO_ATTEMPTS;
       let attempts = before;
       const outcomes = turns.map(({ decide }) => {

@@ -1,15 +1,15 @@
 import { loadConfig } from '../config/load-config';
 import { sha256Hex } from '../crypto/sha256';
+import type { HeldSession } from './held-session';
 import { judgeRefresh, type RefreshVerdict } from './refresh-verdict';
 import { SessionLifetimes } from './session-lifetimes';
-import type { Session } from './session.entity';
 
 const NOW = new Date('2026-03-14T12:00:00.000Z');
 const secondsAgo = (seconds: number) => new Date(NOW.getTime() - seconds * 1000);
 const NONCE = Buffer.alloc(16, 7);
 
 /** A session at generation 5, rotated three seconds ago with the key `k`. */
-const SESSION: Session = {
+const SESSION: HeldSession = {
   id: 'sess_1',
   userId: 'user_1',
   generation: 5,
@@ -17,18 +17,15 @@ const SESSION: Session = {
   idempotencyHash: sha256Hex('k'),
   createdAt: secondsAgo(1000),
   rotatedAt: secondsAgo(3),
-  lastUsedAt: null,
   idleEndsAt: secondsAgo(-1000),
   endsAt: secondsAgo(-1000),
   accessEndsAt: secondsAgo(-1000),
   revokedAt: null,
-  revocationReason: null,
-  ip: '',
-  userAgent: null,
+  holder: { username: 'jane', scopes: '*' },
 };
 
 interface Case {
-  session?: Partial<Session> | null;
+  session?: Partial<HeldSession> | null;
   generation?: number;
   nonce?: Buffer;
   key?: string;

@@ -1,6 +1,6 @@
 import type { RefreshToken } from '../crypto/refresh-token-format';
 import { sameDigest, sha256Hex } from '../crypto/sha256';
-import type { Session } from './session.entity';
+import type { HeldSession } from './held-session';
 import type { SessionLifetimes } from './session-lifetimes';
 
 /**
@@ -20,7 +20,7 @@ export interface PresentedRefresh {
 
 /** Decides from the row alone, so that whoever loses a race reads the row again and decides again. */
 export function judgeRefresh(
-  session: Session | null,
+  session: HeldSession | null,
   { token, idempotencyHash }: PresentedRefresh,
   lifetimes: SessionLifetimes,
   now: Date,
@@ -35,7 +35,7 @@ export function judgeRefresh(
 }
 
 function isRepeat(
-  session: Session,
+  session: HeldSession,
   token: RefreshToken,
   idempotencyHash: string | null,
   lifetimes: SessionLifetimes,

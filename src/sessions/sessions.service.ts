@@ -10,10 +10,12 @@ import { Random } from '../core/random';
 import { KeyRing } from '../crypto/key-ring';
 import { NONCE_BYTES, type RefreshToken, RefreshTokenFormat } from '../crypto/refresh-token-format';
 import { sha256Hex } from '../crypto/sha256';
+import { findOne, insertOne } from '../database/rows';
 import { execute, select } from '../database/sql';
 import { Transactions } from '../database/transactions';
 import { RevocationFeed } from '../revocation/revocation-feed';
 import { RateLimits } from '../rate-limit/rate-limits';
+import { type HeldSession, readHeldSession, type SessionHolder } from './held-session';
 import { judgeRefresh, type PresentedRefresh } from './refresh-verdict';
 import { SessionLifetimes } from './session-lifetimes';
 import { type RevocationReason, Session } from './session.entity';
@@ -41,7 +43,8 @@ export interface SessionGrant {
 
 /** How a refresh ended. A value, so that what it wrote commits also when the caller is refused. */
 export type RefreshOutcome =
-  | { kind: 'granted'; grant: SessionGrant }
+  /** To the holder as he stood when the token was judged: what he may do cannot shrink without the session ending. */
+  | { kind: 'granted'; grant: SessionGrant; holder: SessionHolder }
   | { kind: 'refused' }
   /** The session has been ended. */
   | { kind: 'reused' };
@@ -95,7 +98,7 @@ export class SessionsService {
       userAgent: origin.userAgent,
     };
     await this.makeRoom(tx, userId, now, origin);
-    await tx.insert(Session, session);
+    await insertOne(tx, Session, session);
     return this.grant(session, { sessionId: session.id, generation: 0, nonce }, now);
   }
 
@@ -118,23 +121,25 @@ export class SessionsService {
     // Whoever finds the row changed under him reads again. Every round means that the session went forward, away from
     // this token, so there are at most three.
     for (;;) {
-      const session = await this.transactions.read((tx) => tx.findOneBy(Session, { id: token.sessionId }));
+      const session = await this.transactions.read((tx) => readHeldSession(tx, token.sessionId));
       await this.failpoints.reach('rotate:row_read');
       const now = this.clock.now();
       switch (judgeRefresh(session, presented, this.lifetimes, now)) {
         case 'refused':
           return { kind: 'refused' };
         case 'reused':
-          await this.endReused(session as Session, origin);
+          await this.endReused(session as HeldSession, origin);
           return { kind: 'reused' };
         case 'advance': {
-          const grant = await this.advance(session as Session, presented, origin, now);
-          if (grant) return { kind: 'granted', grant };
+          const held = session as HeldSession;
+          const grant = await this.advance(held, presented, origin, now);
+          if (grant) return { kind: 'granted', grant, holder: held.holder };
           break;
         }
         case 'repeat': {
-          const grant = await this.repeat(session as Session, token, now);
-          if (grant) return { kind: 'granted', grant };
+          const held = session as HeldSession;
+          const grant = await this.repeat(held, token, now);
+          if (grant) return { kind: 'granted', grant, holder: held.holder };
           break;
         }
       }
@@ -154,7 +159,7 @@ export class SessionsService {
     );
     // Read after the update, whose lock keeps a racing refresh from moving the end of its access tokens. Told also when
     // somebody else was first: that may have been another instance, whose line has not been read here yet.
-    const session = await tx.findOneBy(Session, { id: sessionId });
+    const session = await findOne(tx, Session, 'id', sessionId);
     if (session) await this.announce(tx, [session]);
     return matched === 1;
   }
@@ -186,13 +191,13 @@ export class SessionsService {
    * @throws ApiError `service_unavailable`
    */
   async isLive(sessionId: string): Promise<boolean> {
-    const session = await this.transactions.read((tx) => tx.findOneBy(Session, { id: sessionId }));
+    const session = await this.transactions.read((tx) => findOne(tx, Session, 'id', sessionId));
     return session !== null && session.revokedAt === null;
   }
 
   /** Replaces the live token. Undefined when somebody else was faster. */
   private async advance(
-    session: Session,
+    session: HeldSession,
     { token, idempotencyHash }: PresentedRefresh,
     origin: Origin,
     now: Date,
@@ -228,7 +233,11 @@ export class SessionsService {
    * The answer of the rotation that this call repeats. Writes only where the access token it hands out outlives every
    * one before it, since a revocation is remembered until `accessEndsAt`. Undefined when the session has moved on.
    */
-  private async repeat(session: Session, token: RefreshToken, now: Date): Promise<SessionGrant | undefined> {
+  private async repeat(
+    session: HeldSession,
+    token: RefreshToken,
+    now: Date,
+  ): Promise<SessionGrant | undefined> {
     const accessTokenEnd = this.lifetimes.accessTokenEnd(now, session.idleEndsAt);
     if (accessTokenEnd > session.accessEndsAt) {
       const matched = await this.transactions.statement((tx) =>
@@ -243,12 +252,11 @@ export class SessionsService {
     return this.grant(session, { ...token, generation: session.generation }, now);
   }
 
-  private async endReused(session: Session, origin: Origin): Promise<void> {
+  private async endReused({ userId, id: sessionId }: HeldSession, origin: Origin): Promise<void> {
     const wasFirst = await this.transactions.run(async (tx) => {
-      const ended = await this.revoke(tx, session.id, 'refresh_token_reused');
+      const ended = await this.revoke(tx, sessionId, 'refresh_token_reused');
       await this.failpoints.reach('reuse:session_revoked');
       if (!ended) return false;
-      const { userId, id: sessionId } = session;
       await this.audit.record(tx, { type: 'refresh_token_reused', userId, sessionId }, origin);
       return true;
     });
@@ -257,13 +265,14 @@ export class SessionsService {
   }
 
   private async makeRoom(tx: EntityManager, userId: string, now: Date, origin: Origin): Promise<void> {
-    const standing = await select<{ id: string }>(
+    const surplus = await select<{ id: string }>(
       tx,
       `SELECT id FROM sessions WHERE user_id = ? AND revoked_at IS NULL AND idle_ends_at > ?
-       ORDER BY COALESCE(rotated_at, created_at) DESC, id DESC`,
-      [userId, now],
+       ORDER BY COALESCE(rotated_at, created_at) DESC, id DESC
+       LIMIT ? OFFSET ?`,
+      [userId, now, SESSIONS_PER_ACCOUNT, SESSIONS_PER_ACCOUNT - 1],
     );
-    for (const { id: sessionId } of standing.slice(SESSIONS_PER_ACCOUNT - 1)) {
+    for (const { id: sessionId } of surplus) {
       const reason = 'session_limit';
       const ended = await this.revoke(tx, sessionId, reason);
       if (ended) await this.audit.record(tx, { type: 'session_ended', userId, sessionId, reason }, origin);
@@ -278,7 +287,11 @@ export class SessionsService {
     );
   }
 
-  private grant(session: Session, token: RefreshToken, now: Date): SessionGrant {
+  private grant(
+    session: Pick<Session, 'id' | 'userId' | 'createdAt' | 'idleEndsAt'>,
+    token: RefreshToken,
+    now: Date,
+  ): SessionGrant {
     return {
       sessionId: session.id,
       userId: session.userId,

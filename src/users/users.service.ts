@@ -13,6 +13,7 @@ import { LOG, type Log } from '../core/log';
 import type { Origin } from '../core/origin';
 import { type HashLane, PasswordHasher } from '../crypto/password-hasher';
 import { isUniqueViolation, violates } from '../database/failures';
+import { findOne } from '../database/rows';
 import { execute } from '../database/sql';
 import { Transactions } from '../database/transactions';
 import { PasswordPolicy } from '../passwords/password-policy';
@@ -57,12 +58,12 @@ export class UsersService {
 
   /** The account of that name, compared without regard to case. Opens its own read. */
   findByUsername(username: string): Promise<User | null> {
-    return this.transactions.read((tx) => tx.findOneBy(User, { usernameCanonical: canonical(username) }));
+    return this.transactions.read((tx) => findOne(tx, User, 'usernameCanonical', canonical(username)));
   }
 
   /** The account of that id. Opens its own read. */
   find(userId: string): Promise<User | null> {
-    return this.transactions.read((tx) => tx.findOneBy(User, { id: userId }));
+    return this.transactions.read((tx) => findOne(tx, User, 'id', userId));
   }
 
   /**
