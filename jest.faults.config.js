@@ -17,6 +17,7 @@ module.exports = {
     'killed-database',
     'slow-database',
     'flapping-redis',
+    'skewed-clocks',
     'older-release',
   ].map((name) => `<rootDir>/test/${name}.e2e-spec.ts`),
   verbose: true,

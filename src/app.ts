@@ -9,7 +9,7 @@ import { AuditSealer } from './audit/audit-sealer';
 import type { Config } from './config/config';
 import { readOrCreateMasterSecret } from './config/master-secret';
 import { projectRoot } from './config/project-root';
-import { type Clock, SystemClock } from './core/clock';
+import { type Clock, KeptClock, SystemClock } from './core/clock';
 import { Failpoints } from './core/failpoints';
 import { Ids } from './core/ids';
 import { acceptJsonBodies, BODY_LIMIT } from './core/json-body';
@@ -61,7 +61,7 @@ async function assemble(
 ): Promise<Assembly> {
   const { hashCost } = replacements;
   const {
-    clock = new SystemClock(),
+    clock = new KeptClock(new SystemClock()),
     random = new SystemRandom(),
     failpoints = new Failpoints(),
   } = replacements;

@@ -13,6 +13,8 @@ import type { SignUpRequest } from '../src/users/users.dto';
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import { PasswordAttempts } from '../src/rate-limit/password-attempts';
 import { RateLimits } from '../src/rate-limit/rate-limits';
+import { ClockKeeper } from '../src/revocation/clock-keeper';
+import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { type Answer, type Call, startApp, type TestApp } from './support/app';
 import { type DocumentedOperation, openApiDocument, operations, requestExample } from './support/contract';
 import { createKey, logIn, type LoginBody, sessionIdOf } from './support/people';
@@ -341,6 +343,12 @@ describe('every example of the document, executed', () => {
       await app.rows('ALTER TABLE revocation_entries RENAME TO gone');
       app.clock.push(6);
       return async () => void (await app.rows('ALTER TABLE gone RENAME TO revocation_entries'));
+    },
+    clock_astray: async () => {
+      await app.nest.get(RevocationFeed).poll();
+      const keeper = app.nest.get<{ astray: boolean }>(ClockKeeper);
+      keeper.astray = true;
+      return () => void (keeper.astray = false);
     },
     service_unavailable: (call, of) => {
       if (of.id === 'verify') {

@@ -7,6 +7,7 @@ export abstract class Clock {
   abstract monotonic(): number;
 }
 
+/** The machine's. */
 export class SystemClock extends Clock {
   now(): Date {
     return new Date();
@@ -14,5 +15,31 @@ export class SystemClock extends Clock {
 
   monotonic(): number {
     return performance.now();
+  }
+}
+
+/** A clock that is kept with another one that several instances share: theirs may go wrong, together they must not. */
+export class KeptClock extends Clock {
+  private correctionMs = 0;
+
+  constructor(private readonly own: Clock) {
+    super();
+  }
+
+  now(): Date {
+    return new Date(this.own.now().getTime() + this.correctionMs);
+  }
+
+  monotonic(): number {
+    return this.own.monotonic();
+  }
+
+  /** What is added to the clock's own time, in milliseconds. */
+  get correction(): number {
+    return this.correctionMs;
+  }
+
+  correctBy(milliseconds: number): void {
+    this.correctionMs = milliseconds;
   }
 }

@@ -209,6 +209,11 @@ export const API_ERRORS = {
     sentence: 'Not ready: the revocation feed cannot be read',
     when: 'What was revoked elsewhere has not been read for five seconds; each request asks the database.',
   },
+  clock_astray: {
+    status: 503,
+    sentence: "Not ready: the clock and the database's are too far apart",
+    when: 'They differ by more than ten minutes, which is more than is corrected. Set whichever is wrong.',
+  },
   overloaded: {
     status: 503,
     sentence: 'Service temporarily unavailable',

@@ -42,6 +42,11 @@ export const METRICS = {
     help: 'Seconds since the last successful poll of the revocation feed began.',
     labels: [],
   },
+  latchkey_clock_correction_seconds: {
+    kind: 'gauge',
+    help: "Seconds that are added to the machine's clock, so that it goes with the database's.",
+    labels: [],
+  },
   latchkey_hash_queue_waiting: {
     kind: 'gauge',
     help: 'Passwords that wait to be hashed, by lane of the queue.',

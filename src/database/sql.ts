@@ -31,3 +31,10 @@ function toSqlite(value: SqlValue): string | number | null {
 export function toInstant(value: Date | string): Date {
   return value instanceof Date ? value : new Date(`${value.replace(' ', 'T')}Z`);
 }
+
+/** The engine's own time, as an expression that gives it in the form of its instants. */
+export function timeOf(tx: EntityManager): string {
+  return tx.dataSource.options.type === 'better-sqlite3'
+    ? "strftime('%Y-%m-%d %H:%M:%f', 'now')"
+    : 'UTC_TIMESTAMP(3)';
+}

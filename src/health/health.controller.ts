@@ -29,12 +29,19 @@ export class HealthController {
   /**
    * Can it serve requests?
    *
-   * @remarks Looks at the database, its schema, the revocation feed, and whether the service is stopping. If it fails,
+   * @remarks Looks at the database, its schema, the revocation feed, the clock, and whether the service is stopping. If it fails,
    * `X-Error-Code` says which; send requests elsewhere until it succeeds again. `warnings` name settings that look wrong;
    * they are for the operator and change nothing of the answer's meaning.
    */
   @Get('ready')
-  @ApiErrors('bad_request', 'draining', 'database_unreachable', 'migrations_pending', 'revocation_feed_stale')
+  @ApiErrors(
+    'bad_request',
+    'draining',
+    'database_unreachable',
+    'migrations_pending',
+    'revocation_feed_stale',
+    'clock_astray',
+  )
   async ready(): Promise<ReadinessReport> {
     await this.readiness.check();
     const { warnings } = this.proxies;

@@ -4,6 +4,7 @@ import { withBudget } from '../core/request-budget';
 import { hasPendingMigrations } from '../database/migration-status';
 import { Transactions } from '../database/transactions';
 import { Drain } from '../http/drain';
+import { ClockKeeper } from '../revocation/clock-keeper';
 import { RevocationFeed } from '../revocation/revocation-feed';
 
 /** Milliseconds that the database has to answer: load balancers give the whole check two or three seconds. */
@@ -22,13 +23,14 @@ export class Readiness {
     private readonly transactions: Transactions,
     private readonly feed: RevocationFeed,
     private readonly drain: Drain,
+    private readonly clocks: ClockKeeper,
   ) {}
 
   /**
    * Returns when requests can be served.
    *
-   * @throws ApiError `draining`, `database_unreachable`, `migrations_pending`, `revocation_feed_stale`: what is looked at
-   * in this order
+   * @throws ApiError `draining`, `database_unreachable`, `migrations_pending`, `revocation_feed_stale`, `clock_astray`: what
+   * is looked at in this order
    */
   async check(): Promise<void> {
     if (this.drain.isUnderWay) throw new ApiError('draining');
@@ -37,6 +39,7 @@ export class Readiness {
     ).catch(blameDatabase);
     if (pending) throw new ApiError('migrations_pending');
     if (this.feed.age > FEED_PATIENCE_MS) throw new ApiError('revocation_feed_stale');
+    if (this.clocks.isAstray) throw new ApiError('clock_astray');
   }
 }
 

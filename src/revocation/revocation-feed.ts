@@ -1,10 +1,12 @@
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
-import { type EntityManager, MoreThan } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import { Clock } from '../core/clock';
 import { LOG, type Log } from '../core/log';
 import { Metrics } from '../core/metrics';
 import { PeriodicTask } from '../core/periodic-task';
+import { select, timeOf, toInstant } from '../database/sql';
 import { afterCommit, LONGEST_TRANSACTION_MS, Transactions } from '../database/transactions';
+import { ClockKeeper } from './clock-keeper';
 import { RevocationChannel } from './revocation-channel';
 import type { RevocationEntry, RevocationLine, RevocationSubject } from './revocation-entry.entity';
 
@@ -27,6 +29,12 @@ const SWEEP_INTERVAL_MS = 10_000;
 export interface Revocation {
   id: string;
   expiresAt: Date;
+}
+
+/** As it is read: a line of the feed, or the one that tells the time. */
+interface StoredLine extends Pick<RevocationEntry, 'position' | 'subjectId'> {
+  subject: RevocationSubject | 'clock';
+  expiresAt: Date | string;
 }
 
 /** How far a poll had read when it began. */
@@ -55,6 +63,7 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
   constructor(
     private readonly transactions: Transactions,
     private readonly channel: RevocationChannel,
+    private readonly clocks: ClockKeeper,
     private readonly clock: Clock,
     @Inject(LOG) private readonly log: Log,
     metrics: Metrics,
@@ -122,11 +131,7 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
     const from = this.rereadFrom(begun);
     let lines: RevocationEntry[];
     try {
-      lines = await this.transactions.read((tx) =>
-        tx.find<RevocationEntry>('RevocationEntry', {
-          where: { position: MoreThan(from), expiresAt: MoreThan(this.clock.now()) },
-        }),
-      );
+      lines = await this.transactions.read((tx) => this.readBehind(tx, from));
     } catch (error) {
       this.reportFailure(error);
       return;
@@ -140,6 +145,26 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
     this.marks.push({ begun, position });
     this.lastPoll = begun;
     if (begun - this.lastSweep >= SWEEP_INTERVAL_MS) this.forgetExpired(begun);
+  }
+
+  /** The lines behind a position, and with them what time it is there. */
+  private async readBehind(tx: EntityManager, position: number): Promise<RevocationEntry[]> {
+    const asked = this.clock.monotonic();
+    const rows = await select<StoredLine>(
+      tx,
+      `SELECT -1 AS position, 'clock' AS subject, '' AS subjectId, ${timeOf(tx)} AS expiresAt
+       UNION ALL
+       SELECT position, subject, subject_id, expires_at FROM revocation_entries WHERE position > ? AND expires_at > ?`,
+      [position, this.clock.now()],
+    );
+    const answered = this.clock.monotonic();
+    const lines: RevocationEntry[] = [];
+    for (const { subject, expiresAt, ...line } of rows) {
+      const instant = toInstant(expiresAt);
+      if (subject === 'clock') this.clocks.note({ said: instant, asked, answered });
+      else lines.push({ ...line, subject, expiresAt: instant });
+    }
+    return lines;
   }
 
   /**

@@ -70,7 +70,7 @@ export interface TestApp {
 }
 
 /** What a test brings along instead of what `startApp` would take. */
-export interface Given extends Pick<Replacements, 'failpoints' | 'hashCost'> {
+export interface Given extends Pick<Replacements, 'clock' | 'failpoints' | 'hashCost'> {
   /** Dropped with the application. */
   database?: TestDatabase;
 }

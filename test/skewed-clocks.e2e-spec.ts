@@ -1,0 +1,167 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Clock, KeptClock } from '../src/core/clock';
+import { MOST_CORRECTED_MS } from '../src/revocation/clock-keeper';
+import { POLL_INTERVAL_MS, RevocationFeed } from '../src/revocation/revocation-feed';
+import { startApp, type TestApp } from './support/app';
+import { createDatabase } from './support/database';
+import { type LoginBody, newcomer, type TokensBody } from './support/people';
+import { faultRounds, FAULTS_SEED } from './support/thoroughness';
+
+/** How far either clock is off, in milliseconds: five minutes. */
+const SKEW_MS = 300_000;
+
+/** How far apart two clocks may be that are kept: what is let pass as noise, on both sides, and a slow answer. */
+const KEPT_MS = 500;
+
+const [ACCESS_TOKEN_TTL, REFRESH_GRACE] = [3, 2];
+
+/** A machine's clock that goes wrong. */
+class WrongClock extends Clock {
+  constructor(public wrongBy: number) {
+    super();
+  }
+
+  now(): Date {
+    return new Date(Date.now() + this.wrongBy);
+  }
+
+  monotonic(): number {
+    return performance.now();
+  }
+}
+
+/** An instance on a machine of its own. */
+interface Instance {
+  app: TestApp;
+  machine: WrongClock;
+}
+
+/** As often and as much as the seed says. */
+function skews(count: number): number[] {
+  let state = FAULTS_SEED;
+  return Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.round((state / 2 ** 31 - 1) * SKEW_MS);
+  });
+}
+
+describe('instances whose clocks are wrong', () => {
+  let fast: Instance;
+  let slow: Instance;
+
+  beforeAll(async () => {
+    const database = await createDatabase();
+    const start = async (wrongBy: number): Promise<Instance> => {
+      const machine = new WrongClock(wrongBy);
+      const settings = {
+        ACCESS_TOKEN_TTL: `${ACCESS_TOKEN_TTL}`,
+        REFRESH_GRACE: `${REFRESH_GRACE}`,
+        RATE_LIMITS: 'off',
+        METRICS: 'on',
+      };
+      return { app: await startApp(settings, { database, clock: new KeptClock(machine) }), machine };
+    };
+    fast = await start(SKEW_MS);
+    slow = await start(-SKEW_MS);
+  });
+  afterAll(async () => {
+    await slow.app.nest.close();
+    await fast.app.close();
+  });
+
+  const timeAt = ({ app }: Instance) => app.nest.get(Clock).now().getTime();
+  const ready = async ({ app }: Instance) => (await app.fetch('/health/ready')).headers.get('x-error-code');
+  const opens = async ({ app }: Instance, token: string) => {
+    const { status, headers } = await app.call('GET', '/users/me', { token });
+    return headers.get('x-error-code') ?? status;
+  };
+  const refresh = ({ app }: Instance, { refreshToken }: TokensBody) =>
+    app.call<TokensBody>('POST', '/auth/refresh', { body: { refreshToken } });
+  /** Sets a machine's clock, and waits until whoever runs there has looked at the database's. */
+  const set = async ({ app, machine }: Instance, wrongBy: number) => {
+    machine.wrongBy = wrongBy;
+    await app.nest.get(RevocationFeed).poll();
+    // One poll may have been under way that had asked before.
+    await delay(2 * POLL_INTERVAL_MS);
+  };
+  const eachWay = () =>
+    [
+      [fast, slow],
+      [slow, fast],
+    ] as const;
+
+  it('go by the time of the database, and say by how much they are corrected', async () => {
+    expect(Math.abs(timeAt(fast) - timeAt(slow))).toBeLessThan(KEPT_MS);
+    expect(Math.abs(timeAt(fast) - Date.now())).toBeLessThan(KEPT_MS);
+    for (const [{ app }, wrongBy] of [
+      [fast, SKEW_MS],
+      [slow, -SKEW_MS],
+    ] as const) {
+      const [, seconds] = /^latchkey_clock_correction_seconds (\S+)$/m.exec(
+        await (await app.fetch('/metrics')).text(),
+      ) as unknown as [string, string];
+      expect(Math.abs(Number(seconds) * 1000 + wrongBy)).toBeLessThan(KEPT_MS);
+      expect(app.logged).toContainEqual(
+        expect.objectContaining({ msg: "This machine's clock is off; the service goes by the database's" }),
+      );
+    }
+  });
+
+  it('let in what the other has issued, and let nothing in once it has expired', async () => {
+    for (const [issuer, other] of eachWay()) {
+      const { token } = await newcomer(issuer.app);
+      const issued = performance.now();
+
+      expect([await opens(issuer, token), await opens(other, token)]).toEqual([200, 200]);
+      await delay(ACCESS_TOKEN_TTL * 1000 + KEPT_MS - (performance.now() - issued));
+      expect([await opens(issuer, token), await opens(other, token)]).toEqual([
+        'token_expired',
+        'token_expired',
+      ]);
+    }
+  });
+
+  it(
+    'see no thief in who repeats a refresh at the other within the grace, however their clocks are set meanwhile',
+    async () => {
+      const moved = skews(faultRounds(4, 60));
+      let session: LoginBody | TokensBody = await newcomer(fast.app);
+      for (const [round, wrongBy] of moved.entries()) {
+        const [first, second] = eachWay()[round % 2] as readonly [Instance, Instance];
+        await set(round % 3 === 0 ? first : second, wrongBy);
+
+        const [once, again] = [await refresh(first, session), await refresh(second, session)];
+
+        expect([once.status, again.status]).toEqual([200, 200]);
+        expect(again.body.refreshToken).toBe(once.body.refreshToken);
+        session = again.body;
+      }
+    },
+    10_000 + faultRounds(4, 60) * 3_000,
+  );
+
+  it('see the thief in who comes later', async () => {
+    for (const [first, second] of eachWay()) {
+      const stolen = await newcomer(first.app);
+      const { body } = await refresh(first, stolen);
+      await delay(REFRESH_GRACE * 1000 + KEPT_MS);
+
+      expect((await refresh(second, stolen)).status).toBe(401);
+      expect((await refresh(first, body)).status).toBe(401);
+    }
+  });
+
+  it('are not ready while that is more than they correct, say why, and are again when it is set right', async () => {
+    const before = timeAt(slow);
+    await set(slow, MOST_CORRECTED_MS + 60_000);
+    const astray = await ready(slow);
+    await set(slow, 0);
+
+    expect(astray).toBe('clock_astray');
+    expect(slow.app.logged).toContainEqual(
+      expect.objectContaining({ level: 'error', seconds: expect.closeTo(-660, 0) as number }),
+    );
+    expect([await ready(slow), await ready(fast)]).toEqual([null, null]);
+    expect(timeAt(slow) - before).toBeLessThan(60_000);
+  });
+});
