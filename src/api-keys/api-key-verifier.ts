@@ -40,8 +40,16 @@ export class ApiKeyVerifier {
    * @throws ApiError `service_unavailable`
    */
   async verify(presented: string): Promise<ApiKeyCredential | undefined> {
-    const key = await this.find(presented);
-    if (!key || !this.isGood(key, undefined)) return undefined;
+    return this.credentialOf(await this.find(presented));
+  }
+
+  /** The credential behind a key that was seen lately and works, as long as the feed would have told of a change. */
+  recall(presented: string): ApiKeyCredential | undefined {
+    return this.credentialOf(this.known(sha256Hex(presented)));
+  }
+
+  private credentialOf(key: Finding | undefined): ApiKeyCredential | undefined {
+    if (key === undefined || key === 'unknown' || !this.isGood(key, undefined)) return undefined;
     const holder = { userId: key.userId, credential: 'api-key' as const, credentialId: key.keyId };
     return { holder, admit: (address) => this.admit(key, address), retirement: key.retirement };
   }
@@ -79,9 +87,12 @@ export class ApiKeyVerifier {
   private async find(presented: string): Promise<FoundKey | undefined> {
     if (!this.format.isWellFormed(presented)) return undefined;
     const hash = sha256Hex(presented);
-    const known = this.feed.isFresh ? this.found.get(hash) : undefined;
-    const finding = known ?? (await this.lookUp(hash));
+    const finding = this.known(hash) ?? (await this.lookUp(hash));
     return finding === 'unknown' ? undefined : finding;
+  }
+
+  private known(hash: string): Finding | undefined {
+    return this.feed.isFresh ? this.found.get(hash) : undefined;
   }
 
   private async lookUp(hash: string): Promise<Finding> {

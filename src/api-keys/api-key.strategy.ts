@@ -11,6 +11,17 @@ export class ApiKeyStrategy extends PassportStrategy(HeaderAPIKeyStrategy, API_K
     super({ header: API_KEY_HEADER, prefix: '' }, false);
   }
 
+  /** Passport's contract: lets in, fails, or hands on trouble of ours. A key that was seen lately is not looked for again. */
+  override authenticate(
+    request: Parameters<HeaderAPIKeyStrategy['authenticate']>[0],
+    options?: object,
+  ): void {
+    const presented = request.headers[API_KEY_HEADER];
+    const known = typeof presented === 'string' ? this.verifier.recall(presented) : undefined;
+    if (known) this.success(known);
+    else super.authenticate(request, options);
+  }
+
   /** Passport's contract: false is a refusal, a throw is trouble of ours. */
   async validate(presented: string): Promise<ApiKeyCredential | false> {
     return (await this.verifier.verify(presented)) ?? false;
