@@ -1,4 +1,4 @@
-import { availableParallelism, cpus } from 'node:os';
+import { cpus } from 'node:os';
 import type { Measurement } from './load';
 import { median } from './load';
 
@@ -62,7 +62,7 @@ export function footprint({ ours, floors }: Footprint): string {
 
 /** The machine, in a line. */
 export function machine(): string {
-  return `Node ${process.version}, ${availableParallelism()} × ${cpus()[0]?.model.trim()}`;
+  return `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim()}`;
 }
 
 const WHAT = { cpu: 'processor time', rate: 'answers a second', p99: 'p99' };
