@@ -84,6 +84,7 @@ describe('API keys', () => {
       ['a name of white space', { name: ' \u3000 ' }, 'name'],
       ['a name with a line break', { name: 'two\nlines' }, 'name'],
       ['a name with an escape', { name: '\u001b[31mred' }, 'name'],
+      ['a name that is read from right to left', { name: '\u202egnp.exe' }, 'name'],
       ['a name of 101 characters', { name: '🔑'.repeat(101) }, 'name'],
       ['a name of 5,000 characters', { name: 'x'.repeat(5000) }, 'name'],
       ['a lone surrogate', { name: 'x\ud800' }, 'name'],

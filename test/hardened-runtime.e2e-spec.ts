@@ -38,7 +38,12 @@ describe('a hardened runtime', () => {
     );
     [, url = ''] = await server.says(/Docs\s+(http:\/\/[\d.:]+)\/docs[\s\S]*Ctrl\+C/);
   }, 120_000);
-  afterAll(() => database.drop());
+  afterAll(async () => {
+    // Still there only if a test has failed.
+    server.signal('SIGKILL');
+    await server.exit();
+    await database.drop();
+  });
 
   const call = async (method: string, path: string, headers: Record<string, string> = {}, body?: unknown) => {
     const response = await fetch(`${url}${path}`, {

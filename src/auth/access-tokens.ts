@@ -4,6 +4,7 @@ import { ALL_SCOPES } from '../access/scopes';
 import { Config } from '../config/config';
 import { Clock } from '../core/clock';
 import type { ErrorCode } from '../core/errors';
+import { isId } from '../core/ids';
 import { toNumericDate } from '../core/instant';
 import { Random } from '../core/random';
 import type { SessionHolder } from '../sessions/held-session';
@@ -12,8 +13,6 @@ import type { SessionGrant } from '../sessions/sessions.service';
 /** Seconds by which the clock of an instance that issued a token may be ahead. Expiry has no such leeway. */
 const CLOCK_LEEWAY_SECONDS = 5;
 
-const ACCOUNT_ID = /^user_[0-9a-z]{26}$/;
-const SESSION_ID = /^sess_[0-9a-z]{26}$/;
 /** 16 random bytes. */
 const TOKEN_ID = /^[\w-]{22}$/;
 
@@ -102,18 +101,15 @@ function isClaims(payload: unknown): payload is AccessTokenClaims {
   >;
   return (
     [iss, aud].every((claim) => typeof claim === 'string') &&
-    isText(sub, ACCOUNT_ID) &&
-    isText(sid, SESSION_ID) &&
-    isText(jti, TOKEN_ID) &&
+    isId('user', sub) &&
+    isId('sess', sid) &&
+    typeof jti === 'string' &&
+    TOKEN_ID.test(jti) &&
     // Tokens of an earlier release have no name in them.
     [preferred_username, scope].every((claim) => claim === undefined || typeof claim === 'string') &&
     [iat, exp, auth_time].every(isNumericDate) &&
     (nbf === undefined || isNumericDate(nbf))
   );
-}
-
-function isText(claim: unknown, shape: RegExp): boolean {
-  return typeof claim === 'string' && shape.test(claim);
 }
 
 function isNumericDate(claim: unknown): boolean {

@@ -30,7 +30,8 @@ export class VerifyController {
    *
    * @remarks For a reverse proxy that asks before it lets a request through: nginx `auth_request`, Caddy `forward_auth`,
    * Traefik ForwardAuth, Envoy. The answer has no body; who is calling stands in its headers. The method and the body of
-   * the request are not looked at, and the answer is 200, 401, 403 or 503 and nothing else.
+   * the request are not looked at, and the answer is 200, 401, 403 or 503 and nothing else; only to the method `QUERY`, which
+   * HTTP lets nobody send without a media type, it is 405.
    */
   @Get('verify')
   @AnyCredential()

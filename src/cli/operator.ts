@@ -1,12 +1,10 @@
 import type { INestApplicationContext } from '@nestjs/common';
-import { Ids } from '../core/ids';
+import { Ids, isId } from '../core/ids';
 import { beginsWithRealDay } from '../core/instant';
 import type { Origin } from '../core/origin';
 import type { User } from '../users/user.entity';
 import { UsersService } from '../users/users.service';
 import { CommandError, type Given, type Surroundings, UsageError } from './command';
-
-const USER_ID = /^user_[0-9a-z]{26}$/;
 
 const INSTANT = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/;
 
@@ -22,7 +20,7 @@ export function atTheConsole(services: INestApplicationContext): Origin {
  */
 export async function findUser(services: INestApplicationContext, nameOrId: string): Promise<User> {
   const users = services.get(UsersService);
-  const byId = USER_ID.test(nameOrId) ? await users.find(nameOrId) : null;
+  const byId = isId('user', nameOrId) ? await users.find(nameOrId) : null;
   const user = byId ?? (await users.findByUsername(nameOrId));
   if (!user) throw new CommandError(`There is no user '${nameOrId}'.`);
   return user;

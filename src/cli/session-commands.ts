@@ -70,12 +70,15 @@ export const SESSION_COMMANDS: Command[] = [
       }
       const progress = new Progress(new SystemClock());
       const total = { accounts: 0, sessions: 0 };
-      for await (const ended of sessions.endAll(origin)) {
-        total.accounts += ended.accounts;
-        total.sessions += ended.sessions;
-        progress.show(`${total.sessions} sessions ended`);
+      try {
+        for await (const ended of sessions.endAll(origin)) {
+          total.accounts += ended.accounts;
+          total.sessions += ended.sessions;
+          progress.show(`${total.sessions} sessions ended`);
+        }
+      } finally {
+        progress.end();
       }
-      progress.end();
       const text = `Ended ${total.sessions} sessions of ${total.accounts} users.`;
       return { text, data: { ...total } };
     },

@@ -42,12 +42,16 @@ export const IsWellFormed = () =>
     },
   });
 
-/** A string with something to see in it, and nothing that could break a line or a terminal. */
+/** What turns the direction of the text behind it (UAX #9 section 2): `\u202Etxt.exe` reads as `exe.txt`. */
+const TURNS_TEXT = /[\u202A-\u202E\u2066-\u2069]/;
+
+/** A string with something to see in it, and nothing that could break a line or a terminal, or pass it off as another. */
 export const IsVisible = () =>
   ValidateBy({
     name: 'isVisible',
     validator: {
-      validate: (value) => typeof value === 'string' && /\S/u.test(value) && !/\p{Cc}/u.test(value),
+      validate: (value) =>
+        typeof value === 'string' && /\S/u.test(value) && !/\p{Cc}/u.test(value) && !TURNS_TEXT.test(value),
       defaultMessage: () => '$property must have a visible character and no control characters',
     },
   });

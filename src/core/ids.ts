@@ -34,6 +34,16 @@ export class Ids {
   }
 }
 
+/** 128 bits in base32, so that the first character is at most 7. */
+const SUFFIX = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/;
+
+/** Whether this is an id with that prefix. */
+export function isId(prefix: IdPrefix, text: unknown): text is string {
+  return (
+    typeof text === 'string' && text.startsWith(`${prefix}_`) && SUFFIX.test(text.slice(prefix.length + 1))
+  );
+}
+
 /**
  * The 16 bytes of an id.
  *

@@ -1,14 +1,21 @@
-import { IsArray, IsBoolean, IsString, Matches, ValidateBy } from 'class-validator';
+import { IsArray, IsBoolean, IsString, ValidateBy } from 'class-validator';
 import { ALL_SCOPES, MOST_SCOPES, SCOPE_SHAPE } from '../access/scopes';
 import { MayBeAbsent } from '../core/field-rules';
+import { isId } from '../core/ids';
 import { beginsWithRealDay } from '../core/instant';
 import { IsEmailAddress, IsUsername } from './user-rules';
 
-/** A TypeID (base32 of 128 bits, so the first character is at most 7). */
-const USER_ID = /^user_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
-
 /** From 1970 on: MySQL has no year 0. */
 const INSTANT = /^(19[7-9]\d|2\d{3})-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/;
+
+const IsUserId = () =>
+  ValidateBy({
+    name: 'isUserId',
+    validator: {
+      validate: (value) => isId('user', value),
+      defaultMessage: () => '$property must be an id of a user, as an export has it',
+    },
+  });
 
 const IsInstant = () =>
   ValidateBy({
@@ -55,7 +62,7 @@ export class ImportedUser {
 
   /** Left out, a new one. For users of another Latchkey, whose ids other services know. */
   @MayBeAbsent()
-  @Matches(USER_ID, { message: '$property must be an id of a user, as an export has it' })
+  @IsUserId()
   id?: string;
 
   /** When the account was made; left out, now. */
