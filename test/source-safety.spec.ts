@@ -103,7 +103,7 @@ describe('the source', () => {
       // As the entities name them.
       'database/rows.ts: tableName, names, places',
       'database/rows.ts: shape.names, tableName, column.databaseName',
-      'revocation/revocation-feed.ts: timeOf(tx)',
+      'revocation/revocation-feed.ts: TIME, timeOf(tx)',
       'sessions/operator-sessions.ts: ACCOUNTS_PER_BATCH',
       "sessions/operator-sessions.ts: userId === undefined ? '' : 'AND s.user_id = ?'",
       'sessions/sessions.service.ts: RAISE_ACCESS_END',

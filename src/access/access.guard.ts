@@ -71,7 +71,7 @@ export class AccessGuard implements CanActivate {
   private readonly sessionToken = new SessionTokenGuard();
   private readonly apiKey = new ApiKeyGuard();
   /** Of each route that was called. */
-  private readonly policies = new Map<unknown, AccessPolicy>();
+  private readonly policies = new Map<unknown, Map<unknown, AccessPolicy>>();
 
   constructor(
     private readonly reflector: Reflector,
@@ -94,15 +94,17 @@ export class AccessGuard implements CanActivate {
   }
 
   private policyOf(context: ExecutionContext): AccessPolicy {
-    const handler = context.getHandler();
-    let policy = this.policies.get(handler);
-    if (!policy) {
-      const declared = [handler, context.getClass()];
-      policy = this.reflector.getAllAndOverride<AccessPolicy | undefined>(ACCESS_POLICY, declared) ?? {
-        kind: 'session',
-      };
-      this.policies.set(handler, policy);
-    }
+    const [handler, controller] = [context.getHandler(), context.getClass()];
+    const ofController = this.policies.get(controller) ?? new Map<unknown, AccessPolicy>();
+    this.policies.set(controller, ofController);
+    const known = ofController.get(handler);
+    if (known) return known;
+    const declared = this.reflector.getAllAndOverride<AccessPolicy | undefined>(ACCESS_POLICY, [
+      handler,
+      controller,
+    ]);
+    const policy = declared ?? { kind: 'session' };
+    ofController.set(handler, policy);
     return policy;
   }
 

@@ -45,6 +45,7 @@ export class ApiKeyVerifier {
 
   /** The credential behind a key that was seen lately and works, as long as the feed would have told of a change. */
   recall(presented: string): ApiKeyCredential | undefined {
+    if (!this.format.isWellFormed(presented)) return undefined;
     return this.credentialOf(this.known(sha256Hex(presented)));
   }
 

@@ -87,9 +87,10 @@ export class AccessTokens {
   /** Why these claims do not let anybody in now, or undefined if they do. */
   refusalOf({ iat, nbf, exp }: AccessTokenClaims): ErrorCode | undefined {
     const now = this.clock.now().getTime() / 1000;
-    if (iat > now + CLOCK_LEEWAY_SECONDS) return 'token_invalid';
-    if (nbf !== undefined && nbf > now + CLOCK_LEEWAY_SECONDS) return 'token_invalid';
-    return exp <= now ? 'token_expired' : undefined;
+    // Each the way round that a time that is none lets nobody in.
+    if (!(iat <= now + CLOCK_LEEWAY_SECONDS)) return 'token_invalid';
+    if (nbf !== undefined && !(nbf <= now + CLOCK_LEEWAY_SECONDS)) return 'token_invalid';
+    return now < exp ? undefined : 'token_expired';
   }
 }
 

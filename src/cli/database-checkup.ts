@@ -6,14 +6,15 @@ import type { Config } from '../config/config';
 import type { Clock } from '../core/clock';
 import { readMigrationStatus } from '../database/migration-status';
 import { openReadOnly, type ReadOnlyView } from '../database/read-only-view';
+import { MOST_CORRECTED_MS } from '../revocation/clock-keeper';
 import { fail, type Finding, ok, warn } from './findings';
 
 /** Oldest releases that are promised to work. */
 const LEAST_VERSION = { MySQL: [8, 4], MariaDB: [10, 11] } as const;
 
-/** Seconds. Tokens of another instance may come from that far ahead; beyond the other, sign-ins begin to fail. */
+/** Seconds. Beyond the one somebody should look after the clock; beyond the other no instance on this machine is ready. */
 const NOTICEABLE_OFFSET = 2;
-const DANGEROUS_OFFSET = 60;
+const DANGEROUS_OFFSET = MOST_CORRECTED_MS / 1000;
 
 /** Bytes. */
 const MIB = 1024 * 1024;

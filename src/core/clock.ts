@@ -5,6 +5,11 @@ export abstract class Clock {
 
   /** Milliseconds since an arbitrary moment; never goes back, so spans are measured with it. */
   abstract monotonic(): number;
+
+  /** Whether it may be gone by. Where it may not, nothing is to be forgotten or removed because its time seems to be over. */
+  get isTrusted(): boolean {
+    return true;
+  }
 }
 
 /** The machine's. */
@@ -21,6 +26,7 @@ export class SystemClock extends Clock {
 /** A clock that is kept with another one that several instances share: theirs may go wrong, together they must not. */
 export class KeptClock extends Clock {
   private correctionMs = 0;
+  private trusted = false;
 
   constructor(private readonly own: Clock) {
     super();
@@ -34,6 +40,11 @@ export class KeptClock extends Clock {
     return this.own.monotonic();
   }
 
+  /** Not before it has been compared, nor while the two are further apart than is corrected. */
+  override get isTrusted(): boolean {
+    return this.trusted;
+  }
+
   /** What is added to the clock's own time, in milliseconds. */
   get correction(): number {
     return this.correctionMs;
@@ -41,5 +52,10 @@ export class KeptClock extends Clock {
 
   correctBy(milliseconds: number): void {
     this.correctionMs = milliseconds;
+    this.trusted = true;
+  }
+
+  distrust(): void {
+    this.trusted = false;
   }
 }

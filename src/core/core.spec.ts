@@ -6,7 +6,7 @@ import { formatInstant, toNumericDate } from './instant';
 import { SystemRandom } from './random';
 
 describe('ids', () => {
-  const fixed = { now: () => new Date('2026-03-14T09:26:53.589Z'), monotonic: () => 0 };
+  const fixed = { now: () => new Date('2026-03-14T09:26:53.589Z'), monotonic: () => 0, isTrusted: true };
   const random = { bytes: (length: number) => Buffer.alloc(length, 1) };
 
   it('sort in the order in which they were made, within a millisecond too', () => {
@@ -49,6 +49,16 @@ describe('random bytes', () => {
     const drawn = Array.from({ length: 10_000 }, () => random.bytes(16).toString('hex'));
     expect(new Set(drawn).size).toBe(10_000);
   });
+
+  it.each([NaN, -32, Infinity])(
+    'are refused where their number is %d, and come as ever afterwards',
+    (length) => {
+      const random = new SystemRandom();
+
+      expect(() => random.bytes(length)).toThrow('out of range');
+      expect(random.bytes(16)).not.toEqual(Buffer.alloc(16));
+    },
+  );
 
   it('belong to whoever asked: nothing of them stays behind, and nobody else writes into them', () => {
     const random = new SystemRandom();

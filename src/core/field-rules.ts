@@ -52,7 +52,8 @@ export const IsVisible = () =>
     validator: {
       validate: (value) =>
         typeof value === 'string' && /\S/u.test(value) && !/\p{Cc}/u.test(value) && !TURNS_TEXT.test(value),
-      defaultMessage: () => '$property must have a visible character and no control characters',
+      defaultMessage: () =>
+        '$property must have a visible character, and none that controls a terminal or turns text around',
     },
   });
 

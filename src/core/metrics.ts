@@ -42,9 +42,9 @@ export const METRICS = {
     help: 'Seconds since the last successful poll of the revocation feed began.',
     labels: [],
   },
-  latchkey_clock_correction_seconds: {
+  latchkey_clock_offset_seconds: {
     kind: 'gauge',
-    help: "Seconds that are added to the machine's clock, so that it goes with the database's.",
+    help: "Seconds by which the machine's clock is behind the database's; up to ten minutes the service corrects.",
     labels: [],
   },
   latchkey_hash_queue_waiting: {

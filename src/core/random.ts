@@ -14,14 +14,16 @@ export class SystemRandom extends Random {
   private used = 0;
 
   bytes(length: number): Buffer {
-    if (length > RESERVE_BYTES) return randomBytes(length);
+    // A length that is none is for the generator to refuse.
+    if (!(length >= 0 && length <= RESERVE_BYTES)) return randomBytes(length);
     if (this.used + length > this.reserve.length) {
       this.reserve = randomBytes(RESERVE_BYTES);
       this.used = 0;
     }
     const handedOut = this.reserve.subarray(this.used, this.used + length);
     this.used += length;
-    const bytes = Buffer.from(handedOut);
+    const bytes = Buffer.alloc(length);
+    handedOut.copy(bytes);
     // Nothing of a secret stays here once it was handed out.
     handedOut.fill(0);
     return bytes;

@@ -13,14 +13,13 @@ export class Lease {
     if (milliseconds <= 0) return Promise.reject(outOfTime());
     const lease = new Lease();
     return new Promise((resolve, reject) => {
+      const outcome = unit(lease);
       const timer = setTimeout(() => {
         lease.expired = true;
         lease.giveUp();
         reject(outOfTime());
       }, milliseconds);
-      unit(lease)
-        .finally(() => clearTimeout(timer))
-        .then(resolve, reject);
+      outcome.finally(() => clearTimeout(timer)).then(resolve, reject);
     });
   }
 

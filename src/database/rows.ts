@@ -37,8 +37,8 @@ export async function findOne<Entity extends ObjectLiteral>(
   return found as Entity;
 }
 
-/** Inserts one entity, all of its columns given. What TypeORM's `insert` does, for the same reason. */
-export async function insertOne<Entity extends ObjectLiteral>(
+/** Inserts one entity, all of its columns given, as they are. What TypeORM's `insert` does, for the same reason. */
+export async function insertOne<Entity extends { [Name in keyof Entity]: SqlValue }>(
   tx: EntityManager,
   entity: new () => Entity,
   values: Entity,
@@ -47,7 +47,7 @@ export async function insertOne<Entity extends ObjectLiteral>(
   await execute(
     tx,
     insertion,
-    columns.map(({ propertyName }) => values[propertyName] as SqlValue),
+    columns.map(({ propertyName }) => values[propertyName as keyof Entity]),
   );
 }
 

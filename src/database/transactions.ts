@@ -197,7 +197,8 @@ export class Transactions {
     this.connections.take();
     try {
       lease.check();
-      lease.onExpiry(() => void discard(runner));
+      // What is lost already need not be given up.
+      lease.onExpiry(() => void discard(runner).catch(() => undefined));
       return await use(runner);
     } catch (error) {
       if (!(error instanceof QueryFailedError) || isUniqueViolation(error)) throw error;

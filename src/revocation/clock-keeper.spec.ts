@@ -65,38 +65,60 @@ describe('the keeper of the clock', () => {
     expect(offBy()).toBe(0);
   });
 
-  it('believes no answer that took longer than a second', () => {
+  it('sets nothing by an answer that took longer than a second', () => {
+    sample();
     machine.wrongBy = 300_000;
 
-    sample(1_001);
+    expect(sample(1_001)).toBe(false);
 
     expect(offBy()).toBe(300_000);
   });
 
-  it('follows a clock that is set again, without a word where it is by little', () => {
+  it('is not to be trusted before it has been compared, and has all judged anew then', () => {
+    expect(clock.isTrusted).toBe(false);
+
+    expect(sample(5_000)).toBe(true);
+
+    expect(clock.isTrusted).toBe(true);
+    expect(sample()).toBe(false);
+  });
+
+  it('follows a clock that is set again, and says so for every second', () => {
     for (const wrongBy of [5_000, 5_200, 0]) {
       machine.wrongBy = wrongBy;
-      sample();
+      expect(sample()).toBe(true);
       expect(offBy()).toBe(0);
     }
 
-    expect(logged).toHaveLength(2);
+    expect(logged).toEqual([expect.stringContaining('is off'), expect.stringContaining('agree again')]);
   });
 
-  it('corrects nothing beyond what it may, says so once, and is right again when the clock is', () => {
-    machine.wrongBy = 2_000;
-    sample();
-    machine.wrongBy = MOST_CORRECTED_MS + 1;
-    sample();
-    sample();
-    expect([keeper.isAstray, clock.correction]).toEqual([true, -2_000]);
-    expect(logged.filter((line) => line.includes('not ready'))).toHaveLength(1);
+  it('tells of a clock that drifts, however small its steps', () => {
+    for (let wrongBy = 0; wrongBy <= 3_000; wrongBy += 150) {
+      machine.wrongBy = wrongBy;
+      sample();
+    }
 
-    machine.wrongBy = 0;
-    sample();
-
-    expect([keeper.isAstray, offBy()]).toEqual([false, 0]);
+    expect(logged.length).toBeGreaterThanOrEqual(2);
+    expect(logged.length).toBeLessThanOrEqual(3);
   });
+
+  it.each([MOST_CORRECTED_MS + 1, -MOST_CORRECTED_MS - 1, NaN])(
+    'corrects nothing when it is off by %d ms, says so once, and is right again when the clock is',
+    (wrongBy) => {
+      machine.wrongBy = 2_000;
+      sample();
+      machine.wrongBy = wrongBy;
+      expect([sample(), sample()]).toEqual([true, false]);
+      expect([keeper.isAstray, clock.isTrusted, clock.correction]).toEqual([true, false, -2_000]);
+      if (!isNaN(wrongBy)) expect(logged.filter((line) => line.includes('not ready'))).toHaveLength(1);
+
+      machine.wrongBy = 0;
+      expect(sample()).toBe(true);
+
+      expect([keeper.isAstray, clock.isTrusted, offBy()]).toEqual([false, true, 0]);
+    },
+  );
 
   it('leaves a clock alone that is not its own to keep', () => {
     const other = new ClockKeeper(machine, createLog('silent'), new Metrics());

@@ -12,11 +12,16 @@ export const MOST_CORRECTED_MS = 600_000;
  */
 const NOISE_MS = 100;
 
-/** The longest question, in milliseconds, whose answer says anything: when it was given is known to half of that. */
+/** The longest question, in milliseconds, whose answer is taken at its word: when it was given is known to half of that. */
 const LONGEST_ROUND_TRIP_MS = 1_000;
 
-/** Corrections that are worth a line in the log, in milliseconds: a machine whose clock is that far off should be looked at. */
+/** What is worth a line in the log, in milliseconds: a machine whose clock is that far off should be looked at. */
 const NOTEWORTHY_MS = 1_000;
+
+const ASTRAY =
+  "This machine's clock and the database's are too far apart to be corrected; until one of them is set, the service is not ready";
+const OFF = "This machine's clock is off; the service goes by the database's";
+const RIGHT = "This machine's clock and the database's agree again";
 
 /** When the database said what time it was. */
 export interface ClockSample {
@@ -36,6 +41,8 @@ export interface ClockSample {
 export class ClockKeeper {
   private readonly kept: KeptClock | undefined;
   private astray = false;
+  private offset = 0;
+  private toldOffset = 0;
 
   constructor(
     clock: Clock,
@@ -43,7 +50,7 @@ export class ClockKeeper {
     metrics: Metrics,
   ) {
     this.kept = clock instanceof KeptClock ? clock : undefined;
-    metrics.gauge('latchkey_clock_correction_seconds', {}, () => (this.kept?.correction ?? 0) / 1000);
+    metrics.gauge('latchkey_clock_offset_seconds', {}, () => this.offset / 1000);
   }
 
   /** Whether the clock was further off than can be corrected when it was last compared. */
@@ -51,30 +58,40 @@ export class ClockKeeper {
     return this.astray;
   }
 
-  /** Compares the clocks, and corrects this instance's where the sample is sure that it is off. */
-  note({ said, asked, answered }: ClockSample): void {
+  /**
+   * Compares the clocks, and corrects this instance's where the sample is sure that it is off.
+   *
+   * @returns whether what was judged by the clock until now has to be judged anew
+   */
+  note({ said, asked, answered }: ClockSample): boolean {
+    const { kept } = this;
+    if (!kept) return false;
     const roundTrip = answered - asked;
-    if (!this.kept || roundTrip > LONGEST_ROUND_TRIP_MS) return;
-    const { correction } = this.kept;
-    const sinceSaid = this.kept.monotonic() - (asked + answered) / 2;
+    const sinceSaid = kept.monotonic() - (asked + answered) / 2;
     // By how much the clock's own time is behind the database's.
-    const offset = said.getTime() + sinceSaid - (this.kept.now().getTime() - correction);
-    const wasAstray = this.astray;
-    this.astray = Math.abs(offset) > MOST_CORRECTED_MS;
+    this.offset = said.getTime() + sinceSaid - (kept.now().getTime() - kept.correction);
+    // Written so that a time that is none counts as too far away.
+    this.astray = !(Math.abs(this.offset) <= MOST_CORRECTED_MS + roundTrip / 2);
+    this.tell();
+    const wasTrusted = kept.isTrusted;
     if (this.astray) {
-      if (!wasAstray) this.log.error({ seconds: inSeconds(offset) }, ASTRAY);
-      return;
+      kept.distrust();
+      return wasTrusted;
     }
-    if (Math.abs(offset - correction) <= roundTrip / 2 + NOISE_MS) return;
-    this.kept.correctBy(Math.round(offset));
-    if (Math.abs(offset - correction) >= NOTEWORTHY_MS) {
-      this.log.warn({ seconds: inSeconds(offset) }, CORRECTED);
-    }
+    const isSure =
+      roundTrip <= LONGEST_ROUND_TRIP_MS &&
+      Math.abs(this.offset - kept.correction) > roundTrip / 2 + NOISE_MS;
+    kept.correctBy(isSure ? Math.round(this.offset) : kept.correction);
+    return isSure || !wasTrusted;
+  }
+
+  /** Once for every second by which it moves, so that a clock that drifts fills no log. */
+  private tell(): void {
+    if (Math.abs(this.offset - this.toldOffset) < NOTEWORTHY_MS) return;
+    this.toldOffset = this.offset;
+    const fields = { seconds: Math.round(this.offset) / 1000 };
+    if (Math.abs(this.offset) < NOTEWORTHY_MS) this.log.info(fields, RIGHT);
+    else if (this.astray) this.log.error(fields, ASTRAY);
+    else this.log.warn(fields, OFF);
   }
 }
-
-const ASTRAY =
-  "This machine's clock and the database's are too far apart to be corrected; until one of them is set, the service is not ready";
-const CORRECTED = "This machine's clock is off; the service goes by the database's";
-
-const inSeconds = (milliseconds: number) => Math.round(milliseconds) / 1000;

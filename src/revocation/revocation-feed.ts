@@ -1,6 +1,7 @@
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { Clock } from '../core/clock';
+import { addSeconds } from '../core/instant';
 import { LOG, type Log } from '../core/log';
 import { Metrics } from '../core/metrics';
 import { PeriodicTask } from '../core/periodic-task';
@@ -31,10 +32,25 @@ export interface Revocation {
   expiresAt: Date;
 }
 
-/** As it is read: a line of the feed, or the one that tells the time. */
+/** Seconds for which the end of something is still told after it has come: much more than two kept clocks differ by. */
+const TOLD_SECONDS = 60;
+
+/** Before every end. */
+const EVER = new Date(0);
+
+/** In the place of a subject, on the row that is no line of the feed but tells the database's time. */
+const TIME = 'time';
+
+/** As it is read: a line of the feed, or the row that tells the time. */
 interface StoredLine extends Pick<RevocationEntry, 'position' | 'subjectId'> {
-  subject: RevocationSubject | 'clock';
+  subject: RevocationSubject | typeof TIME;
   expiresAt: Date | string;
+}
+
+/** What a poll has read, and whether the clock that it went by was found to be wrong. */
+interface Read {
+  lines: RevocationEntry[];
+  clockMoved: boolean;
 }
 
 /** How far a poll had read when it began. */
@@ -47,7 +63,7 @@ interface Mark {
  * What has been revoked lately, held in memory, so that a request need not ask the database. This instance's own
  * revocations are known at once; those of others through a poll, and where there is Redis without waiting for it.
  *
- * Whether it may be relied on is decided by this instance's own monotonic clock alone: no two clocks are compared.
+ * Whether it may be relied on is decided by this instance's own monotonic clock alone.
  */
 @Injectable()
 export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
@@ -110,12 +126,12 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
 
   /**
    * Tells all instances, as part of the transaction that revokes. This one knows as soon as it has committed. Nothing
-   * is told about what can no longer be valid anyway.
+   * is told about what has not been valid for a while anyway, by a clock that may be believed.
    */
   async announce(tx: EntityManager, subject: RevocationSubject, revocations: Revocation[]): Promise<void> {
-    const now = this.clock.now();
+    const recently = addSeconds(this.clock.now(), -TOLD_SECONDS);
     const lines = revocations
-      .filter(({ expiresAt }) => expiresAt > now)
+      .filter(({ expiresAt }) => expiresAt > recently || !this.clock.isTrusted)
       .map(({ id, expiresAt }) => ({ subject, subjectId: id, expiresAt }));
     if (lines.length === 0) return;
     await tx.insert<RevocationEntry>('RevocationEntry', lines);
@@ -128,10 +144,9 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
   /** One round: reads what is new and what may have been committed late. Never throws; a failed round is made up for. */
   async poll(): Promise<void> {
     const begun = this.clock.monotonic();
-    const from = this.rereadFrom(begun);
     let lines: RevocationEntry[];
     try {
-      lines = await this.transactions.read((tx) => this.readBehind(tx, from));
+      lines = await this.readNew(begun);
     } catch (error) {
       this.reportFailure(error);
       return;
@@ -147,24 +162,33 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
     if (begun - this.lastSweep >= SWEEP_INTERVAL_MS) this.forgetExpired(begun);
   }
 
-  /** The lines behind a position, and with them what time it is there. */
-  private async readBehind(tx: EntityManager, position: number): Promise<RevocationEntry[]> {
+  /** What is new; everything, where the clock turns out to have been wrong: by it, lines may have been left out before. */
+  private async readNew(begun: number): Promise<RevocationEntry[]> {
+    const read = await this.transactions.read((tx) => this.readBehind(tx, this.rereadFrom(begun)));
+    if (!read.clockMoved) return read.lines;
+    this.readAnew();
+    return (await this.transactions.read((tx) => this.readBehind(tx, 0))).lines;
+  }
+
+  /** The lines behind a position, and, so that it costs no statement of its own, what time it is there. */
+  private async readBehind(tx: EntityManager, position: number): Promise<Read> {
+    const endingAfter = this.clock.isTrusted ? this.clock.now() : EVER;
     const asked = this.clock.monotonic();
     const rows = await select<StoredLine>(
       tx,
-      `SELECT -1 AS position, 'clock' AS subject, '' AS subjectId, ${timeOf(tx)} AS expiresAt
+      `SELECT -1 AS position, '${TIME}' AS subject, '' AS subjectId, ${timeOf(tx)} AS expiresAt
        UNION ALL
        SELECT position, subject, subject_id, expires_at FROM revocation_entries WHERE position > ? AND expires_at > ?`,
-      [position, this.clock.now()],
+      [position, endingAfter],
     );
     const answered = this.clock.monotonic();
-    const lines: RevocationEntry[] = [];
+    const read: Read = { lines: [], clockMoved: false };
     for (const { subject, expiresAt, ...line } of rows) {
       const instant = toInstant(expiresAt);
-      if (subject === 'clock') this.clocks.note({ said: instant, asked, answered });
-      else lines.push({ ...line, subject, expiresAt: instant });
+      if (subject === TIME) read.clockMoved = this.clocks.note({ said: instant, asked, answered });
+      else read.lines.push({ ...line, subject, expiresAt: instant });
     }
-    return lines;
+    return read;
   }
 
   /**
@@ -196,6 +220,7 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
   }
 
   private forgetExpired(begun: number): void {
+    if (!this.clock.isTrusted) return;
     this.lastSweep = begun;
     const now = this.clock.now().getTime();
     for (const [sessionId, expiresAt] of this.revokedSessions) {
@@ -203,10 +228,14 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
     }
   }
 
-  /** After an outage the server may be another one, with other positions: everything is read anew. */
-  private reportFailure(error: unknown): void {
+  private readAnew(): void {
     this.marks = [];
     this.seen.clear();
+  }
+
+  /** After an outage the server may be another one, with other positions: everything is read anew. */
+  private reportFailure(error: unknown): void {
+    this.readAnew();
     if (!this.failing)
       this.log.warn({ err: error }, 'The revocation feed cannot be read; each request asks the database');
     this.failing = true;

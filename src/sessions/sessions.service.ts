@@ -265,6 +265,7 @@ export class SessionsService {
   }
 
   private async makeRoom(tx: EntityManager, userId: string, now: Date, origin: Origin): Promise<void> {
+    // SQLite has no OFFSET without a LIMIT; there is never more than one too many, since each login comes through here.
     const surplus = await select<{ id: string }>(
       tx,
       `SELECT id FROM sessions WHERE user_id = ? AND revoked_at IS NULL AND idle_ends_at > ?
