@@ -48,11 +48,13 @@ export async function accessesOf(app: TestApp, { sql, values }: Statement): Prom
 
 async function sqlitePlan(app: TestApp, sql: string, values: unknown[]): Promise<Access[]> {
   const lines = await app.rows<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`, values);
-  return lines
-    .map(({ detail }) => detail)
-    // A row that is written into the statement is no table.
-    .filter((detail) => /^(SCAN|SEARCH) (?!CONSTANT ROW)/.test(detail))
-    .map((plan) => ({ table: plan.split(' ')[1] ?? '', scans: plan.startsWith('SCAN '), plan }));
+  return (
+    lines
+      .map(({ detail }) => detail)
+      // A row that is written into the statement is no table.
+      .filter((detail) => /^(SCAN|SEARCH) (?!CONSTANT ROW)/.test(detail))
+      .map((plan) => ({ table: plan.split(' ')[1] ?? '', scans: plan.startsWith('SCAN '), plan }))
+  );
 }
 
 async function mysqlPlan(app: TestApp, sql: string, values: unknown[]): Promise<Access[]> {
