@@ -1,22 +1,12 @@
-import { existsSync } from 'node:fs';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { startApp, type TestApp } from './support/app';
+import { describeWhereInstalled, programPath } from './support/installed';
 import { signUp } from './support/people';
-
-const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-const installed = existsSync(CHROMIUM);
 
 /** A host name that is not localhost, as of a machine in the office. */
 const HOST = 'latchkey.test';
 
-if (!installed) {
-  process.stderr.write(
-    `\n!!! ${CHROMIUM} is missing: the documentation page is NOT tested. Install chromium, or set CHROMIUM.\n\n`,
-  );
-  if (process.env['CI']) throw new Error('CI must test the documentation page');
-}
-
-(installed ? describe : describe.skip)('the documentation page in a browser', () => {
+describeWhereInstalled('chromium', 'the documentation page in a browser', () => {
   let app: TestApp;
   let browser: Browser;
   let page: Page;
@@ -26,7 +16,7 @@ if (!installed) {
   beforeAll(async () => {
     app = await startApp();
     browser = await chromium.launch({
-      executablePath: CHROMIUM,
+      executablePath: programPath('chromium') ?? '',
       args: [
         '--no-sandbox',
         '--disable-background-networking',

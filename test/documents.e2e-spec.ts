@@ -13,6 +13,7 @@ import { openApiDocument } from './support/contract';
 import { type AttemptLimit, LIMITS, type WindowLimit } from '../src/rate-limit/limits';
 import { IMPORTED_FIELDS } from '../src/users/imported-user';
 import { createDatabase } from './support/database';
+import { describeWhereInstalled } from './support/installed';
 import { tableRows } from './support/markdown';
 import { runCommand, settingsFor, startServer } from './support/server-process';
 
@@ -99,40 +100,44 @@ describe('README', () => {
     expect(local.filter((target) => !existsSync(join(root, page, '..', target)))).toEqual([]);
   });
 
-  it('shows what the commands print: start, demo, and every curl in its turn', async () => {
-    const database = await createDatabase();
-    const settings = settingsFor(database);
-    const server = await startServer(settings);
-    try {
-      const [start, demo] = blocks(section('Start')).filter(({ language }) => language === 'text');
-      const shown = start?.text.replaceAll('http://127.0.0.1:3000', server.url).replace(/(Data +).*/, '$1…');
-      expect(server.stdout.trim().replace(/(Data +).*/, '$1…')).toBe(shown?.trim());
-      expect((await runCommand('cli/demo', [], settings)).stdout).toBe(demo?.text);
+  describeWhereInstalled('curl', 'the commands of README', () => {
+    it('shows what the commands print: start, demo, and every curl in its turn', async () => {
+      const database = await createDatabase();
+      const settings = settingsFor(database);
+      const server = await startServer(settings);
+      try {
+        const [start, demo] = blocks(section('Start')).filter(({ language }) => language === 'text');
+        const shown = start?.text
+          .replaceAll('http://127.0.0.1:3000', server.url)
+          .replace(/(Data +).*/, '$1…');
+        expect(server.stdout.trim().replace(/(Data +).*/, '$1…')).toBe(shown?.trim());
+        expect((await runCommand('cli/demo', [], settings)).stdout).toBe(demo?.text);
 
-      const turns = blocks(section('Five minutes with curl'));
-      const commands = turns.filter(({ language }) => language === 'sh').map(({ text }) => text);
-      const folder = mkdtempSync(join(tmpdir(), 'latchkey-readme-'));
-      const script = join(folder, 'paste.sh');
-      const mark = '===== next =====\n';
-      const pasted = commands
-        .join(`echo; echo '${mark.trim()}'\n`)
-        .replaceAll('http://127.0.0.1:3000', server.url);
-      writeFileSync(script, pasted);
-      const printed = execFileSync('bash', [script], { encoding: 'utf8' }).split(mark);
-      rmSync(folder, { recursive: true });
+        const turns = blocks(section('Five minutes with curl'));
+        const commands = turns.filter(({ language }) => language === 'sh').map(({ text }) => text);
+        const folder = mkdtempSync(join(tmpdir(), 'latchkey-readme-'));
+        const script = join(folder, 'paste.sh');
+        const mark = '===== next =====\n';
+        const pasted = commands
+          .join(`echo; echo '${mark.trim()}'\n`)
+          .replaceAll('http://127.0.0.1:3000', server.url);
+        writeFileSync(script, pasted);
+        const printed = execFileSync('sh', [script], { encoding: 'utf8' }).split(mark);
+        rmSync(folder, { recursive: true });
 
-      expect(printed).toHaveLength(commands.length);
-      const expected = commands.map((text) => {
-        const next = turns[turns.findIndex((turn) => turn.text === text) + 1];
-        return next && next.language !== 'sh' ? next.text : '';
-      });
-      expect(printed.map(withoutChance)).toEqual(expected.map(withoutChance));
-    } finally {
-      server.signal('SIGTERM');
-      await server.exit();
-      await database.drop();
-    }
-  }, 60_000);
+        expect(printed).toHaveLength(commands.length);
+        const expected = commands.map((text) => {
+          const next = turns[turns.findIndex((turn) => turn.text === text) + 1];
+          return next && next.language !== 'sh' ? next.text : '';
+        });
+        expect(printed.map(withoutChance)).toEqual(expected.map(withoutChance));
+      } finally {
+        server.signal('SIGTERM');
+        await server.exit();
+        await database.drop();
+      }
+    }, 60_000);
+  });
 
   it('promises Node versions that package.json allows', () => {
     expect(section('Start')).toContain('20.19 or newer, 22 or 24');

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { LIMITS } from '../src/rate-limit/limits';
 import { RedisLink } from '../src/redis/redis-link';
 import { startApp, type TestApp } from './support/app';
+import { describeWhereInstalled } from './support/installed';
 import { logIn, newcomer, statusWith } from './support/people';
 import { RedisServer } from './support/redis-server';
 import { faultRounds } from './support/thoroughness';
@@ -15,7 +16,7 @@ const { points: QUOTA } = LIMITS['sign-up'];
 /** Seconds for which Redis is left alone after it has failed. */
 const AVOIDED_SECONDS = 5;
 
-describe('a Redis that dies and comes back, again and again', () => {
+describeWhereInstalled('redis-server', 'a Redis that dies and comes back, again and again', () => {
   let redis: RedisServer;
   let app: TestApp;
   beforeAll(async () => {

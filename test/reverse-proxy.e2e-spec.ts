@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { startApp, type TestApp } from './support/app';
+import { describeWhereInstalled } from './support/installed';
 import { freePort } from './support/mariadb-server';
 import { Nginx } from './support/nginx';
 import { createKey, newcomer, operator, type Person } from './support/people';
@@ -27,7 +28,7 @@ function documentedSite(ports: { latchkey: string; upstream: number; proxy: numb
     .replace('listen 127.0.0.1:8080', `listen 127.0.0.1:${ports.proxy}`);
 }
 
-describe('nginx in front of a service, as the documentation configures it', () => {
+describeWhereInstalled('nginx', 'nginx in front of a service, as the documentation configures it', () => {
   let app: TestApp;
   let upstream: Server;
   let nginx: Nginx;

@@ -1,3 +1,4 @@
+import { describeWhereInstalled } from './support/installed';
 import { bearer, TwoInstances } from './support/instances';
 import { RedisServer } from './support/redis-server';
 
@@ -54,7 +55,7 @@ describe('what one instance revokes, the other refuses', () => {
     }
   }, 300_000);
 
-  describe('where there is Redis', () => {
+  describeWhereInstalled('redis-server', 'where there is Redis', () => {
     let redis: RedisServer;
     let instances: TwoInstances;
     beforeAll(async () => {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createDatabase, type TestDatabase } from './support/database';
+import { describeWhereInstalled } from './support/installed';
 import { bearer } from './support/instances';
 import { type Ending, KeptConnection } from './support/kept-connection';
 import { freePort } from './support/mariadb-server';
@@ -30,7 +31,7 @@ function documentedSite(instances: readonly number[], proxy: number): string {
     .replace('127.0.0.1:8080', `127.0.0.1:${proxy}`);
 }
 
-describe('two instances that are restarted in turns, under load', () => {
+describeWhereInstalled('nginx', 'two instances that are restarted in turns, under load', () => {
   let database: TestDatabase;
   let nginx: Nginx;
   let ports: number[];

@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis';
+import { describeWhereInstalled } from './support/installed';
 import { TwoInstances } from './support/instances';
 import { RedisServer } from './support/redis-server';
 
@@ -83,7 +84,7 @@ describe('two instances on one database', () => {
   });
 });
 
-describe('two instances with one Redis', () => {
+describeWhereInstalled('redis-server', 'two instances with one Redis', () => {
   let redis: RedisServer;
   let instances: TwoInstances;
   beforeAll(async () => {

@@ -6,15 +6,13 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createConnection } from 'mysql2/promise';
+import { PROGRAM_PATH } from './installed';
 
 /** Milliseconds within which a server must have come up. */
 const START_TIMEOUT_MS = 30_000;
 
 /** Of its root. With none the product would not start in production. */
 const PASSWORD = 'kettle-lagoon-71';
-
-/** Debian keeps the server where a user's PATH does not look. */
-const PATH = `${process.env['PATH']}:/usr/sbin:/usr/local/sbin`;
 
 /**
  * A MariaDB server of our own: data folder, port and socket in a temporary folder, gone when it is removed. Tests may kill
@@ -48,7 +46,7 @@ export class MariadbServer {
           '--skip-test-db',
           ...asCurrentUser(),
         ],
-        { stdio: 'pipe', env: { ...process.env, PATH } },
+        { stdio: 'pipe', env: { ...process.env, PATH: PROGRAM_PATH } },
       );
     } catch (error) {
       rmSync(folder, { recursive: true });
@@ -94,7 +92,7 @@ export class MariadbServer {
         `--innodb-flush-log-at-trx-commit=${this.durable ? 1 : 2}`,
         ...asCurrentUser(),
       ],
-      { stdio: 'ignore', env: { ...process.env, PATH } },
+      { stdio: 'ignore', env: { ...process.env, PATH: PROGRAM_PATH } },
     );
     const deadline = Date.now() + START_TIMEOUT_MS;
     while (!(await this.answers())) {

@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { PROGRAM_PATH } from './installed';
 
 /** Milliseconds within which it must have come up. */
 const START_TIMEOUT_MS = 10_000;
@@ -50,8 +51,7 @@ export class Nginx {
     );
     const child = spawn('nginx', ['-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf')], {
       stdio: ['ignore', 'ignore', 'pipe'],
-      // Debian keeps it where a user's PATH does not look.
-      env: { PATH: `${process.env['PATH']}:/usr/sbin` },
+      env: { PATH: PROGRAM_PATH },
     });
     const nginx = new Nginx(child, folder, port);
     await nginx.ready();

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { PROGRAM_PATH } from './installed';
 import { freePort } from './mariadb-server';
 
 /** Milliseconds within which a server must have come up. */
@@ -20,7 +21,7 @@ export class RedisServer {
     readonly port: number,
   ) {}
 
-  /** Makes and starts a server. Needs Debian's package `redis-server`. */
+  /** Makes and starts a server. Throws with a hint where `redis-server` is not installed. */
   static async create(): Promise<RedisServer> {
     const server = new RedisServer(mkdtempSync(join(tmpdir(), 'latchkey-redis-')), await freePort());
     await server.start();
@@ -36,11 +37,14 @@ export class RedisServer {
     const started = spawn(
       'redis-server',
       ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--dir', this.folder],
-      { stdio: 'ignore' },
+      { stdio: 'ignore', env: { ...process.env, PATH: PROGRAM_PATH } },
     );
     this.process = started;
+    const failed = once(started, 'error').then(([error]) => {
+      throw new Error("redis-server cannot be run; install the package 'redis-server'", { cause: error });
+    });
     const deadline = Date.now() + START_TIMEOUT_MS;
-    while (!(await this.answers())) {
+    while (!(await Promise.race([this.answers(), failed]))) {
       if (Date.now() > deadline || started.exitCode !== null) throw new Error('redis-server did not come up');
       await delay(20);
     }
