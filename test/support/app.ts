@@ -7,7 +7,7 @@ import { loadConfig } from '../../src/config/load-config';
 import { createLog } from '../../src/core/log';
 import type { HashCost } from '../../src/crypto/password-hasher';
 import { Transactions } from '../../src/database/transactions';
-import { violations } from './contract';
+import { expectDocumented } from './contract';
 import { createDatabase, onMysql, type TestDatabase } from './database';
 import { dumpDatabase, SecretWatch } from './secret-watch';
 import { TestClock } from './test-clock';
@@ -58,7 +58,7 @@ export interface TestApp {
   secrets: SecretWatch;
   /** Calls `/api/v1` + path and holds the answer against the OpenAPI document. */
   call<Body = Record<string, unknown>>(method: string, path: string, call?: Call): Promise<Answer<Body>>;
-  /** Calls any path, without the document. */
+  /** Calls any path, and holds what is documented of it against the OpenAPI document. */
   fetch(path: string, init?: RequestInit): Promise<Response>;
   /** Looks into the database, through the same door as the application. */
   rows<Row = Record<string, unknown>>(sql: string, values?: unknown[]): Promise<Row[]>;
@@ -151,13 +151,15 @@ class RunningApp implements TestApp {
       body: (text === '' ? undefined : JSON.parse(text)) as Body,
     };
     if (response.ok) this.secrets.note(TAKES_ANY_TEXT.has(path) ? undefined : call.body, answer.body);
-    const against = violations(method, url, answer);
-    if (against.length > 0) throw new Error(`${against.join('\n')}\nin ${text}`);
+    expectDocumented(method, url, response, text);
     return answer;
   }
 
-  fetch(path: string, init?: RequestInit): Promise<Response> {
-    return fetch(`${this.url}${path}`, init);
+  async fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    const url = `${this.url}${path}`;
+    const response = await fetch(url, init);
+    expectDocumented(init.method ?? 'GET', url, response, await response.clone().text());
+    return response;
   }
 
   rows<Row>(sql: string, values: unknown[] = []): Promise<Row[]> {

@@ -74,6 +74,23 @@ export function findOperation(method: string, path: string): DocumentedOperation
   });
 }
 
+/**
+ * Throws if an answer is not as documented. What is not JSON is taken as the text it is.
+ *
+ * @param text its body, as it was sent
+ */
+export function expectDocumented(
+  method: string,
+  url: string,
+  { status, headers }: Pick<Response, 'status' | 'headers'>,
+  text: string,
+): void {
+  const isJson = /^application\/(\w+\+)?json\b/.test(headers.get('content-type') ?? '');
+  const body: unknown = text === '' ? undefined : isJson ? JSON.parse(text) : text;
+  const against = violations(method, url, { status, headers, body });
+  if (against.length > 0) throw new Error(`${against.join('\n')}\nin ${text}`);
+}
+
 /** What the contract says against an answer; nothing, if it is as documented. Undocumented paths and methods pass. */
 export function violations(
   method: string,

@@ -1,3 +1,4 @@
+import { expectDocumented } from './contract';
 import type { TestDatabase } from './database';
 import { createDatabase } from './database';
 import { type Program, settingsFor, startServer } from './server-process';
@@ -31,7 +32,7 @@ export class TwoInstances {
     await this.database.drop();
   }
 
-  /** Calls `/api/v1` + path of one of the two. */
+  /** Calls `/api/v1` + path of one of the two and holds the answer against the OpenAPI document. */
   async call(
     instance: 0 | 1,
     method: string,
@@ -39,12 +40,14 @@ export class TwoInstances {
     headers: Record<string, string> = {},
     body?: object,
   ): Promise<InstanceAnswer> {
-    const response = await fetch(`${this.processes[instance]?.url}/api/v1${path}`, {
+    const url = `${this.processes[instance]?.url}/api/v1${path}`;
+    const response = await fetch(url, {
       method,
       headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
       ...(body && { body: JSON.stringify(body) }),
     });
     const text = await response.text();
+    expectDocumented(method, url, response, text);
     return { status: response.status, body: (text ? JSON.parse(text) : {}) as Record<string, string> };
   }
 
