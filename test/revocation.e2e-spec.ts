@@ -1,6 +1,8 @@
+import { addSeconds } from '../src/core/instant';
+import { LONGEST_TRANSACTION_MS } from '../src/database/transactions';
 import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { startApp, type TestApp } from './support/app';
-import { newcomer, statusWith } from './support/people';
+import { newcomer, sessionIdOf, statusWith } from './support/people';
 
 describe('what is known of a revocation', () => {
   let app: TestApp;
@@ -50,5 +52,32 @@ describe('what is known of a revocation', () => {
 
     expect(await statusWith(app, person)).toBe(401);
     expect(remembered()).toBe(1);
+  });
+
+  it('is learned though its line is committed late, behind one that was read already', async () => {
+    const [early, late] = [await newcomer(app), await newcomer(app)];
+    await app.call('POST', '/auth/logout', { token: early.token });
+    await app.nest.get(RevocationFeed).poll();
+    // As another instance does it: positions are given in the order of insertions, and commits come in any.
+    const commit = async (position: number, subjectId: string) => {
+      const line = { position, subject: 'session', subjectId, expiresAt: addSeconds(app.clock.now(), 3600) };
+      await app.inDatabase((tx) => tx.insert('RevocationEntry', line));
+      await app.nest.get(RevocationFeed).poll();
+    };
+    // From now on not everything is read again, but what is new and what may come late.
+    app.clock.push(16);
+    await app.nest.get(RevocationFeed).poll();
+    const [{ position } = { position: 0 }] = await app.rows<{ position: number }>(
+      'SELECT MAX(position) AS position FROM revocation_entries',
+    );
+
+    await commit(Number(position) + 2, 'sess_of_somebody_else');
+    app.clock.push(LONGEST_TRANSACTION_MS / 1000);
+    const before = await statusWith(app, late);
+    await commit(Number(position) + 1, sessionIdOf(late));
+
+    expect(before).toBe(200);
+    const { status, headers } = await app.call('GET', '/users/me', { token: late.token });
+    expect([status, headers.get('x-error-code')]).toEqual([401, 'token_revoked']);
   });
 });
