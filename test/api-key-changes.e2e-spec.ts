@@ -413,6 +413,48 @@ describe('a key in the hands of its owner', () => {
 
       expect(statuses).toEqual([401, 403]);
     });
+
+    /** The status of a key seen just now, at an instance that has not heard of changes for too long, after `change`. */
+    const statusWhileLate = async (credential: { key: string }, change: string) => {
+      await app.nest.get(RevocationFeed).poll();
+      expect(await statusWith(app, credential)).toBe(200);
+      // The poll in the background must not come round meanwhile.
+      await app.inDatabase((tx) => tx.query('ALTER TABLE revocation_entries RENAME TO hidden_entries'));
+      try {
+        await app.inDatabase((tx) => tx.query(change));
+        expect(await statusWith(app, credential)).toBe(200);
+        app.clock.push(1);
+        return await statusWith(app, credential);
+      } finally {
+        await app.inDatabase((tx) => tx.query('ALTER TABLE hidden_entries RENAME TO revocation_entries'));
+        await app.nest.get(RevocationFeed).poll();
+      }
+    };
+
+    it('is not relied on when changes have not been heard of for too long: the database is asked', async () => {
+      const { token } = await newcomer(app);
+      const [standing, disabled] = [await createKey(app, token), await createKey(app, token)];
+
+      // As another instance would do it, whose line has not been read here yet.
+      const change = `UPDATE api_keys SET disabled_at = created_at WHERE id = '${disabled.keyId}'`;
+
+      expect(await statusWhileLate({ key: disabled.apiKey }, change)).toBe(401);
+      expect(await statusWhileLate({ key: standing.apiKey }, change)).toBe(200);
+    });
+
+    it('is not relied on then though the database cannot be had either: that is 503, never 200 or 401', async () => {
+      const { token } = await newcomer(app);
+      const { apiKey } = await createKey(app, token);
+
+      try {
+        const change = 'ALTER TABLE api_key_secrets RENAME TO hidden_secrets';
+        expect(await statusWhileLate({ key: apiKey }, change)).toBe(503);
+      } finally {
+        await app.inDatabase((tx) => tx.query('ALTER TABLE hidden_secrets RENAME TO api_key_secrets'));
+      }
+
+      expect(await statusWith(app, { key: apiKey })).toBe(200);
+    });
   });
 
   it('is dead at once when its owner is disabled or deleted', async () => {
