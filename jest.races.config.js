@@ -8,7 +8,7 @@
  */
 module.exports = {
   ...require('./jest.config.js'),
-  testMatch: ['races', 'retry-rule', 'survivors', 'theft', 'crashes'].map(
+  testMatch: ['races', 'retry-rule', 'revocation-bound', 'survivors', 'theft', 'crashes'].map(
     (name) => `<rootDir>/test/${name}.e2e-spec.ts`,
   ),
   verbose: true,

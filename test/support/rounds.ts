@@ -24,11 +24,12 @@ export async function explore<Schedule>(
 ): Promise<void> {
   const { RACES_SEED, RACES_PATH } = process.env;
   const seed = RACES_SEED ? Number(RACES_SEED) : longRun ? Date.now() % 2 ** 31 : 20_261_124;
+  // The tests of the short run have nothing to say; of a long one it matters how long it was, and what it was doing when
+  // it was killed.
+  if (longRun) process.stderr.write(`${expect.getState().currentTestName}: ${count} rounds, seed ${seed}\n`);
   await fc.assert(fc.asyncProperty(schedules, proof), {
     seed,
     numRuns: count,
     ...(RACES_PATH && { path: RACES_PATH }),
   });
-  // The tests of the short run have nothing to say; of a long one it matters how long it was.
-  if (longRun) process.stderr.write(`${expect.getState().currentTestName}: ${count} rounds, seed ${seed}\n`);
 }
