@@ -155,6 +155,21 @@ describe('rotating a key', () => {
     expect((await listKeys(app, token))[0]).toEqual(used);
   });
 
+  it('shows a use of the old secret that came within the same second', async () => {
+    const { token } = await newcomer(app);
+    const { apiKey, keyId } = await createKey(app, token);
+    await rotate(token, keyId, { overlapSeconds: 3600 });
+
+    app.clock.advance(0.2);
+    await statuses(apiKey);
+    await writeUses();
+    const { oldSecret } = await shown(token, keyId);
+    app.clock.advance(-0.2);
+
+    const second = '2026-03-14T09:26:53Z';
+    expect(oldSecret).toMatchObject({ lastUsed: second, inUse: true, quietSince: second });
+  });
+
   it('ends the older secret at once when it is done again while an overlap runs', async () => {
     const { token } = await newcomer(app);
     const { apiKey, keyId } = await createKey(app, token);

@@ -2,14 +2,14 @@ import type { EntityManager } from 'typeorm';
 import { In } from 'typeorm';
 import { accountScopes } from '../access/account-lock';
 import { parseScopes, withinOwner } from '../access/scopes';
-import { earlier } from '../core/instant';
+import { earlier, toNumericDate } from '../core/instant';
 import { ApiKey, ApiKeySecret } from './api-key.entity';
 
 /** A secret that has been replaced and still works. */
 export interface OldSecretOverview {
   endsAt: Date;
   lastUsedAt: Date | null;
-  /** Whether anybody has called with it since it was replaced. */
+  /** Whether anybody has called with it since it was replaced, or in the very second of that. */
   inUse: boolean;
   /** Since when nobody has: the last call, or the rotation. */
   quietSince: Date;
@@ -57,7 +57,8 @@ export function lastUse(key: ApiKey, secrets: ApiKeySecret[]): Date | null {
 function oldSecretOf(key: ApiKey, secrets: ApiKeySecret[], now: Date): OldSecretOverview | null {
   for (const { replacedAt, endsAt, lastUsedAt } of secrets) {
     if (!replacedAt || !endsAt || endsAt <= now) continue;
-    const inUse = lastUsedAt !== null && lastUsedAt > replacedAt;
+    // Uses are written down by the second: one in the second of the rotation may have come after it, and is taken for such.
+    const inUse = lastUsedAt !== null && toNumericDate(lastUsedAt) >= toNumericDate(replacedAt);
     return {
       endsAt: key.expiresAt ? earlier(endsAt, key.expiresAt) : endsAt,
       lastUsedAt,
