@@ -210,7 +210,7 @@ export class OldSecret {
   lastUsed: string | null;
 
   /**
-   * Whether a call has come with it since it was replaced.
+   * Whether a call has come with it since the second in which it was replaced.
    * @example true
    */
   inUse: boolean;
