@@ -243,22 +243,38 @@ describe('a key in the hands of its owner', () => {
     });
 
     it.each([
-      ['key_enabled', { enabled: false }, ''],
-      ['not_expired', { expiresAt: '2026-03-14T10:00:00Z' }, ''],
-      ['address_allowed', { allowedIps: ['10.0.0.0/8', '2001:db8::/32'] }, '?ip=192.0.2.1'],
-      ['address_allowed', { allowedIps: ['10.0.0.0/8'] }, '?ip=2001:db8::1'],
-      ['scope_given', {}, '?scope=c:d'],
-    ])('names %s, and the key is refused for that', async (check, change, query) => {
+      ['key_enabled', { enabled: false }, '', 401],
+      ['not_expired', { expiresAt: '2026-03-14T10:00:00Z' }, '', 401],
+      ['address_allowed', { allowedIps: ['10.0.0.0/8', '2001:db8::/32'] }, '?ip=192.0.2.1', 401],
+      ['address_allowed', { allowedIps: ['10.0.0.0/8'] }, '?ip=2001:db8::1', 401],
+      ['scope_given', {}, '?scope=c:d', 403],
+    ])('names %s, and the key is refused for that', async (check, change, query, refusal) => {
       const { token } = await newcomer(app);
-      const { keyId } = await createKey(app, token, { scopes: ['a:b'] });
+      const { keyId, apiKey } = await createKey(app, token, { scopes: ['a:b'] });
       await patch(token, keyId, change);
       app.clock.advance(3000);
 
       const { decision, checks } = await explain(token, keyId, query);
+      const { status } = await app.call('GET', `/auth/verify${query}`, { key: apiKey });
       app.clock.advance(-3000);
 
       expect(decision).toBe('deny');
       expect(checks.filter(({ outcome }) => outcome === 'fail')).toEqual([{ check, outcome: 'fail' }]);
+      expect(status).toBe(refusal);
+    });
+
+    it('names that the key was reported', async () => {
+      const { token } = await newcomer(app);
+      const { keyId, apiKey } = await createKey(app, token, { scopes: ['a:b'] });
+      await app.call('POST', '/auth/keys/report', { body: { apiKey } });
+
+      const { decision, checks } = await explain(token, keyId);
+
+      expect(decision).toBe('deny');
+      expect(checks.filter(({ outcome }) => outcome === 'fail').map(({ check }) => check)).toContain(
+        'not_reported',
+      );
+      expect((await app.call('GET', '/auth/verify', { key: apiKey })).status).toBe(401);
     });
 
     it.each([
