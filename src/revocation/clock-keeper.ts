@@ -42,7 +42,8 @@ export class ClockKeeper {
   private readonly kept: KeptClock | undefined;
   private astray = false;
   private offset = 0;
-  private toldOffset = 0;
+  /** What stands in the log. */
+  private told = { offset: 0, astray: false };
 
   constructor(
     clock: Clock,
@@ -85,13 +86,15 @@ export class ClockKeeper {
     return isSure || !wasTrusted;
   }
 
-  /** Once for every second by which it moves, so that a clock that drifts fills no log. */
+  /** Once for every second by which it moves, so that a clock that drifts fills no log, and whenever it goes astray or comes back. */
   private tell(): void {
-    if (Math.abs(this.offset - this.toldOffset) < NOTEWORTHY_MS) return;
-    this.toldOffset = this.offset;
-    const fields = { seconds: Math.round(this.offset) / 1000 };
-    if (Math.abs(this.offset) < NOTEWORTHY_MS) this.log.info(fields, RIGHT);
-    else if (this.astray) this.log.error(fields, ASTRAY);
+    const { offset, astray, told } = this;
+    const hasMoved = Math.abs(offset - told.offset) >= NOTEWORTHY_MS;
+    if (!hasMoved && astray === told.astray) return;
+    this.told = { offset, astray };
+    const fields = { seconds: Math.round(offset) / 1000 };
+    if (astray) this.log.error(fields, ASTRAY);
+    else if (Math.abs(offset) < NOTEWORTHY_MS) this.log.info(fields, RIGHT);
     else this.log.warn(fields, OFF);
   }
 }

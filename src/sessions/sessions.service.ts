@@ -124,25 +124,16 @@ export class SessionsService {
       const session = await this.transactions.read((tx) => readHeldSession(tx, token.sessionId));
       await this.failpoints.reach('rotate:row_read');
       const now = this.clock.now();
-      switch (judgeRefresh(session, presented, this.lifetimes, now)) {
-        case 'refused':
-          return { kind: 'refused' };
-        case 'reused':
-          await this.endReused(session as HeldSession, origin);
-          return { kind: 'reused' };
-        case 'advance': {
-          const held = session as HeldSession;
-          const grant = await this.advance(held, presented, origin, now);
-          if (grant) return { kind: 'granted', grant, holder: held.holder };
-          break;
-        }
-        case 'repeat': {
-          const held = session as HeldSession;
-          const grant = await this.repeat(held, token, now);
-          if (grant) return { kind: 'granted', grant, holder: held.holder };
-          break;
-        }
+      const verdict = judgeRefresh(session, presented, this.lifetimes, now);
+      if (!session || verdict === 'refused') return { kind: 'refused' };
+      if (verdict === 'reused') {
+        await this.endReused(session, origin);
+        return { kind: 'reused' };
       }
+      const grant = await (verdict === 'advance'
+        ? this.advance(session, presented, origin, now)
+        : this.repeat(session, token, now));
+      if (grant) return { kind: 'granted', grant, holder: session.holder };
     }
   }
 
