@@ -31,7 +31,7 @@ const picture = (folder: string) =>
 describe('config check', () => {
   it('prints what is in effect, without a secret', async () => {
     const settings = {
-      DATABASE_URL: 'mysql://latchkey:kettle-lagoon@db.example:3307/auth',
+      DATABASE_URL: 'mysql://latchkey:kettle-lagoon@db.example:3307/auth?ssl-mode=VERIFY_IDENTITY',
       AUTH_SECRET: MASTER_SECRET,
       AUTH_SECRET_PREVIOUS: `${MASTER_SECRET}-2`,
       REDIS_URL: 'redis://:kettle-lagoon@cache.example:6379',
@@ -44,7 +44,7 @@ describe('config check', () => {
     expect(data).toMatchObject({
       valid: true,
       settings: {
-        DATABASE_URL: 'mysql://latchkey:***@db.example:3307/auth',
+        DATABASE_URL: 'mysql://latchkey:***@db.example:3307/auth?ssl-mode=VERIFY_IDENTITY',
         AUTH_SECRET: '***',
         AUTH_SECRET_PREVIOUS: '***',
         REDIS_URL: '***',
@@ -176,6 +176,24 @@ describe('doctor', () => {
     });
     expect(proxied.of('proxies')).toMatchObject([{ severity: 'fail', setting: 'TRUST_PROXY' }]);
     expect(hops.of('proxies')).toMatchObject([{ severity: 'warn', setting: 'TRUST_PROXY' }]);
+  });
+
+  it('tells what travels unencrypted to another machine', async () => {
+    const transportOf = async (DATABASE_URL: string, REDIS_URL: string) =>
+      (await findingsOf({ AUTH_SECRET: MASTER_SECRET, DATABASE_URL, REDIS_URL })).of('transport');
+    const near = 'mysql://user:kettle@127.0.0.1:1/auth';
+    const far = 'mysql://user:kettle@db.invalid:1/auth';
+
+    expect(await transportOf(far, 'redis://cache.invalid:1')).toMatchObject([
+      { severity: 'warn', setting: 'DATABASE_URL' },
+      { severity: 'warn', setting: 'REDIS_URL' },
+    ]);
+    for (const [database, redis] of [
+      [near, 'redis://[::1]:1'],
+      [`${far}?ssl-mode=VERIFY_IDENTITY`, 'rediss://cache.invalid:1'],
+    ] as const) {
+      expect(await transportOf(database, redis)).toMatchObject([{ severity: 'ok' }]);
+    }
   });
 
   it('tells when Redis does not answer, which is no failure', async () => {

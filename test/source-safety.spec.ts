@@ -207,6 +207,7 @@ describe('the source', () => {
         'KeyObject',
         'pbkdf2Sync',
         'randomBytes',
+        'X509Certificate',
       ],
       ...['scryptSync', 'timingSafeEqual'],
     ];

@@ -84,8 +84,9 @@ function shown(
 
 function shownDatabase(location: Settings['DATABASE_URL']): string {
   if (location.engine === 'sqlite') return `sqlite:${location.file}`;
-  const { user, host, port, database } = location;
-  return `mysql://${encodeURIComponent(user)}:***@${host}:${port}/${database}`;
+  const { user, host, port, database, tls } = location;
+  const mode = tls ? '?ssl-mode=VERIFY_IDENTITY' : '';
+  return `mysql://${encodeURIComponent(user)}:***@${host}:${port}/${database}${mode}`;
 }
 
 async function examine(environment: Surroundings['environment']): Promise<Report> {

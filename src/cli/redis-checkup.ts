@@ -1,13 +1,16 @@
 import { Redis } from 'ioredis';
 import type { Config } from '../config/config';
+import { redisAddress } from '../redis/redis-address';
 import { type Finding, ok, warn } from './findings';
 
 const TIMEOUT_MS = 2_000;
 
 /** Whether Redis answers, where one is configured. Nothing rests on it, so its absence is never a failure. */
-export async function examineRedis({ redisUrl }: Config): Promise<Finding[]> {
+export async function examineRedis({ redisUrl, tlsAuthorities }: Config): Promise<Finding[]> {
   if (redisUrl === undefined) return [ok('redis', 'None is configured.')];
-  const redis = new Redis(redisUrl, {
+  const [url, tls] = redisAddress(redisUrl, tlsAuthorities);
+  const redis = new Redis(url, {
+    ...tls,
     ...{ lazyConnect: true, connectTimeout: TIMEOUT_MS, commandTimeout: TIMEOUT_MS },
     ...{ maxRetriesPerRequest: 0, retryStrategy: () => null },
   });

@@ -7,14 +7,19 @@ import { fail, type Finding, ok, warn } from './findings';
 /** Seconds an access token may live before it is worth a word: what a stolen one is good for at a service that verifies alone. */
 const LONG_ACCESS_TOKEN_SECONDS = 24 * 3600;
 
-const LOOPBACK = /^(127\.|::1$|localhost$)/;
+const LOOPBACK = /^(127\.|\[?::1\]?$|localhost$)/;
 
 /** Ranges that hold everybody. */
 const EVERYBODY = /\/0+$/;
 
 /** What the settings alone tell, and the file of the master secret. */
 export function examineSettings(config: Config): Finding[] {
-  return [examineSecret(config), examineProxies(config), ...examineProduction(config)];
+  return [
+    examineSecret(config),
+    examineProxies(config),
+    ...examineTransport(config),
+    ...examineProduction(config),
+  ];
 }
 
 function examineSecret({ authSecret, secretFile }: Config): Finding {
@@ -56,6 +61,24 @@ function examineProxies({ trustProxy, production, host }: Config): Finding {
     return fail(check, message, 'TRUST_PROXY');
   }
   return ok(check, `Trusted: ${trustProxy.join(', ')}.`);
+}
+
+/** Who on the way could read or change what MySQL and Redis are told. */
+function examineTransport({ database, redisUrl }: Config): Finding[] {
+  const check = 'transport';
+  const findings: Finding[] = [];
+  if (database.engine === 'mysql' && !database.tls && !LOOPBACK.test(database.host)) {
+    const message = `What passes between here and ${database.host} is not encrypted: right only on a network of your own; ?ssl-mode=VERIFY_IDENTITY encrypts it.`;
+    findings.push(warn(check, message, 'DATABASE_URL'));
+  }
+  if (redisUrl?.startsWith('redis:') && !LOOPBACK.test(new URL(redisUrl).hostname)) {
+    const message =
+      'What passes between here and Redis is not encrypted: right only on a network of your own; rediss:// encrypts it.';
+    findings.push(warn(check, message, 'REDIS_URL'));
+  }
+  return findings.length > 0
+    ? findings
+    : [ok(check, 'Nothing leaves this machine unencrypted for MySQL or Redis.')];
 }
 
 /** What is meant for development and dangerous, or at least doubtful, in service. */

@@ -43,6 +43,8 @@ export abstract class Config {
   readonly stepUpMaxAge: number;
   /** Absent: no Redis. */
   readonly redisUrl: string | undefined;
+  /** In PEM form: the only authorities whose certificates MySQL and Redis may show. */
+  readonly tlsAuthorities: string | undefined;
   /** Hops, addresses and CIDR ranges, or nobody. */
   readonly trustProxy: number | string[] | undefined;
   /** Whether an unknown user is answered like a wrong password. */
@@ -74,7 +76,7 @@ export function toConfig(settings: Settings): Config {
     production: settings.NODE_ENV === 'production',
     host: settings.HOST,
     port: settings.PORT,
-    database: database.engine === 'sqlite' ? { engine: 'sqlite', file: resolve(database.file) } : database,
+    database: toLocation(settings),
     authSecret: settings.AUTH_SECRET,
     previousAuthSecrets: settings.AUTH_SECRET_PREVIOUS,
     secretFile:
@@ -88,6 +90,7 @@ export function toConfig(settings: Settings): Config {
     refreshGrace: settings.REFRESH_GRACE,
     stepUpMaxAge: settings.STEP_UP_MAX_AGE,
     redisUrl: settings.REDIS_URL,
+    tlsAuthorities: settings.TLS_CA,
     trustProxy: settings.TRUST_PROXY,
     uniformLoginErrors: settings.LOGIN_ERRORS === 'uniform',
     rateLimits: settings.RATE_LIMITS === 'on',
@@ -103,6 +106,11 @@ export function toConfig(settings: Settings): Config {
     shutdownDelay: settings.SHUTDOWN_DELAY,
     logLevel: settings.LOG_LEVEL,
   };
+}
+
+function toLocation({ DATABASE_URL: database, TLS_CA: ca }: Settings): DatabaseLocation {
+  if (database.engine === 'sqlite') return { engine: 'sqlite', file: resolve(database.file) };
+  return database.tls && ca !== undefined ? { ...database, tls: { ca } } : database;
 }
 
 function toTracing(settings: Settings): TracingSettings | undefined {

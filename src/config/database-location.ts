@@ -1,10 +1,26 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { decodePart } from './percent-encoding';
 
 /** Where rows are kept. */
-export type DatabaseLocation =
-  | { engine: 'sqlite'; file: string }
-  | { engine: 'mysql'; host: string; port: number; user: string; password: string; database: string };
+export type DatabaseLocation = { engine: 'sqlite'; file: string } | MysqlLocation;
+
+export interface MysqlLocation {
+  engine: 'mysql';
+  host: string;
+  port: number;
+  user: string;
+  password: string;
+  database: string;
+  /** Absent: connections are not encrypted. */
+  tls?: TrustedAuthorities;
+}
+
+/** Whose certificates are believed. */
+export interface TrustedAuthorities {
+  /** In PEM form, and nobody else's; absent: the authorities that Node knows. */
+  ca?: string;
+}
 
 /** `DATABASE_URL`, as text. */
 export const databaseUrl = z.string().transform((text, context): DatabaseLocation => {
@@ -30,13 +46,33 @@ function parseDatabaseUrl(text: string): DatabaseLocation | string {
   if (url.hostname === '' || user === '' || !/^[\w$-]+$/.test(database)) {
     return 'must name a user, a host and a database, as in mysql://user:password@host:3306/name';
   }
-  if (url.search !== '') return 'takes no parameters after the database name';
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  const mode = parseSslMode(url.searchParams, host);
+  if (typeof mode === 'string') return mode;
   return {
     engine: 'mysql',
-    host: url.hostname.replace(/^\[|\]$/g, ''),
+    host,
     port: url.port === '' ? 3306 : Number(url.port),
     user,
     password,
     database,
+    ...(mode.encrypted && { tls: {} }),
   };
+}
+
+/**
+ * MySQL's own parameter of a connection, of whose values only the ends are offered: a certificate that nobody checks
+ * protects from nobody on the way, and one without a name to check is any server's of the same authority (ASVS 12.3.2).
+ */
+function parseSslMode(parameters: URLSearchParams, host: string): { encrypted: boolean } | string {
+  const [[name, value] = ['ssl-mode', 'DISABLED'], ...rest] = parameters;
+  if (name !== 'ssl-mode' || rest.length > 0)
+    return 'takes no parameter after the database name but ssl-mode';
+  if (value !== 'VERIFY_IDENTITY' && value !== 'DISABLED') {
+    return 'takes ssl-mode=VERIFY_IDENTITY, with TLS_CA for an authority of your own, or DISABLED; modes that do not check the certificate are not offered';
+  }
+  const encrypted = value === 'VERIFY_IDENTITY';
+  // The driver would compare the certificate with the name localhost.
+  if (encrypted && isIP(host) !== 0) return 'must give the host by its name with ssl-mode=VERIFY_IDENTITY';
+  return { encrypted };
 }

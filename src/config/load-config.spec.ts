@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { rootCertificates } from 'node:tls';
 import { SystemRandom } from '../core/random';
 import { StartError } from '../core/start-error';
 import { ConfigError, loadConfig } from './load-config';
@@ -15,6 +16,9 @@ const faultsOf = (environment: Record<string, string>): readonly string[] => {
   }
   return [];
 };
+
+/** Any certificate will do. */
+const [AUTHORITY = ''] = rootCertificates;
 
 const SECRET = 'GwBf1iPqz0m4KZ7tYd2sVhXk9cQeR3uL';
 
@@ -117,6 +121,15 @@ describe('settings', () => {
     ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host' }],
     ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host/na`me' }],
     ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host/name?ssl=true' }],
+    ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host/name?ssl-mode=REQUIRED' }],
+    ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host/name?ssl-mode=VERIFY_CA' }],
+    ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host/name?ssl-mode=DISABLED&ssl-mode=VERIFY_IDENTITY' }],
+    ['DATABASE_URL', { DATABASE_URL: 'mysql://user@10.0.0.7/name?ssl-mode=VERIFY_IDENTITY' }],
+    ['DATABASE_URL', { DATABASE_URL: 'mysql://user@[fd00::7]/name?ssl-mode=VERIFY_IDENTITY' }],
+    ['TLS_CA', { REDIS_URL: 'rediss://cache.example', TLS_CA: 'ca.pem' }],
+    ['TLS_CA', { REDIS_URL: 'rediss://cache.example', TLS_CA: `${AUTHORITY}and more` }],
+    ['TLS_CA', { REDIS_URL: 'redis://cache.example', TLS_CA: AUTHORITY }],
+    ['TLS_CA', { AUTH_SECRET: SECRET, DATABASE_URL: 'mysql://user@host/name', TLS_CA: AUTHORITY }],
     ['DATABASE_URL', { DATABASE_URL: 'mysql://user:100%sure@host/name' }],
     ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host/na%me' }],
     ['AUTH_SECRET', { DATABASE_URL: 'mysql://user@host/name' }],
@@ -177,6 +190,20 @@ describe('settings', () => {
       password: 'p/w:@',
       database: 'latch_key',
     });
+  });
+
+  it('speaks TLS to MySQL where its address says so, and believes the authorities that are named', () => {
+    const location = 'mysql://user:kettle@db.example/auth';
+    const databaseOf = (settings: Record<string, string>) =>
+      loadConfig({ AUTH_SECRET: SECRET, ...settings }).database;
+    const file = join(folder, 'ca.pem');
+    writeFileSync(file, `${AUTHORITY}\n${rootCertificates[1]}\n`);
+
+    expect(databaseOf({ DATABASE_URL: location })).not.toHaveProperty('tls');
+    expect(databaseOf({ DATABASE_URL: `${location}?ssl-mode=DISABLED` })).not.toHaveProperty('tls');
+    expect(databaseOf({ DATABASE_URL: `${location}?ssl-mode=VERIFY_IDENTITY` })).toHaveProperty('tls', {});
+    const encrypted = { DATABASE_URL: `${location}?ssl-mode=VERIFY_IDENTITY`, TLS_CA_FILE: file };
+    expect(databaseOf(encrypted)).toHaveProperty('tls', { ca: `${AUTHORITY}\n${rootCertificates[1]}` });
   });
 
   it('takes every secret from a file', () => {

@@ -62,6 +62,13 @@ function faultsBetween(settings: Settings): string[] {
   ) {
     faults.push('METRICS_PORT must not be PORT: whoever can call the API could read the figures');
   }
+  const encrypted =
+    (database.engine === 'mysql' && database.tls) || settings.REDIS_URL?.startsWith('rediss:');
+  if (settings.TLS_CA !== undefined && !encrypted) {
+    faults.push(
+      'TLS_CA is for DATABASE_URL with ?ssl-mode=VERIFY_IDENTITY or a rediss:// REDIS_URL; neither is set',
+    );
+  }
   return faults;
 }
 
@@ -90,7 +97,7 @@ function readSetting(
 ): string | undefined {
   const direct = environment[name] || undefined;
   const file = environment[`${name}_FILE`] || undefined;
-  if (file === undefined || !isSecret(name)) return direct;
+  if (file === undefined || !mayBeFile(name)) return direct;
   if (direct !== undefined) {
     faults.push(`${name} and ${name}_FILE are both set; keep one`);
     return undefined;
@@ -106,6 +113,10 @@ function readSetting(
 }
 
 /** Whether the setting may come from a file named by `NAME_FILE`. */
+export function mayBeFile(name: SettingName): boolean {
+  return isSecret(name) || SETTINGS.shape[name].meta()?.['file'] === true;
+}
+
 export function isSecret(name: SettingName): boolean {
   return SETTINGS.shape[name].meta()?.['secret'] === true;
 }

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { certificates } from './certificates';
 import { databaseUrl } from './database-location';
 import { decodePart } from './percent-encoding';
 import { weaknessOf } from './secret-strength';
@@ -137,7 +138,7 @@ function isProxyAddress(text: string): boolean {
 
 /**
  * Every setting, in the order of the README's table (a test compares the two). `meta.default` is what the table shows;
- * a setting marked secret can also be given as a file, by its name with `_FILE` behind it.
+ * a setting marked secret, or `file`, can also be given as a file, by its name with `_FILE` behind it.
  */
 export const SETTINGS = z.object({
   NODE_ENV: z
@@ -153,7 +154,8 @@ export const SETTINGS = z.object({
     .meta({ default: '`3000`', description: 'port to listen on; `0` takes any free one' }),
   DATABASE_URL: databaseUrl.default({ engine: 'sqlite', file: 'data/auth.sqlite' }).meta({
     default: '`sqlite:data/auth.sqlite`',
-    description: 'or `mysql://user:password@host:3306/name` (MySQL 8.4+, MariaDB 10.11+)',
+    description:
+      'or `mysql://user:password@host:3306/name` (MySQL 8.4+, MariaDB 10.11+); over TLS with `?ssl-mode=VERIFY_IDENTITY`',
     secret: true,
   }),
   AUTH_SECRET: listableSecret.optional().meta({
@@ -201,8 +203,14 @@ export const SETTINGS = z.object({
   REDIS_URL: redisUrl.optional().meta({
     default: 'none',
     description:
-      '`redis://[user:password@]host:6379`: instances learn of revocations at once and share their limits',
+      '`redis://[user:password@]host:6379`: instances learn of revocations at once and share their limits; `rediss://` is over TLS',
     secret: true,
+  }),
+  TLS_CA: certificates.optional().meta({
+    default: 'the authorities that Node knows',
+    description:
+      'PEM certificates of the only authorities that MySQL and Redis may show one of, where they are reached over TLS',
+    file: true,
   }),
   TRUST_PROXY: proxies.optional().meta({
     default: 'none',

@@ -1,8 +1,9 @@
 import { type Connection, createConnection } from 'mysql2/promise';
 import type { DataSourceOptions, EntitySchema, MixedList } from 'typeorm';
-import type { DatabaseLocation } from '../config/database-location';
+import type { DatabaseLocation, MysqlLocation } from '../config/database-location';
 import { StartError } from '../core/start-error';
 import { migrations } from './migrations';
+import { connectionTo, describeRefusal } from './mysql-connection';
 import { mysqlDriver } from './mysql-pool';
 import { QuietLogger } from './quiet-logger';
 import { SqliteConnection } from './sqlite-connection';
@@ -42,11 +43,8 @@ export async function dataSourceOptions(
   }
   return {
     type: await askServerType(location),
-    host: location.host,
-    port: location.port,
+    ...connectionTo(location),
     username: location.user,
-    password: location.password,
-    database: location.database,
     driver: mysqlDriver,
     logger: new QuietLogger(),
     charset: 'utf8mb4_bin',
@@ -64,17 +62,11 @@ export async function dataSourceOptions(
 }
 
 /** MySQL or MariaDB: TypeORM reads their schemas differently, so it must know before it connects. */
-async function askServerType(
-  location: Extract<DatabaseLocation, { engine: 'mysql' }>,
-): Promise<'mysql' | 'mariadb'> {
+async function askServerType(location: MysqlLocation): Promise<'mysql' | 'mariadb'> {
   let connection: Connection;
   try {
     connection = await createConnection({
-      host: location.host,
-      port: location.port,
-      user: location.user,
-      password: location.password,
-      database: location.database,
+      ...connectionTo(location),
       connectTimeout: CONNECT_TIMEOUT_MS,
     });
   } catch (error) {
@@ -86,21 +78,5 @@ async function askServerType(
     return version.includes('MariaDB') ? 'mariadb' : 'mysql';
   } finally {
     await connection.end();
-  }
-}
-
-export function describeRefusal(
-  location: Extract<DatabaseLocation, { engine: 'mysql' }>,
-  { code }: NodeJS.ErrnoException,
-): string {
-  const server = `${location.host}:${location.port}`;
-  switch (code) {
-    case 'ER_ACCESS_DENIED_ERROR':
-    case 'ER_DBACCESS_DENIED_ERROR':
-      return `The MySQL server at ${server} refuses user '${location.user}' on database '${location.database}'; check the user, the password and the grants behind DATABASE_URL.`;
-    case 'ER_BAD_DB_ERROR':
-      return `The MySQL server at ${server} has no database '${location.database}'; create it, or name another one in DATABASE_URL.`;
-    default:
-      return `The MySQL server at ${server} cannot be reached (${code ?? 'no answer'}); start it, or point DATABASE_URL elsewhere.`;
   }
 }

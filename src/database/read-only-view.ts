@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite';
 import { createConnection } from 'mysql2/promise';
-import type { DatabaseLocation } from '../config/database-location';
+import type { DatabaseLocation, MysqlLocation } from '../config/database-location';
 import { StartError } from '../core/start-error';
-import { describeRefusal } from './data-source-options';
+import { connectionTo, describeRefusal } from './mysql-connection';
 
 const TIMEOUT_MS = 3_000;
 
@@ -60,14 +60,10 @@ function viewOf(database: DatabaseSyncInstance): ReadOnlyView {
   };
 }
 
-async function openMysql(location: Extract<DatabaseLocation, { engine: 'mysql' }>): Promise<ReadOnlyView> {
+async function openMysql(location: MysqlLocation): Promise<ReadOnlyView> {
   try {
     const connection = await createConnection({
-      host: location.host,
-      port: location.port,
-      user: location.user,
-      password: location.password,
-      database: location.database,
+      ...connectionTo(location),
       connectTimeout: TIMEOUT_MS,
       timezone: 'Z',
     });

@@ -3,6 +3,7 @@ import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } fro
 import { Redis } from 'ioredis';
 import { Config } from '../config/config';
 import { LOG, type Log } from '../core/log';
+import { type RedisAddress, redisAddress } from './redis-address';
 
 /** Milliseconds for a connection to come up, and for a command to be answered. Beyond that, Redis counts as lost. */
 const CONNECT_TIMEOUT_MS = 1_000;
@@ -29,8 +30,9 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
     @Inject(LOG) private readonly log: Log,
   ) {
     if (config.redisUrl === undefined) return;
-    this.client = this.connection(config.redisUrl);
-    this.subscriber = this.connection(config.redisUrl);
+    const address = redisAddress(config.redisUrl, config.tlsAuthorities);
+    this.client = this.connection(address);
+    this.subscriber = this.connection(address);
     // Anew with every connection: one that was made while Redis was lost knows of no channel.
     this.subscriber.on('ready', () => this.listeners.forEach((_, channel) => this.listenTo(channel)));
     this.subscriber.on('message', (channel: string, message: string) =>
@@ -78,8 +80,9 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
     return [this.client, this.subscriber].filter((redis) => redis !== undefined);
   }
 
-  private connection(url: string): Redis {
+  private connection([url, tls]: RedisAddress): Redis {
     const redis = new Redis(url, {
+      ...tls,
       lazyConnect: true,
       enableOfflineQueue: false,
       maxRetriesPerRequest: 0,

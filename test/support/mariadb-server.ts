@@ -71,7 +71,8 @@ export class MariadbServer {
     return this.process?.pid;
   }
 
-  async start(): Promise<void> {
+  /** @param options of its own, besides those that all have */
+  async start(options: readonly string[] = []): Promise<void> {
     const atStart = join(this.folder, 'at-start.sql');
     writeFileSync(
       atStart,
@@ -91,6 +92,7 @@ export class MariadbServer {
         '--innodb-buffer-pool-size=64M',
         `--innodb-flush-log-at-trx-commit=${this.durable ? 1 : 2}`,
         ...asCurrentUser(),
+        ...options,
       ],
       { stdio: 'ignore', env: { ...process.env, PATH: PROGRAM_PATH } },
     );

@@ -19,11 +19,16 @@ export class RedisServer {
   private constructor(
     private readonly folder: string,
     readonly port: number,
+    private readonly options: readonly string[],
   ) {}
 
-  /** Makes and starts a server. Throws with a hint where `redis-server` is not installed. */
-  static async create(): Promise<RedisServer> {
-    const server = new RedisServer(mkdtempSync(join(tmpdir(), 'latchkey-redis-')), await freePort());
+  /**
+   * Makes and starts a server. Throws with a hint where `redis-server` is not installed.
+   *
+   * @param options of its own, besides those that all have
+   */
+  static async create(options: readonly string[] = []): Promise<RedisServer> {
+    const server = new RedisServer(mkdtempSync(join(tmpdir(), 'latchkey-redis-')), await freePort(), options);
     await server.start();
     return server;
   }
@@ -36,7 +41,17 @@ export class RedisServer {
   async start(): Promise<void> {
     const started = spawn(
       'redis-server',
-      ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--dir', this.folder],
+      [
+        '--port',
+        String(this.port),
+        '--bind',
+        '127.0.0.1',
+        '--save',
+        '',
+        '--dir',
+        this.folder,
+        ...this.options,
+      ],
       { stdio: 'ignore', env: { ...process.env, PATH: PROGRAM_PATH } },
     );
     this.process = started;

@@ -15,6 +15,7 @@ export interface Cut {
 export class TcpProxy {
   private passage: Passage = { delayMs: 0 };
   private cut: Cut | undefined;
+  private overheard: ((chunk: Buffer) => void) | undefined;
   private readonly sockets = new Set<Socket>();
 
   private constructor(
@@ -45,6 +46,11 @@ export class TcpProxy {
     this.cut = cut;
   }
 
+  /** Has everything that passes from now on, in either direction, be heard by somebody in between. */
+  overhear(by: (chunk: Buffer) => void): void {
+    this.overheard = by;
+  }
+
   async close(): Promise<void> {
     this.server.close();
     for (const socket of this.sockets) socket.destroy();
@@ -72,6 +78,7 @@ export class TcpProxy {
     from.setNoDelay();
     let passed = Promise.resolve();
     from.on('data', (chunk: Buffer) => {
+      this.overheard?.(chunk);
       if (this.passage === 'nothing passes') return;
       const { delayMs } = this.passage;
       const due = delayMs > 0 ? delay(delayMs, undefined, { ref: false }) : undefined;

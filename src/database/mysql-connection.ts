@@ -1,0 +1,43 @@
+import type { ConnectionOptions } from 'mysql2';
+import type { MysqlLocation } from '../config/database-location';
+
+/**
+ * What every connection to the server is made with. Encrypted, it comes about only with a server that proves by a certificate
+ * of a trusted authority that it has the name that we call it by; there is no going back to plain text (ASVS 12.3.1, 12.3.2).
+ */
+export function connectionTo({
+  host,
+  port,
+  user,
+  password,
+  database,
+  tls,
+}: MysqlLocation): ConnectionOptions {
+  const ssl = tls && {
+    ...tls,
+    rejectUnauthorized: true,
+    // The driver compares the name only when asked to.
+    verifyIdentity: true,
+  };
+  return { host, port, user, password, database, ...(ssl && { ssl }) };
+}
+
+/** Why the server is of no use, and what to change. */
+export function describeRefusal(location: MysqlLocation, { code, message }: NodeJS.ErrnoException): string {
+  const server = `The MySQL server at ${location.host}:${location.port}`;
+  switch (code) {
+    case 'ER_ACCESS_DENIED_ERROR':
+    case 'ER_DBACCESS_DENIED_ERROR':
+      return `${server} refuses user '${location.user}' on database '${location.database}'; check the user, the password and the grants behind DATABASE_URL${location.tls ? '' : ', and whether the server wants TLS: ?ssl-mode=VERIFY_IDENTITY'}.`;
+    case 'ER_BAD_DB_ERROR':
+      return `${server} has no database '${location.database}'; create it, or name another one in DATABASE_URL.`;
+    case 'ER_SECURE_TRANSPORT_REQUIRED':
+      return `${server} takes encrypted connections only; put ?ssl-mode=VERIFY_IDENTITY behind DATABASE_URL, and the certificate of its authority into TLS_CA.`;
+    case 'HANDSHAKE_NO_SSL_SUPPORT':
+      return `${server} speaks no TLS, which ssl-mode=VERIFY_IDENTITY in DATABASE_URL asks for; give it a certificate.`;
+    case 'HANDSHAKE_SSL_ERROR':
+      return `${server} does not prove that it is ${location.host} (${message}); check its certificate, the name in DATABASE_URL, and the authority in TLS_CA.`;
+    default:
+      return `${server} cannot be reached (${code ?? 'no answer'}); start it, or point DATABASE_URL elsewhere.`;
+  }
+}

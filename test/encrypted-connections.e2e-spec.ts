@@ -1,0 +1,166 @@
+import { createConnection } from 'mysql2/promise';
+import { loadConfig } from '../src/config/load-config';
+import { StartError } from '../src/core/start-error';
+import { openReadOnly } from '../src/database/read-only-view';
+import { MASTER_SECRET, startApp, type TestApp } from './support/app';
+import { type Certificate, Certificates, pemOf } from './support/certificates';
+import { createMysqlDatabase, type TestDatabase } from './support/database';
+import { describeWhereInstalled } from './support/installed';
+import { freePort, MariadbServer } from './support/mariadb-server';
+import { newcomer } from './support/people';
+import { RedisServer } from './support/redis-server';
+import { TcpProxy } from './support/tcp-proxy';
+
+describeWhereInstalled('openssl', 'over TLS', () => {
+  let certificates: Certificates;
+  let authority: Certificate;
+  let ours: Certificate;
+  /** What a server that is not ours may show. */
+  const wrong: Record<string, Certificate> = {};
+  beforeAll(() => {
+    certificates = new Certificates();
+    authority = certificates.authority();
+    const names = 'DNS:localhost';
+    ours = certificates.issue({ by: authority, names });
+    wrong['of another authority'] = certificates.issue({ by: certificates.authority(), names });
+    wrong['signed by itself'] = certificates.issue({ names });
+    wrong['for another host'] = certificates.issue({ by: authority, names: 'DNS:elsewhere.example' });
+    wrong['that has expired'] = certificates.issue({ by: authority, names, days: -1 });
+  });
+  afterAll(() => certificates.remove());
+
+  const WRONG = ['of another authority', 'signed by itself', 'for another host', 'that has expired'];
+
+  describe('MySQL', () => {
+    let server: MariadbServer;
+    let database: TestDatabase;
+    beforeAll(async () => {
+      server = await MariadbServer.create();
+      database = await createMysqlDatabase(server.url);
+    }, 60_000);
+    afterAll(() => server.remove());
+
+    const startWith = async ({ cert, key }: Certificate) => {
+      await server.stop('SIGKILL');
+      await server.start([`--ssl-cert=${cert}`, `--ssl-key=${key}`]);
+    };
+
+    /** Until the next start, which takes it back. */
+    const demandTls = async () => {
+      const connection = await createConnection(server.url);
+      await connection.query("ALTER USER root@'127.0.0.1' REQUIRE SSL");
+      await connection.end();
+    };
+
+    const encrypted = (port = server.port) => ({
+      DATABASE_URL: `${database.url.replace(/127\.0\.0\.1:\d+/, `localhost:${port}`)}?ssl-mode=VERIFY_IDENTITY`,
+      AUTH_SECRET: MASTER_SECRET,
+    });
+
+    /** How the start and the operator's command line are refused: they have ways to the database of their own. */
+    const refusalsOf = async (settings: Record<string, string>): Promise<string[]> => {
+      const attempts = [
+        () => startApp(settings, { database }),
+        () => openReadOnly(loadConfig(settings).database),
+      ];
+      const refusals = [];
+      for (const attempt of attempts) {
+        const error: unknown = await attempt().catch((thrown: unknown) => thrown);
+        refusals.push(error instanceof StartError ? error.message : `not refused: ${String(error)}`);
+      }
+      return refusals;
+    };
+
+    it('is not spoken to by a server that has none: nothing falls back to plain text', async () => {
+      for (const refusal of await refusalsOf({ ...encrypted(), TLS_CA: pemOf(authority) })) {
+        expect(refusal).toMatch(/speaks no TLS, which ssl-mode=VERIFY_IDENTITY in DATABASE_URL asks for/);
+      }
+    });
+
+    it.each(WRONG)('is not spoken to by a server with a certificate %s', async (kind) => {
+      await startWith(wrong[kind] as Certificate);
+
+      for (const refusal of await refusalsOf({ ...encrypted(), TLS_CA: pemOf(authority) })) {
+        expect(refusal).toMatch(/does not prove that it is localhost .* the authority in TLS_CA/);
+      }
+    });
+
+    it('is not spoken to where its authority has not been named', async () => {
+      await startWith(ours);
+
+      for (const refusal of await refusalsOf(encrypted())) {
+        expect(refusal).toMatch(/does not prove that it is localhost/);
+      }
+    });
+
+    it('says so where the server takes nothing else', async () => {
+      await startWith(ours);
+      await demandTls();
+
+      const plain = { DATABASE_URL: database.url, AUTH_SECRET: MASTER_SECRET };
+      for (const refusal of await refusalsOf(plain)) {
+        expect(refusal).toMatch(
+          /refuses user 'root' .* whether the server wants TLS: \?ssl-mode=VERIFY_IDENTITY/,
+        );
+      }
+    });
+
+    it('serves, and nobody on the way reads a word', async () => {
+      await startWith(ours);
+      await demandTls();
+      const way = await TcpProxy.to(server.port);
+      const passed: Buffer[] = [];
+      way.overhear((chunk) => passed.push(chunk));
+      const settings = { ...encrypted(way.port), TLS_CA: pemOf(authority) };
+
+      const app: TestApp = await startApp(settings, {
+        database: { ...database, drop: () => Promise.resolve() },
+      });
+      const { username } = await newcomer(app);
+      expect(await app.rows("SHOW STATUS LIKE 'Ssl_version'")).toMatchObject([
+        { Value: expect.stringMatching(/^TLSv1[.][23]$/) as string },
+      ]);
+      await app.close();
+      await way.close();
+
+      const text = Buffer.concat(passed).toString('latin1');
+      expect(text.length).toBeGreaterThan(10_000);
+      for (const word of [username, 'INSERT INTO', 'SELECT ', 'users']) expect(text).not.toContain(word);
+    }, 60_000);
+  });
+
+  describe('Redis', () => {
+    let app: TestApp;
+    beforeAll(async () => (app = await startApp()));
+    afterAll(() => app.close());
+
+    /** Whether an application finds the Redis that shows that certificate. */
+    const finds = async ({ cert, key }: Certificate): Promise<boolean> => {
+      const port = await freePort();
+      const files = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', authority.cert];
+      const redis = await RedisServer.create([
+        '--tls-port',
+        String(port),
+        '--tls-auth-clients',
+        'no',
+        ...files,
+      ]);
+      app.written.length = 0;
+      try {
+        await app.restart({ REDIS_URL: `rediss://localhost:${port}`, TLS_CA: pemOf(authority) });
+        return !app.written.join('').includes('Redis cannot be reached');
+      } finally {
+        await app.restart();
+        await redis.remove();
+      }
+    };
+
+    it('is believed with a certificate of the authority that is named', async () => {
+      expect(await finds(ours)).toBe(true);
+    });
+
+    it.each(WRONG)('is not spoken to with a certificate %s', async (kind) => {
+      expect(await finds(wrong[kind] as Certificate)).toBe(false);
+    });
+  });
+});
