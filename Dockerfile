@@ -17,7 +17,7 @@ COPY package.json openapi.json common-passwords.bin ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/release dist
 # What an operator types: docker exec … latchkey user list
-RUN printf '#!/bin/sh\nexec node /app/dist/cli/main.js "$@"\n' > /usr/local/bin/latchkey && chmod 755 /usr/local/bin/latchkey
+RUN printf '#!/bin/sh\nexec node /app/dist/latchkey.js "$@"\n' > /usr/local/bin/latchkey && chmod 755 /usr/local/bin/latchkey
 # The embedded database and its secret, where no other database is configured.
 RUN mkdir data && chown node:node data
 VOLUME /app/data

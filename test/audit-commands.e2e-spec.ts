@@ -31,7 +31,7 @@ describe("the operator's audit commands", () => {
       database.engine === 'sqlite'
         ? `sqlite:${database.file}`
         : `mysql://${database.user}:${database.password}@${database.host}:${database.port}/${database.database}`;
-    return runCommand('cli/main', ['audit', ...words], { DATABASE_URL: url, AUTH_SECRET: MASTER_SECRET });
+    return runCommand('latchkey', ['audit', ...words], { DATABASE_URL: url, AUTH_SECRET: MASTER_SECRET });
   };
   const file = (text: string): string => {
     const path = join(folder, 'head');

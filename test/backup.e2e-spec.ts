@@ -79,7 +79,7 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     return { token: body['token'] ?? '', refreshToken: body['refreshToken'] ?? '' };
   };
   const refresh = (refreshToken = '') => call('POST', '/auth/refresh', {}, { refreshToken });
-  const latchkey = (...words: string[]) => runCommand('cli/main', words, settings);
+  const latchkey = (...words: string[]) => runCommand('latchkey', words, settings);
   const file = () => settings['DATABASE_URL']?.slice('sqlite:'.length) ?? '';
 
   const backUp = async (): Promise<void> => {
@@ -204,16 +204,16 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     const folder = mkdtempSync(join(tmpdir(), 'latchkey-backups-'));
     const settings = settingsFor(database, { AUTH_SECRET: MASTER_SECRET });
     const target = join(folder, 'copy.sqlite');
-    await runCommand('cli/main', ['migrate', 'up'], settings);
+    await runCommand('latchkey', ['migrate', 'up'], settings);
     // Of a backup that was killed.
     writeFileSync(`${target}.partial`, 'half');
 
-    const made = await runCommand('cli/main', ['backup', target], settings);
-    const again = await runCommand('cli/main', ['backup', target], settings);
+    const made = await runCommand('latchkey', ['backup', target], settings);
+    const again = await runCommand('latchkey', ['backup', target], settings);
     const left = readdirSync(folder);
     const mode = statSync(target).mode & 0o777;
     rmSync(folder, { recursive: true });
-    const nowhere = await runCommand('cli/main', ['backup', target], settings);
+    const nowhere = await runCommand('latchkey', ['backup', target], settings);
     await database.drop();
 
     expect([made.code, again.code, nowhere.code]).toEqual([0, 1, 1]);
@@ -226,7 +226,7 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     const database = await createDatabase();
     const folder = mkdtempSync(join(tmpdir(), 'latchkey-backups-'));
     const settings = settingsFor(database, { AUTH_SECRET: MASTER_SECRET });
-    await runCommand('cli/main', ['migrate', 'up'], settings);
+    await runCommand('latchkey', ['migrate', 'up'], settings);
     const file = database.url.slice('sqlite:'.length);
     const connection = new SqliteConnection(file);
     connection.exec(
@@ -240,7 +240,7 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     bytes.set(damaged as Buffer, bytes.indexOf(sound as Buffer));
     writeFileSync(file, bytes);
 
-    const { code, stderr } = await runCommand('cli/main', ['backup', join(folder, 'copy.sqlite')], settings);
+    const { code, stderr } = await runCommand('latchkey', ['backup', join(folder, 'copy.sqlite')], settings);
     const left = readdirSync(folder);
     rmSync(folder, { recursive: true });
     await database.drop();
@@ -254,7 +254,7 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
   it('is left to the tools that are made for it', async () => {
     const database = await createDatabase();
 
-    const { code, stderr } = await runCommand('cli/main', ['backup', 'x'], settingsFor(database));
+    const { code, stderr } = await runCommand('latchkey', ['backup', 'x'], settingsFor(database));
     await database.drop();
 
     expect([code, stderr]).toEqual([1, expect.stringContaining('mariadb-dump')]);

@@ -92,7 +92,7 @@ describe('dead rows', () => {
     for (let dead = 3000; dead <= 48_000 && Math.min(...removed) === 0; dead *= 2) {
       await manySessions(person, dead, addSeconds(new Date(), -2 * DAY));
       const reports = await Promise.all(
-        [1, 2].map(() => runCommand('cli/main', ['cleanup', '--json'], settingsFor(app.database))),
+        [1, 2].map(() => runCommand('latchkey', ['cleanup', '--json'], settingsFor(app.database))),
       );
 
       expect(reports.map(({ code, stderr }) => [code, stderr])).toEqual([

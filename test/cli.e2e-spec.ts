@@ -10,7 +10,7 @@ describe("the operator's command line", () => {
   afterAll(() => database.drop());
 
   const latchkey = (words: string[], input = '', settings: Record<string, string> = {}) =>
-    runCommand('cli/main', words, settingsFor(database, settings), input);
+    runCommand('latchkey', words, settingsFor(database, settings), input);
 
   it('makes a user, with the password from standard input, also where sign-up is closed', async () => {
     const words = ['user', 'create', '--username', 'Op.Erator', '--email', 'op@example.com'];
@@ -143,7 +143,7 @@ describe("the operator's command line", () => {
     ['demo', 'cli/demo', [], ''],
     [
       'latchkey',
-      'cli/main',
+      'latchkey',
       ['user', 'create', '--username', 'first', '--email', 'f@example.com'],
       'a password of hers',
     ],

@@ -160,7 +160,7 @@ describe('Dockerfile', () => {
       .find((match) => match !== null) as RegExpExecArray;
 
     expect(file).toBe('/usr/local/bin/latchkey');
-    expect(script).toBe('#!/bin/sh\\nexec node /app/dist/cli/main.js "$@"\\n');
+    expect(script).toBe('#!/bin/sh\\nexec node /app/dist/latchkey.js "$@"\\n');
     expect(last).toContain('WORKDIR /app');
     expect(existsSync(join(root, 'src', 'cli', 'main.ts'))).toBe(true);
   });

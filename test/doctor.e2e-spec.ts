@@ -62,7 +62,7 @@ describe('config check', () => {
   it('prints every fault by name, and exits with 1', async () => {
     const settings = { DATABASE_URL: 'postgres://x', PORT: 'x', AUTH_SECRET: 'short', REGISTRATION: 'maybe' };
 
-    const { code, stdout } = await runCommand('cli/main', ['config', 'check', '--json'], settings);
+    const { code, stdout } = await runCommand('latchkey', ['config', 'check', '--json'], settings);
 
     const { valid, faults } = JSON.parse(stdout) as { valid: boolean; faults: string[] };
     expect([code, valid]).toEqual([1, false]);
@@ -142,7 +142,7 @@ describe('doctor', () => {
   it('names the setting to change where the database cannot be reached, and exits with 1', async () => {
     const settings = { DATABASE_URL: 'mysql://latchkey:kettle@127.0.0.1:1/auth', AUTH_SECRET: MASTER_SECRET };
 
-    const { code, stdout } = await runCommand('cli/main', ['doctor'], settings);
+    const { code, stdout } = await runCommand('latchkey', ['doctor'], settings);
 
     expect(code).toBe(1);
     expect(stdout).toMatch(/^fail {2}database .*cannot be reached.*\[DATABASE_URL\]$/m);
@@ -225,7 +225,7 @@ describe('doctor', () => {
   });
 
   it('leaves nothing behind beside a database that was closed cleanly', async () => {
-    await runCommand('cli/main', ['migrate', 'up'], { DATABASE_URL: `sqlite:${file}` });
+    await runCommand('latchkey', ['migrate', 'up'], { DATABASE_URL: `sqlite:${file}` });
     const before = picture(folder);
 
     const { bad } = await findingsOf({ DATABASE_URL: `sqlite:${file}`, AUTH_SECRET: MASTER_SECRET });

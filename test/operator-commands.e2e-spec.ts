@@ -47,7 +47,7 @@ describe('what an operator does, while the server runs,', () => {
     return { username, password, token: body['token'] ?? '', refreshToken: body['refreshToken'] ?? '' };
   };
   const latchkey = async (words: string[], input = '') => {
-    const { code, stdout, stderr } = await runCommand('cli/main', words, settingsFor(database), input);
+    const { code, stdout, stderr } = await runCommand('latchkey', words, settingsFor(database), input);
     expect([code, stderr]).toEqual([0, '']);
     return stdout;
   };
@@ -119,7 +119,7 @@ describe('what an operator does, while the server runs,', () => {
     expect((await logInAs(username, password)).status).toBe(401);
     expect((await logInAs(username, 'swift otter paints')).status).toBe(200);
     const refused = await runCommand(
-      'cli/main',
+      'latchkey',
       ['user', 'set-password', username],
       settingsFor(database),
       'x',
@@ -130,7 +130,7 @@ describe('what an operator does, while the server runs,', () => {
 
   it('is answered by a sentence of JSON where he asks for it and it fails', async () => {
     const { code, stdout, stderr } = await runCommand(
-      'cli/main',
+      'latchkey',
       ['user', 'show', 'nobody', '--json'],
       settingsFor(database),
     );

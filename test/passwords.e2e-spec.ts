@@ -126,7 +126,7 @@ describe('a new password', () => {
     const database = await createDatabase();
     const create = (input: string) =>
       runCommand(
-        'cli/main',
+        'latchkey',
         ['user', 'create', '--username', 'marigold', '--email', 'm@example.com'],
         settingsFor(database),
         input,

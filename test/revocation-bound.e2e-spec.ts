@@ -98,7 +98,7 @@ const OTHER_DEEDS: Record<string, Deed> = {
   'an operator disables the account of a key': async (instances) => {
     const { credential, username } = await keyHolder(instances);
     const revoke = async () => {
-      const { code } = await runCommand('cli/main', ['user', 'disable', username], instances.settings);
+      const { code } = await runCommand('latchkey', ['user', 'disable', username], instances.settings);
       expect(code).toBe(0);
     };
     return { credential, revoke, byOperator: true };

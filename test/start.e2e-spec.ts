@@ -293,7 +293,7 @@ describeOnSqlite('a first start with nothing configured', () => {
   it('says what is wrong where the sources cannot be built, and leaves the old build alone', async () => {
     const before = builds();
     const source = join(checkout, 'src', 'banner.ts');
-    writeFileSync(source, `${readFileSync(source, 'utf8')}\nconst broken: number = 'text';\n`);
+    writeFileSync(source, `${readFileSync(source, 'utf8')}\nconst broken: = 'text';\n`);
 
     const program = start();
 

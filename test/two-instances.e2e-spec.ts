@@ -90,7 +90,7 @@ describe('two instances on one database', () => {
     await until(200, key);
 
     const disabled = await runCommand(
-      'cli/main',
+      'latchkey',
       ['user', 'disable', username, '--json'],
       instances.settings,
     );
@@ -98,7 +98,7 @@ describe('two instances on one database', () => {
     await until(401, bearer(token));
     await until(401, key);
 
-    const enabled = await runCommand('cli/main', ['user', 'enable', username], instances.settings);
+    const enabled = await runCommand('latchkey', ['user', 'enable', username], instances.settings);
     expect(enabled.stdout).toBe(`Enabled ${username}.\n`);
     await until(200, key);
     expect(await instances.status(0, bearer(token))).toBe(401);
@@ -115,7 +115,7 @@ describe('two instances on one database', () => {
 
     const verify = async () => {
       const { code, stdout } = await runCommand(
-        'cli/main',
+        'latchkey',
         ['audit', 'verify', '--json'],
         instances.settings,
       );

@@ -107,7 +107,7 @@ describe('an import of users', () => {
     const users = file(toLines([person('ab'), person('sam.hill')]));
 
     const { code, stdout, stderr } = await runCommand(
-      'cli/main',
+      'latchkey',
       ['user', 'import', users, '--refused', '/dev/full'],
       settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET }),
     );
@@ -220,7 +220,7 @@ describe('an import of users', () => {
     let landed = 0;
     for (const share of [0.1, 0.5]) {
       const command = new Program(
-        [join('scripts', 'start.mjs'), 'cli/main', 'user', 'import', users],
+        [join('scripts', 'start.mjs'), 'latchkey', 'user', 'import', users],
         settings,
       );
       while (landed < total * share) {
@@ -233,7 +233,7 @@ describe('an import of users', () => {
       expect(await command.exit()).toBeNull();
     }
     const cut = await count("SELECT COUNT(*) AS n FROM users WHERE username LIKE 'moved-%'");
-    const rest = await runCommand('cli/main', ['user', 'import', users, '--json'], settings);
+    const rest = await runCommand('latchkey', ['user', 'import', users, '--json'], settings);
 
     expect(cut).toBeLessThan(total);
     // Accounts and their events are there together, or neither.
@@ -250,12 +250,12 @@ describe('an import of users', () => {
     const settings = settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET });
 
     const some = await runCommand(
-      'cli/main',
+      'latchkey',
       ['user', 'import', '-'],
       settings,
       toLines([person('x'), person('yes')]),
     );
-    const none = await runCommand('cli/main', ['user', 'import', join(folder, 'nothing')], settings);
+    const none = await runCommand('latchkey', ['user', 'import', join(folder, 'nothing')], settings);
 
     expect([some.code, some.stdout]).toEqual([1, '1 imported, 0 there already, 1 refused.\n']);
     expect(some.stderr).toContain('line 1: username: username must be no shorter than 3 characters');
