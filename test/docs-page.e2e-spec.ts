@@ -1,7 +1,7 @@
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { startApp, type TestApp } from './support/app';
 import { describeWhereInstalled, programPath } from './support/installed';
-import { signUp } from './support/people';
+import { newcomer, signUp } from './support/people';
 
 /** A host name that is not localhost, as of a machine in the office. */
 const HOST = 'latchkey.test';
@@ -50,10 +50,11 @@ describeWhereInstalled('chromium', 'the documentation page in a browser', () => 
 
   const open = (path: string) => page.goto(`http://${HOST}:${new URL(app.url).port}${path}`);
 
-  /** Unfolds an operation, executes it as it stands, and gives the status that the page shows. */
-  const execute = async (operationId: string): Promise<string> => {
+  /** Unfolds an operation, executes it as it stands or with a body of ours, and gives the status that the page shows. */
+  const execute = async (operationId: string, body?: object): Promise<string> => {
     const operation = page.locator(`[id$="-${operationId}"]`);
     await operation.locator('button.opblock-summary-control').click();
+    if (body) await operation.locator('textarea.body-param__text').fill(JSON.stringify(body));
     await operation.locator('button.execute').click();
     return operation.locator('.live-responses-table tbody .response-col_status').first().innerText();
   };
@@ -73,6 +74,19 @@ describeWhereInstalled('chromium', 'the documentation page in a browser', () => 
     expect(await execute('getProfile')).toMatch(/^200/);
     const profile = page.locator('[id$="-getProfile"] .live-responses-table tbody .response-col_description');
     expect(await profile.first().innerText()).toContain('"username": "jane.doe"');
+
+    expect(complaints).toEqual([]);
+    expect(foreign).toEqual([]);
+  }, 60_000);
+
+  it('is authorized by a refresh too', async () => {
+    const { refreshToken } = await newcomer(app);
+    await open('/docs');
+    await page.locator('button.authorize.unlocked').waitFor();
+
+    expect(await execute('refresh', { refreshToken })).toMatch(/^200/);
+    await page.locator('button.authorize.locked').waitFor();
+    expect(await execute('getProfile')).toMatch(/^200/);
 
     expect(complaints).toEqual([]);
     expect(foreign).toEqual([]);
