@@ -79,6 +79,22 @@ describeWhereInstalled('chromium', 'the documentation page in a browser', () => 
     expect(foreign).toEqual([]);
   }, 60_000);
 
+  it('forgets the token with a logout, and keeps nothing of it in the browser', async () => {
+    const { username, password } = await newcomer(app);
+    await open('/docs');
+    expect(await execute('login', { username, password })).toMatch(/^200/);
+    await page.locator('button.authorize.locked').waitFor();
+    const kept = () =>
+      page.evaluate('JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])');
+    expect(await kept()).toBe('[{},{},""]');
+
+    expect(await execute('logout')).toMatch(/^200/);
+    await page.locator('button.authorize.unlocked').waitFor();
+    expect(await execute('getProfile')).toMatch(/^401/);
+
+    expect(await kept()).toBe('[{},{},""]');
+  }, 60_000);
+
   it('is authorized by a refresh too', async () => {
     const { refreshToken } = await newcomer(app);
     await open('/docs');

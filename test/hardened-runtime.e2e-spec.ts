@@ -61,7 +61,7 @@ describe('a hardened runtime', () => {
   const api = (method: string, path: string, headers: Record<string, string> = {}, body?: unknown) =>
     call(method, `/api/v1${path}`, headers, body);
 
-  it('is enough: nothing makes code out of text, starts a program or leaves its folders, whatever is asked', async () => {
+  it('is enough: nothing makes code out of text, starts a program, leaves its folders or connects to others, whatever is asked', async () => {
     const account = { username: 'hardened', password: 'nine brass kettles' };
     const before = server.stderr.length;
     const statuses: number[] = [];
@@ -109,6 +109,9 @@ describe('a hardened runtime', () => {
     expect(statuses).toEqual([204]);
     const watched = (text: string) => text.split('\n').filter((line) => line.startsWith('WATCHED'));
     expect(watched(server.stderr.slice(before))).toEqual([]);
+    const opened = server.stderr.split('\n').filter((line) => line.startsWith('OPENED'));
+    const { host } = new URL(database.url.replace('sqlite:', 'file:'));
+    expect([...new Set(opened)]).toEqual(onMysql ? [`OPENED ${host}`] : []);
     // The watch is there: while it starts, the router is made.
     expect(watched(server.stderr.slice(0, before)).length).toBeGreaterThan(0);
     expect(server.stdout).not.toMatch(/ERR_ACCESS_DENIED|"level":"error"/);

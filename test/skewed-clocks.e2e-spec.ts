@@ -8,7 +8,9 @@ import { POLL_INTERVAL_MS, RevocationFeed } from '../src/revocation/revocation-f
 import { startApp, type TestApp } from './support/app';
 import { createDatabase } from './support/database';
 import { claimsOf } from './support/forgery';
+import { OperatorDesk } from './support/operator-desk';
 import { type LoginBody, newcomer, type TokensBody } from './support/people';
+import { settingsFor } from './support/server-process';
 import { faultRounds, FAULTS_SEED } from './support/thoroughness';
 
 /** How far either clock is off, in milliseconds: five minutes. */
@@ -181,5 +183,13 @@ describe('instances whose clocks are wrong', () => {
     );
     expect([await ready(slow), await ready(fast)]).toEqual([null, null]);
     expect(timeAt(slow) - before).toBeLessThan(60_000);
+  });
+
+  it('keep an operator from clearing away what only looks dead', async () => {
+    const clock = new KeptClock(new WrongClock(2 * MOST_CORRECTED_MS));
+    const desk = new OperatorDesk(settingsFor(fast.app.database), { clock });
+
+    await expect(desk.report('cleanup')).rejects.toThrow(/too far apart .* nothing was removed/);
+    await desk.close();
   });
 });

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { Clock } from '../core/clock';
 import { StartError } from '../core/start-error';
 import { readMigrationStatus } from '../database/migration-status';
 import { prepareDatabase } from '../database/open-database';
@@ -44,6 +45,11 @@ export const MAINTENANCE_COMMANDS: Command[] = [
     examples: [{ line: 'latchkey cleanup', purpose: 'before a backup, or after a long stop' }],
     async run(_, { services }) {
       const context = await services();
+      if (!context.get(Clock).isTrusted) {
+        throw new CommandError(
+          "This machine's clock and the database's are too far apart to tell what is dead; nothing was removed. Set the one that is wrong.",
+        );
+      }
       const sessions = await context.get(SessionCleanup).sweepAll();
       const revocations = await context.get(RevocationCleanup).sweepAll();
       const passwordAttempts = await context.get(PasswordAttemptsCleanup).sweepAll();

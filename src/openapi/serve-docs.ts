@@ -25,12 +25,15 @@ interface UiResponse {
 
 /** The running page. */
 declare const ui: {
-  authActions: { authorizeWithPersistOption(payload: unknown): void };
+  authActions: {
+    authorizeWithPersistOption(payload: unknown): void;
+    logoutWithPersistOption(names: string[]): void;
+  };
 };
 
 /**
  * Runs in the browser, so it refers to nothing outside itself: a login or refresh that succeeds authorizes the page, and
- * the next call carries the token.
+ * the next call carries the token; with a logout the page forgets it (ASVS 14.3.1).
  */
 function authorizePage(response: UiResponse): UiResponse {
   const token = response.obj?.token;
@@ -38,6 +41,9 @@ function authorizePage(response: UiResponse): UiResponse {
     ui.authActions.authorizeWithPersistOption({
       bearer: { name: 'bearer', schema: { type: 'http', scheme: 'bearer' }, value: token },
     });
+  }
+  if (response.status === 200 && /\/auth\/logout$/.test(response.url)) {
+    ui.authActions.logoutWithPersistOption(['bearer']);
   }
   return response;
 }

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { INestApplicationContext } from '@nestjs/common';
-import { createContext } from '../../src/app';
+import { createContext, type Replacements } from '../../src/app';
 import type { Report } from '../../src/cli/command';
 import { parseLine } from '../../src/cli/command-line';
 import { COMMANDS } from '../../src/cli/commands';
@@ -13,7 +13,10 @@ export class OperatorDesk {
   private context: Promise<INestApplicationContext> | undefined;
 
   /** @param settings as environment variables */
-  constructor(private readonly settings: Record<string, string>) {}
+  constructor(
+    private readonly settings: Record<string, string>,
+    private readonly given: Pick<Replacements, 'clock'> = {},
+  ) {}
 
   /** What a command reports. */
   async report(...line: string[]): Promise<Report> {
@@ -35,7 +38,7 @@ export class OperatorDesk {
 
   private services(): Promise<INestApplicationContext> {
     return (this.context ??= createContext(loadConfig(this.settings), createLog('silent'), {
-      hashCost: CHEAP_HASH,
+      ...{ hashCost: CHEAP_HASH, ...this.given },
     }));
   }
 

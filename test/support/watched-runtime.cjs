@@ -1,10 +1,11 @@
 // @ts-check
 // Loaded before a program with `--require`, in its threads too: writes a line to standard error whenever code is made out of
-// text, and refuses to start another program.
+// text or a connection is opened, and refuses to start another program.
 'use strict';
 
 const childProcess = require('node:child_process');
 const { writeSync } = require('node:fs');
+const net = require('node:net');
 const vm = require('node:vm');
 
 /** @param {string} what */
@@ -31,6 +32,17 @@ const watched = (original, what) =>
       return Reflect.construct(/** @type {never} */ (target), parameters);
     },
   });
+
+const { connect } = net.Socket.prototype;
+net.Socket.prototype.connect = /** @this {net.Socket} @param {unknown[]} parameters */ function (
+  ...parameters
+) {
+  const [options] = parameters.flat();
+  const { host, port } = /** @type {{ host?: string; port?: number }} */ (Object(options));
+  // At once, also from a thread.
+  writeSync(2, `OPENED ${host}:${port}\n`);
+  return Reflect.apply(connect, this, parameters);
+};
 
 const RealFunction = Function;
 globalThis.Function = watched(RealFunction, 'Function');
