@@ -7,12 +7,12 @@ import { halfDone } from './support/half-done';
 import { type Program, settingsFor, startServer } from './support/server-process';
 import { FAULTS_SEED, faultRounds, longFaults } from './support/thoroughness';
 
-const ROUNDS = faultRounds(5, 200);
+const ROUNDS = faultRounds(20, 200);
 
 const CUSTOMERS = 6;
 
 /** Milliseconds from the first answer until the process is killed: anywhere in between. */
-const KILLED_AFTER = { min: 0, max: 1_500 };
+const KILLED_AFTER = { min: 0, max: 1_000 };
 
 /** Milliseconds within which the process is ready again, counted from when the operating system was asked to start it. */
 const READY_MS = 2_000;

@@ -3,8 +3,8 @@
  */
 export const REQUESTS = Number(process.env['PROPERTY_REQUESTS'] ?? 800);
 
-/** Whether lists are gone through to their end, and not only here and there. */
-export const thorough = REQUESTS >= 10_000;
+/** Whether lists are gone through to their end, and not only here and there: `LISTS=whole`. */
+export const thorough = process.env['LISTS'] === 'whole';
 
 /** Whether this is the long run of what breaks: `npm run test:faults`. */
 export const longFaults = process.env['FAULTS'] === 'long';
