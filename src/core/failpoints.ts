@@ -1,7 +1,7 @@
 /**
  * Places where a test stops a call or ends the process, to prove what holds if it happens just there. Named after the
- * operation and the step that has just been done. Those that end in `_written` or `_revoked` lie inside a transaction,
- * between two writes that must hold together; the others lie outside of any.
+ * operation and the step that has just been done. Those that end in `_written`, `_revoked`, `_sealed` or `_selected` lie
+ * inside a transaction, before a write that must hold together with that step; the others lie outside of any.
  */
 export type Failpoint =
   | 'sign_up:account_written'
@@ -28,7 +28,8 @@ export type Failpoint =
   | 'key_report:secret_found'
   | 'seal:lease_taken'
   | 'seal:rows_sealed'
-  | 'seal:committed';
+  | 'seal:committed'
+  | 'cleanup:rows_selected';
 
 /** In service nothing happens at any of these places; tests put something else in its place. */
 export class Failpoints {

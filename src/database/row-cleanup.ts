@@ -1,5 +1,6 @@
 import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
 import type { Clock } from '../core/clock';
+import type { Failpoints } from '../core/failpoints';
 import { addSeconds } from '../core/instant';
 import type { Log } from '../core/log';
 import { PeriodicTask } from '../core/periodic-task';
@@ -36,6 +37,7 @@ export abstract class RowCleanup implements OnModuleInit, OnApplicationShutdown 
   constructor(
     private readonly transactions: Transactions,
     private readonly clock: Clock,
+    private readonly failpoints: Failpoints,
     private readonly log: Log,
     private readonly rows: DeadRows,
   ) {}
@@ -94,6 +96,7 @@ export abstract class RowCleanup implements OnModuleInit, OnApplicationShutdown 
         [endedBefore],
       );
       if (dead.length === 0) return { found: 0, deleted: 0 };
+      await this.failpoints.reach('cleanup:rows_selected');
       const ids = dead.map(({ id }) => id).sort();
       const places = ids.map(() => '?').join(', ');
       const deleted = await execute(tx, `DELETE FROM ${table} WHERE ${key} IN (${places})`, ids);

@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Clock } from '../core/clock';
+import { Failpoints } from '../core/failpoints';
 import { LOG, type Log } from '../core/log';
 import { RowCleanup } from '../database/row-cleanup';
 import { Transactions } from '../database/transactions';
@@ -7,7 +8,11 @@ import { Transactions } from '../database/transactions';
 /** Removes what is remembered of attempts that count no more. */
 @Injectable()
 export class PasswordAttemptsCleanup extends RowCleanup {
-  constructor(transactions: Transactions, clock: Clock, @Inject(LOG) log: Log) {
-    super(transactions, clock, log, { table: 'password_attempts', key: 'id', endedBy: ['ends_at'] });
+  constructor(transactions: Transactions, clock: Clock, failpoints: Failpoints, @Inject(LOG) log: Log) {
+    super(transactions, clock, failpoints, log, {
+      table: 'password_attempts',
+      key: 'id',
+      endedBy: ['ends_at'],
+    });
   }
 }

@@ -38,7 +38,7 @@ export function inTheNameOf<T>(caller: string, work: () => Promise<T>): Promise<
 
 /** Whether a place lies inside a transaction. */
 export function isInsideTransaction(point: Failpoint): boolean {
-  return /_(written|revoked)$/.test(point);
+  return /_(written|revoked|sealed|selected)$/.test(point);
 }
 
 /**
