@@ -42,6 +42,7 @@ export class MariadbServer {
         [
           '--no-defaults',
           `--datadir=${join(folder, 'data')}`,
+          `--tmpdir=${folder}`,
           '--auth-root-authentication-method=normal',
           '--skip-test-db',
           ...asCurrentUser(),
@@ -83,6 +84,8 @@ export class MariadbServer {
       [
         '--no-defaults',
         `--datadir=${join(this.folder, 'data')}`,
+        // A server that starts clears its folder for temporary tables: in a shared one, of those of others.
+        `--tmpdir=${this.folder}`,
         `--socket=${join(this.folder, 'socket')}`,
         `--pid-file=${join(this.folder, 'pid')}`,
         `--port=${this.port}`,
