@@ -30,11 +30,48 @@ const MIDDLES = {
 
 type Middle = keyof typeof MIDDLES;
 
+/** Operations that only read. */
+const READING = [
+  'getProfile',
+  'listSessions',
+  'listApiKeys',
+  'getApiKey',
+  'explainApiKey',
+  'listEvents',
+  'verify',
+  'introspect',
+  'ready',
+];
+
+/** Operations that are answered as ever while the database is out of order. Every other is answered 503. */
+interface Answered {
+  always: string[];
+  /** As long as what this instance knows of revocations is fresh. */
+  whileFresh?: string[];
+  /** Where it is a matter of chance. */
+  maybe?: string[];
+}
+
+/** The database cannot be used at all. A look at a token that takes long may find the feed too old already. */
+const UNUSABLE: Answered = { always: ['live'], whileFresh: ['verify'] };
+
+const ANSWERED: Record<string, Answered> = {
+  'is killed': UNUSABLE,
+  'stands still': UNUSABLE,
+  'has lost its tables': UNUSABLE,
+  // Whoever reads may have to wait behind one that wants to write, for too long.
+  'is locked by another process': { always: ['live'], maybe: READING },
+  // A refresh changes a row, and nothing but that: it depends on whether its page has room.
+  'has no room left': { always: ['live', ...READING], maybe: ['refresh'] },
+  'can be read only': { always: ['live', ...READING] },
+};
+
 /** A call that somebody makes whom no other call is about. */
 interface Errand {
+  operation: string;
   /** For the report of what went wrong. */
   name: string;
-  run(): Promise<Result>;
+  run: () => Promise<Result>;
 }
 
 interface Result {
@@ -74,6 +111,12 @@ describe('a database that', () => {
   const accepts = ({ operation }: DocumentedOperation, scheme: string) =>
     operation.security?.some((candidate) => scheme in candidate) ?? false;
 
+  const timed = async (path: string, request: RequestInit): Promise<Result> => {
+    const begun = performance.now();
+    const { status, headers } = await app.fetch(path, request);
+    return { status, retryAfter: headers.get('retry-after'), milliseconds: performance.now() - begun };
+  };
+
   /** Prepares a call, so that nothing but the call itself is left to be done. */
   const prepare = async (of: DocumentedOperation, caller?: string): Promise<Errand> => {
     const person = await newcomer(app);
@@ -89,16 +132,9 @@ describe('a database that', () => {
     };
     const request = { method: of.method, headers, ...(body && { body: JSON.stringify(body) }) };
     return {
+      operation: of.id,
       name: caller ?? of.id,
-      async run() {
-        const begun = performance.now();
-        const { status, headers } = await app.fetch(path, request);
-        return {
-          status,
-          retryAfter: headers.get('retry-after'),
-          milliseconds: performance.now() - begun,
-        };
-      },
+      run: () => timed(path, request),
     };
   };
 
@@ -111,13 +147,18 @@ describe('a database that', () => {
 
   const runAll = (errands: Errand[]): Promise<Result[]> => Promise.all(errands.map((errand) => errand.run()));
 
-  /** What is wrong with the answers. */
-  const complaints = (errands: Errand[], results: Result[]): string[] =>
-    errands.flatMap(({ name }, index) => {
+  /** What is wrong with the answers, of which some may be as ever and all others must be 503. */
+  const complaints = (
+    errands: Errand[],
+    results: Result[],
+    { always, maybe }: { always: string[]; maybe: string[] },
+  ): string[] =>
+    errands.flatMap(({ operation, name }, index) => {
       const { status, retryAfter, milliseconds } = results[index] as Result;
-      const trouble = status === 503 && retryAfter !== null;
+      const answered = status < 300 && [...always, ...maybe].includes(operation);
+      const refused = status === 503 && retryAfter !== null && !always.includes(operation);
       return [
-        ...(trouble || status < 300 ? [] : [`${name} was answered ${status}`]),
+        ...(answered || refused ? [] : [`${name} was answered ${status}`]),
         ...(milliseconds <= LONGEST_CALL_MS ? [] : [`${name} took ${Math.round(milliseconds)} ms`]),
       ];
     });
@@ -180,6 +221,8 @@ describe('a database that', () => {
   };
 
   describe.each(outageNames)('%s', (name) => {
+    const { always, whileFresh = [], maybe = [] } = ANSWERED[name] as Answered;
+
     it('makes every call be answered 503 in time, if it needs it, and never 401', async () => {
       const [early, late] = [await prepareAll(), await prepareAll()];
 
@@ -190,9 +233,8 @@ describe('a database that', () => {
         return [results, await runAll(late)];
       });
 
-      expect(earlyResults.map(({ status }) => status)).toContain(503);
-      expect(complaints(early, earlyResults)).toEqual([]);
-      expect(complaints(late, lateResults)).toEqual([]);
+      expect(complaints(early, earlyResults, { always, maybe: [...maybe, ...whileFresh] })).toEqual([]);
+      expect(complaints(late, lateResults, { always, maybe })).toEqual([]);
       expect(await comeAgain([...early, ...late], [...earlyResults, ...lateResults])).toEqual([]);
     }, 60_000);
 
@@ -204,7 +246,7 @@ describe('a database that', () => {
 
         const results = await failInTheMiddle(outage, errands);
 
-        expect(complaints(errands, results)).toEqual([]);
+        expect(complaints(errands, results, { always, maybe })).toEqual([]);
         expect(await comeAgain(errands, results)).toEqual([]);
       }
     }, 60_000);
