@@ -5,7 +5,16 @@ import { onMysql } from './support/database';
 import { gate } from './support/gate';
 import { CALLER_HEADER, currentCaller, isInsideTransaction } from './support/interleaving';
 import { type FragileDatabase, fragileDatabase, type Outage, outageNames } from './support/outages';
-import { createKey, type LoginBody, newcomer, type Person, sessionIdOf } from './support/people';
+import {
+  createKey,
+  eventTypes,
+  type LoginBody,
+  newcomer,
+  type Person,
+  sessionIdOf,
+  statusWith,
+  type TokensBody,
+} from './support/people';
 import { TestFailpoints } from './support/test-failpoints';
 
 /** Milliseconds that a call may take, whatever happens to the database: three seconds, and what a busy machine adds. */
@@ -20,6 +29,7 @@ const MIDDLES = {
   'login:password_verified': 'login',
   'login:session_written': 'login',
   'rotate:row_read': 'refresh',
+  'reuse:session_revoked': 'refresh',
   'logout:session_revoked': 'logout',
   'password_change:password_verified': 'changePassword',
   'password_change:password_written': 'changePassword',
@@ -72,6 +82,8 @@ interface Errand {
   /** For the report of what went wrong. */
   name: string;
   run: () => Promise<Result>;
+  /** Whether all is as it should be, once it has been told to come again, and did, and was answered that. */
+  isDone: (status: number) => Promise<boolean>;
 }
 
 interface Result {
@@ -135,6 +147,28 @@ describe('a database that', () => {
       operation: of.id,
       name: caller ?? of.id,
       run: () => timed(path, request),
+      isDone: (status) => Promise.resolve(status < 300),
+    };
+  };
+
+  /** Prepares a thief's refresh, with a token that was replaced twice. When he comes again, he is told that it is over. */
+  const prepareReplay = async (caller: string): Promise<Errand> => {
+    const { id, refreshToken: stolen } = await newcomer(app);
+    const refresh = (refreshToken: string) =>
+      app.call<TokensBody>('POST', '/auth/refresh', { body: { refreshToken } });
+    const { body: second } = await refresh(stolen);
+    const { body: third } = await refresh(second.refreshToken);
+    const headers = { 'content-type': 'application/json', [CALLER_HEADER]: caller };
+    const request = { method: 'POST', headers, body: JSON.stringify({ refreshToken: stolen }) };
+    return {
+      operation: 'refresh',
+      name: caller,
+      run: () => timed('/api/v1/auth/refresh', request),
+      isDone: async (status) => {
+        const owners = [(await refresh(third.refreshToken)).status, await statusWith(app, third)];
+        const told = (await eventTypes(app, id)).filter((type) => type === 'refresh_token_reused');
+        return [status, ...owners].every((each) => each === 401) && told.length === 1;
+      },
     };
   };
 
@@ -181,10 +215,12 @@ describe('a database that', () => {
   const comeAgain = async (errands: Errand[], results: Result[]): Promise<string[]> => {
     const again = errands.filter((_, index) => results[index]?.status === 503);
     const answers = await runAll(again);
-    return again.flatMap(({ name }, index) => {
-      const status = answers[index]?.status ?? 0;
-      return status < 300 ? [] : [`${name} was answered ${status} afterwards`];
-    });
+    const complaints: string[] = [];
+    for (const [index, { name, isDone }] of again.entries()) {
+      const { status } = answers[index] as Result;
+      if (!(await isDone(status))) complaints.push(`${name} was answered ${status} afterwards`);
+    }
+    return complaints;
   };
 
   const outageOf = (name: string): Outage => {
@@ -201,6 +237,9 @@ describe('a database that', () => {
     if (onMysql) return [points];
     return [outside, ...(onlyBetweenTransactions ? [] : inside.map((point) => [point]))];
   };
+
+  const prepareFor = (point: Middle): Promise<Errand> =>
+    point === 'reuse:session_revoked' ? prepareReplay(point) : prepare(operationOf(MIDDLES[point]), point);
 
   /** Makes the calls, has the database fail once each of them is at its place, and brings it back when all are answered. */
   const failInTheMiddle = async (outage: Outage, errands: Errand[]): Promise<Result[]> => {
@@ -242,7 +281,7 @@ describe('a database that', () => {
       const outage = outageOf(name);
       for (const points of groupsFor(outage)) {
         const errands: Errand[] = [];
-        for (const point of points) errands.push(await prepare(operationOf(MIDDLES[point]), point));
+        for (const point of points) errands.push(await prepareFor(point));
 
         const results = await failInTheMiddle(outage, errands);
 
