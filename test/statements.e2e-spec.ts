@@ -121,6 +121,11 @@ interface Flow {
   flow: () => Promise<unknown>;
 }
 
+/** As it was given out but for one letter: in the signature of a token, before the checksum of a key. */
+function withAnotherLetter(credential: string): string {
+  return `${credential.slice(0, -10)}${credential.at(-10) === 'A' ? 'B' : 'A'}${credential.slice(-9)}`;
+}
+
 /** Everything that clients ask for and that goes on in the background. */
 async function prepare(app: TestApp): Promise<Record<string, Flow>> {
   const person = await newcomer(app);
@@ -135,6 +140,9 @@ async function prepare(app: TestApp): Promise<Record<string, Flow>> {
   let latest = third.refreshToken;
   const call = (method: string, path: string, options: object = {}): Flow => ({
     flow: () => app.call(method, path, options),
+  });
+  const refused = (method: string, path: string, options: object): Flow => ({
+    flow: async () => expect((await app.call(method, path, options)).status).toBe(401),
   });
   const refresh = async () => {
     const call = { body: { refreshToken: latest } };
@@ -152,10 +160,16 @@ async function prepare(app: TestApp): Promise<Record<string, Flow>> {
     'refresh, repeated within the grace': call('POST', '/auth/refresh', {
       body: { refreshToken: third.refreshToken },
     }),
-    'refresh with a forged token': call('POST', '/auth/refresh', { body: { refreshToken: 'rt_forged' } }),
+    'refresh with a malformed token': refused('POST', '/auth/refresh', {
+      body: { refreshToken: 'rt_malformed' },
+    }),
+    'refresh with a forged token': refused('POST', '/auth/refresh', {
+      body: { refreshToken: withAnotherLetter(third.refreshToken) },
+    }),
     'verification of a token': call('GET', '/auth/verify', { token }),
     'verification of a key, first': call('GET', '/auth/verify', { key: key.apiKey }),
     'verification of a key, again': call('GET', '/auth/verify', { key: key.apiKey }),
+    'verification of a mistyped key': refused('GET', '/auth/verify', { key: withAnotherLetter(key.apiKey) }),
     'GET /users/me by token': call('GET', '/users/me', { token }),
     'introspection of a token': call('POST', '/auth/introspect', {
       key: key.apiKey,
