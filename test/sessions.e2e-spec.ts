@@ -1,6 +1,15 @@
 import { SessionUsage } from '../src/sessions/session-usage';
 import { startApp, type TestApp } from './support/app';
-import { createKey, logIn, newcomer, sessionIdOf, statusWith, type TokensBody } from './support/people';
+import { hastening } from './support/hastening';
+import {
+  createKey,
+  logIn,
+  newcomer,
+  type Person,
+  sessionIdOf,
+  statusWith,
+  type TokensBody,
+} from './support/people';
 
 interface ListedSession {
   sessionId: string;
@@ -88,7 +97,32 @@ describe('the sessions of an account', () => {
       expect((await list(later.token)).map(({ sessionId }) => sessionId)).toEqual([sessionIdOf(later)]);
     });
 
-    it('show a use within ten seconds, also one that a clean stop cut short', async () => {
+    it('show a use by themselves after four seconds, and so do keys and their secrets', async () => {
+      let person: Person | undefined;
+      const written = async () => {
+        const sql = `SELECT COUNT(*) AS n FROM sessions s
+           JOIN api_keys k ON k.user_id = s.user_id JOIN api_key_secrets o ON o.key_id = k.id
+           WHERE s.user_id = ?
+             AND s.last_used_at IS NOT NULL AND k.last_used_at IS NOT NULL AND o.last_used_at IS NOT NULL`;
+        const [row] = await app.rows<{ n: number }>(sql, [person?.id]);
+        return Number(row?.n);
+      };
+
+      await hastening(
+        4_000,
+        async () => {
+          await app.restart();
+          const { token, ...rest } = await newcomer(app);
+          person = rest;
+          await statusWith(app, { key: (await createKey(app, token)).apiKey });
+        },
+        async () => (await written()) === 1,
+      );
+
+      expect(await written()).toBe(1);
+    });
+
+    it('show a use that a clean stop cut short', async () => {
       const person = await newcomer(app);
       app.clock.advance(600);
       expect(await statusWith(app, person)).toBe(200);
