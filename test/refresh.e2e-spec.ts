@@ -127,6 +127,26 @@ describe('refresh', () => {
     expect(await sessionOf(id)).toMatchObject({ generation: 2, revocation_reason: 'refresh_token_reused' });
   });
 
+  it.each([
+    ['the thief', undefined, KEY],
+    ['the client', KEY, undefined],
+  ])(
+    'lets a thief within the grace share the one successor, and ends the session when %s comes with it too late',
+    async (_, keyOfTheLate, keyOfTheFirst) => {
+      const { refreshToken: stolen, id } = await newcomer(app);
+      const [client, thief] = [await refresh(stolen, 'the-key-of-its-first-refresh'), await refresh(stolen)];
+      const shared = client.body.refreshToken;
+      const next = await refresh(shared, keyOfTheFirst);
+      app.clock.advance(60);
+
+      const late = await refresh(shared, keyOfTheLate);
+
+      expect([thief.body.refreshToken, next.status, late.status]).toEqual([shared, 200, 401]);
+      expect((await refresh(next.body.refreshToken)).status).toBe(401);
+      expect(await sessionOf(id)).toMatchObject({ generation: 2, revocation_reason: 'refresh_token_reused' });
+    },
+  );
+
   it('writes one theft down once, however often the token is tried', async () => {
     const { refreshToken, id } = await newcomer(app);
     await refresh(refreshToken);
@@ -183,6 +203,19 @@ describe('refresh', () => {
         [id],
       );
       expect(session).toBeDefined();
+    });
+
+    it('gives a tab with a key of its own the same successor within the grace; later only the first key counts', async () => {
+      const [mine, other] = [await newcomer(app), await newcomer(app)];
+      for (const { refreshToken } of [mine, other]) {
+        const first = await refresh(refreshToken, KEY);
+        const second = await refresh(refreshToken, 'the-key-of-another-tab');
+        expect(second.body.refreshToken).toBe(first.body.refreshToken);
+      }
+      app.clock.advance(60);
+
+      expect((await refresh(mine.refreshToken, KEY)).status).toBe(200);
+      expect((await refresh(other.refreshToken, 'the-key-of-another-tab')).status).toBe(401);
     });
 
     it('takes a late retry with another key, or with none, for theft', async () => {
@@ -406,22 +439,30 @@ describe('refresh with REFRESH_GRACE=0', () => {
   beforeAll(async () => (app = await startApp({ REFRESH_GRACE: '0' })));
   afterAll(() => app.close());
 
-  it('accepts a token once: of twenty calls one succeeds, and the session is dead', async () => {
-    const { refreshToken, token } = await newcomer(app);
+  it.each([
+    ['with no key', {}],
+    ['with its key', { 'Idempotency-Key': KEY }],
+  ])(
+    'accepts a token once, %s: of twenty calls one succeeds, and the session is dead',
+    async (_, headers) => {
+      const { refreshToken, token } = await newcomer(app);
 
-    const answers = await Promise.all(
-      Array.from({ length: 20 }, () =>
-        app.call<TokensBody>('POST', '/auth/refresh', { body: { refreshToken } }),
-      ),
-    );
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, () =>
+          app.call<TokensBody>('POST', '/auth/refresh', { body: { refreshToken }, headers }),
+        ),
+      );
 
-    const granted = answers.filter(({ status }) => status === 200);
-    expect(granted).toHaveLength(1);
-    expect(answers.filter(({ status }) => status === 401)).toHaveLength(19);
-    const successor = granted[0]?.body.refreshToken;
-    expect((await app.call('POST', '/auth/refresh', { body: { refreshToken: successor } })).status).toBe(401);
-    expect(await statusWith(app, { token })).toBe(401);
-  });
+      const granted = answers.filter(({ status }) => status === 200);
+      expect(granted).toHaveLength(1);
+      expect(answers.filter(({ status }) => status === 401)).toHaveLength(19);
+      const successor = granted[0]?.body.refreshToken;
+      expect((await app.call('POST', '/auth/refresh', { body: { refreshToken: successor } })).status).toBe(
+        401,
+      );
+      expect(await statusWith(app, { token })).toBe(401);
+    },
+  );
 });
 
 describe('changing AUTH_SECRET', () => {
