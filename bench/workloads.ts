@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type autocannon from 'autocannon';
 import { type Account, logins, makeAccounts, makeKey, refreshes, signIn } from './accounts';
@@ -14,10 +15,10 @@ const SESSIONS = 10 * CONNECTIONS;
 /** GETs whose latency is taken while logins storm. */
 const PROBES: Pick<Load, 'connections' | 'requestsPerSecond'> = { connections: 5, requestsPerSecond: 50 };
 
-/** Secrets of this benchmark only; the floors check the same tokens. */
+/** Secrets of this run only; the floors check the same tokens. */
 const SECRETS = {
-  AUTH_SECRET: 'Wd8kq2vR0fTz6nXy4LmPb7sHc1JgUe5A',
-  JWT_SECRET: 'f3GhK9xQ1bVn5MzR7tYw2CpL8sDj6EuA',
+  AUTH_SECRET: randomBytes(48).toString('base64url'),
+  JWT_SECRET: randomBytes(48).toString('base64url'),
 };
 
 /** What is run, and how long. */

@@ -4,7 +4,7 @@ import { BATCH_SIZE, LEASE_SECONDS } from '../src/audit/audit-sealer';
 import { EventSeal } from '../src/audit/event-seal';
 import { Ids } from '../src/core/ids';
 import { SystemRandom } from '../src/core/random';
-import { MASTER_SECRET, startApp, type TestApp } from './support/app';
+import { MASTER_SECRET, newSecret, startApp, type TestApp } from './support/app';
 import { sealByHand, sealerBeside, verify } from './support/audit';
 import { gate } from './support/gate';
 import { newcomer, signUp } from './support/people';
@@ -218,7 +218,7 @@ describe('sealing', () => {
     await sealByHand(app);
     await recordEvents(2);
     await sealerBeside(app).sealAll();
-    const fresh = 'another-master-secret-for-tests-of-more-than-32-bytes';
+    const fresh = newSecret();
 
     await app.restart({ AUTH_SECRET: fresh, AUTH_SECRET_PREVIOUS: MASTER_SECRET });
     await sealByHand(app);

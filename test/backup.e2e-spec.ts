@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { SqliteConnection } from '../src/database/sqlite-connection';
-import { MASTER_SECRET } from './support/app';
+import { MASTER_SECRET, newSecret } from './support/app';
 import { createDatabase, onMysql, type TestDatabase } from './support/database';
 import { bearer } from './support/instances';
 import { type Program, runCommand, settingsFor, startServer } from './support/server-process';
@@ -140,7 +140,7 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
 
     restore();
     const revoked = await latchkey('session', 'revoke', '--all', '--json');
-    settings = { ...settings, JWT_SECRET: 'q7Jv0n3mXc5tYp9wLd2sKz8rBf4hUg6aEo1iNxVyQkM' };
+    settings = { ...settings, JWT_SECRET: newSecret() };
     const doctor = await latchkey('doctor');
     await start();
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import { PasswordAttemptsCleanup } from '../src/rate-limit/password-attempts-cleanup';
-import { type Answer, MASTER_SECRET, startApp, type TestApp } from './support/app';
+import { type Answer, newSecret, startApp, type TestApp } from './support/app';
 import { type LoginBody, logIn, newcomer, type Person, signUp } from './support/people';
 
 const DAY = 24 * 3600;
@@ -318,7 +318,7 @@ describe('logins', () => {
       const { deviceToken, ...person } = await newcomer(app);
       const { authSecret } = app.config;
       const previous = authSecret ?? (await masterSecretOf(app));
-      const changed = { AUTH_SECRET: `another ${MASTER_SECRET}`.replaceAll(' ', '-') };
+      const changed = { AUTH_SECRET: newSecret() };
       await app.restart({ ...changed, AUTH_SECRET_PREVIOUS: previous });
       await guessTimes(10, person.username);
 

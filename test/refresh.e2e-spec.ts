@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { KeyRing } from '../src/crypto/key-ring';
 import { RefreshTokenFormat } from '../src/crypto/refresh-token-format';
-import { type Answer, MASTER_SECRET, startApp, type TestApp } from './support/app';
+import { type Answer, MASTER_SECRET, newSecret, startApp, type TestApp } from './support/app';
 import { logIn, newcomer, statusWith, type TokensBody } from './support/people';
 
 const INVALID = { error: 'Invalid or expired refresh token' };
@@ -471,7 +471,7 @@ describe('changing AUTH_SECRET', () => {
   afterAll(() => app.close());
 
   it('keeps every session while the old secret is listed as a previous one, and none afterwards', async () => {
-    const next = 'another-master-secret-also-of-more-than-32-bytes';
+    const next = newSecret();
     const { token, refreshToken } = await newcomer(app);
 
     await app.restart({ AUTH_SECRET: next, AUTH_SECRET_PREVIOUS: MASTER_SECRET });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +21,8 @@ const faultsOf = (environment: Record<string, string>): readonly string[] => {
 /** Any certificate will do. */
 const [AUTHORITY = ''] = rootCertificates;
 
-const SECRET = 'GwBf1iPqz0m4KZ7tYd2sVhXk9cQeR3uL';
+/** Written nowhere, and the same in every run, whose tests are named after it. */
+const SECRET = createHash('sha256').update('load-config.spec').digest('base64url');
 
 let folder: string;
 beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'latchkey-config-'))));

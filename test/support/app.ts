@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { EntityManager } from 'typeorm';
@@ -15,7 +16,12 @@ import { TestClock } from './test-clock';
 /** As cheap as Argon2id gets: what is tested is who may do what, not how long a hash takes. */
 export const CHEAP_HASH: HashCost = { memoryKib: 8, passes: 1, lanes: 1 };
 
-export const MASTER_SECRET = 'a-master-secret-for-tests-of-more-than-32-bytes';
+/** Of this run only: what stands in a repository is no secret. */
+export const MASTER_SECRET = newSecret();
+
+export function newSecret(): string {
+  return randomBytes(48).toString('base64url');
+}
 
 /**
  * Answered in the same way whatever text comes, so that it was accepted does not make it a secret: tests ask about ids and names,

@@ -1,7 +1,8 @@
 import { createHmac, type KeyObject } from 'node:crypto';
+import { newSecret } from './app';
 
 /** The key of access tokens in tests that forge them: whoever has it can sign what the service never would. */
-export const JWT_SECRET = 'a-secret-for-access-tokens-of-32-bytes-or-more';
+export const JWT_SECRET = newSecret();
 
 export const HEADER = { alg: 'HS256', typ: 'JWT' };
 
