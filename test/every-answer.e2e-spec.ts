@@ -1,6 +1,7 @@
 import { DataSource } from 'typeorm';
 import { UsersService } from '../src/users/users.service';
 import { startApp, type TestApp } from './support/app';
+import { issued } from './support/secret-watch';
 import { createKey, logIn, type LoginBody, newcomer, type Person, signUp } from './support/people';
 import { headerOf, type RawAnswer, sendRaw } from './support/raw-http';
 import { violations } from './support/contract';
@@ -301,8 +302,8 @@ describe('every answer', () => {
     }
     const requests = app.logged.filter(({ msg }) => msg === 'request');
     expect(requests.length).toBeGreaterThan(20);
-    expect(app.secrets.size).toBeGreaterThan(3);
-    expect(app.secrets.foundIn(app.written.join(''))).toEqual([]);
+    expect(issued.size).toBeGreaterThan(3);
+    expect(issued.foundIn(app.written.join(''))).toEqual([]);
     for (const line of requests)
       expect(Object.keys(line).sort()).toEqual(
         [...['level', 'method', 'milliseconds', 'msg', 'requestId', 'route', 'status', 'time']].filter(

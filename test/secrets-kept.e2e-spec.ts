@@ -1,6 +1,7 @@
 import { startApp, type TestApp } from './support/app';
 import { createKey, logIn, newcomer, signUp } from './support/people';
-import { dumpDatabase, SecretWatch } from './support/secret-watch';
+import { issued, SecretWatch } from './support/secret-watch';
+import { Program } from './support/server-process';
 
 const PASSWORD = 'canary-password-6dKq0"\\é-vermilion';
 const NEXT_PASSWORD = 'canary-password-p19Xw-ultramarine';
@@ -66,7 +67,7 @@ describe('what grants access', () => {
     }
     watch.note({ password: 'canary-idempotency-key-0123456789' });
 
-    const stored = await app.inDatabase(dumpDatabase);
+    const stored = await app.database.dump();
 
     expect(watch.size).toBeGreaterThan(10);
     expect(watch.foundIn(app.written.join(''))).toEqual([]);
@@ -78,9 +79,40 @@ describe('what grants access', () => {
     const { password, token } = await newcomer(app);
     app.nest.getHttpAdapter().getInstance().log.error({ password }, 'a careless line');
 
-    expect(app.secrets.foundIn(app.written.join(''))).toEqual([password]);
-    expect(app.secrets.foundIn(`…${token}…`)).toEqual([token]);
+    expect(issued.foundIn(app.written.join(''))).toEqual([password]);
+    expect(issued.foundIn(`…${token}…`)).toEqual([token]);
     app.written.pop();
+  });
+
+  it.each<[string, (secret: string) => string]>([
+    ['as JSON', (secret) => JSON.stringify(JSON.stringify({ secret }))],
+    ['in a URL', (secret) => `/search?q=${encodeURIComponent(`a ${secret}`)}`],
+    ['in a form', (secret) => new URLSearchParams({ secret }).toString()],
+    ['as hex', (secret) => Buffer.from(`x${secret}`).toString('hex')],
+    ['as HEX', (secret) => Buffer.from(secret).toString('hex').toUpperCase()],
+    ['as base64', (secret) => Buffer.from(secret).toString('base64')],
+    ['as base64url', (secret) => Buffer.from(secret).toString('base64url')],
+    ['as Basic credentials', (secret) => Buffer.from(`jane:${secret}`).toString('base64')],
+    ['as base64 behind two bytes', (secret) => Buffer.from(`ab${secret}.`).toString('base64url')],
+  ])('would also be found %s', (_, write) => {
+    const watch = new SecretWatch();
+    const secret = 'seven~ketÿtles??>> over=it';
+    watch.note({ password: secret });
+
+    expect(watch.foundIn(`before ${write(secret)} after`)).toEqual([secret]);
+    expect(watch.foundIn(`before ${write(secret.slice(0, -2))} after`)).toEqual([]);
+  });
+
+  it('would also be found in a binary column, and in what a process writes', async () => {
+    const { token } = await newcomer(app);
+    await app.rows('CREATE TABLE careless (kept BLOB)');
+    await app.rows('INSERT INTO careless VALUES (?)', [Buffer.from(`x${token}`)]);
+
+    await expect(app.database.search()).rejects.toThrow(token);
+    await app.rows('DROP TABLE careless');
+    await expect(app.database.search()).resolves.toBeUndefined();
+    const program = new Program(['--print', 'process.env.KEPT'], { KEPT: token });
+    await expect(program.exit()).rejects.toThrow(token);
   });
 
   it('is in no answer but the one that gives it out, which nobody may store', async () => {

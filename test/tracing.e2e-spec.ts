@@ -1,5 +1,6 @@
 import { startApp, type TestApp } from './support/app';
 import { createDatabase, onMysql } from './support/database';
+import { issued } from './support/secret-watch';
 import { createKey, newcomer, signUp } from './support/people';
 import { LISTING_MODULES, modulesLoadedBy, settingsFor, startServer } from './support/server-process';
 import { TraceCollector } from './support/trace-collector';
@@ -120,7 +121,7 @@ describe('tracing', () => {
 
     const sent = collector.bodies.join('\n');
     expect(collector.spans.length).toBeGreaterThan(20);
-    expect(app.secrets.foundIn(sent)).toEqual([]);
+    expect(issued.foundIn(sent)).toEqual([]);
     for (const text of [
       keyId,
       person.username,

@@ -32,8 +32,9 @@ export async function fragileDatabase(): Promise<FragileDatabase> {
 /** A server of our own, whatever server the run has been given. */
 async function fragileServer(): Promise<FragileDatabase> {
   const server = await MariadbServer.create();
+  const database = await createMysqlDatabase(server.url);
   return {
-    database: { ...(await createMysqlDatabase(server.url)), drop: () => Promise.resolve() },
+    database: { ...database, drop: () => database.search() },
     outages: [
       { name: 'is killed', begin: () => server.stop('SIGKILL'), end: () => server.start() },
       { name: 'stands still', begin: () => server.pause(), end: () => server.resume() },

@@ -1,19 +1,20 @@
-import type { EntityManager } from 'typeorm';
-import { onMysql } from './database';
+/** Fields of a request whose values grant access once they were accepted. */
+const CHOSEN = ['password', 'currentPassword', 'newPassword'];
 
-/** Fields whose values grant access, in whatever body they come. */
-const SECRET_FIELDS = [
-  'password',
-  'currentPassword',
-  'newPassword',
-  'token',
-  'refreshToken',
-  'apiKey',
-  'deviceToken',
-];
+/**
+ * Fields of an answer whose values do. In a request they are what was given out before, or any text: a login takes whatever
+ * is called a device token.
+ */
+const GIVEN_OUT = ['token', 'refreshToken', 'apiKey', 'deviceToken'];
 
 /** Shorter ones are words that stand elsewhere too. */
 const SHORTEST = 8;
+
+/** What a secret looks like in one form, and which it is. */
+interface Form {
+  text: string;
+  secret: string;
+}
 
 /**
  * Remembers every password that was accepted and every token and key that was given out, to look for them where they must
@@ -21,14 +22,16 @@ const SHORTEST = 8;
  */
 export class SecretWatch {
   private readonly secrets = new Set<string>();
+  /** By how they end: the beginnings of tokens are all the same. */
+  private readonly forms = new Map<string, Form[]>();
 
-  /** Takes note of a call that succeeded. */
-  note(...bodies: unknown[]): void {
-    for (const body of bodies) {
+  /** Takes note of the bodies of a call that succeeded. */
+  note(request: unknown, answer: unknown = undefined): void {
+    for (const [body, fields] of [[request, CHOSEN] as const, [answer, GIVEN_OUT] as const]) {
       if (typeof body !== 'object' || body === null) continue;
-      for (const field of SECRET_FIELDS) {
+      for (const field of fields) {
         const value = (body as Record<string, unknown>)[field];
-        if (typeof value === 'string' && value.length >= SHORTEST) this.secrets.add(value);
+        if (typeof value === 'string' && value.length >= SHORTEST) this.add(value);
       }
     }
   }
@@ -40,24 +43,74 @@ export class SecretWatch {
 
   /** Those that the text holds, as they are or in the forms that logs and columns would give them. */
   foundIn(text: string): string[] {
-    return [...this.secrets].filter((secret) =>
-      [
-        secret,
-        JSON.stringify(secret).slice(1, -1),
-        Buffer.from(secret).toString('base64').replace(/=+$/, ''),
-      ].some((form) => text.includes(form)),
-    );
+    const found = new Set<string>();
+    for (let end = SHORTEST; end <= text.length; end += 1) {
+      for (const form of this.forms.get(text.slice(end - SHORTEST, end)) ?? []) {
+        if (text.startsWith(form.text, end - form.text.length)) found.add(form.secret);
+      }
+    }
+    return [...found];
+  }
+
+  /** @throws Error that names what was found, and where */
+  refuseLeaks(where: string, text: string): void {
+    const leaked = this.foundIn(text);
+    if (leaked.length > 0) throw new Error(`In the clear in ${where}: ${leaked.join(', ')}`);
+  }
+
+  private add(secret: string): void {
+    if (this.secrets.has(secret)) return;
+    this.secrets.add(secret);
+    for (const text of formsOf(secret)) {
+      const end = text.slice(-SHORTEST);
+      this.forms.set(end, [...(this.forms.get(end) ?? []), { text, secret }]);
+    }
   }
 }
 
-/** Every row of every table, as text. */
-export async function dumpDatabase(tx: EntityManager): Promise<string> {
-  const tables = await tx.query<{ name: string }[]>(
-    onMysql
-      ? 'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE()'
-      : "SELECT name FROM sqlite_master WHERE type = 'table'",
+/** A secret as it is, and as JSON, a URL, a form, hex and base64 write it, wherever in a longer text it stands. */
+function formsOf(secret: string): Set<string> {
+  const bytes = Buffer.from(secret);
+  const inBase64 = [0, 1, 2].map((before) =>
+    Buffer.concat([Buffer.alloc(before), bytes])
+      .toString('base64')
+      // Without the characters that its neighbours decide as well.
+      .slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6)),
   );
-  const rows = [];
-  for (const { name } of tables) rows.push(name, await tx.query(`SELECT * FROM ${name}`));
-  return JSON.stringify(rows);
+  return new Set([
+    ...[secret, JSON.stringify(secret).slice(1, -1)],
+    ...[encodeURIComponent(secret.toWellFormed()), new URLSearchParams({ '': secret }).toString().slice(1)],
+    ...[bytes.toString('hex'), bytes.toString('hex').toUpperCase()],
+    ...inBase64,
+    ...inBase64.map((text) => text.replaceAll('+', '-').replaceAll('/', '_')),
+  ]);
+}
+
+/** What the service was given and gave out in this test file. */
+export const issued = new SecretWatch();
+
+const send = globalThis.fetch;
+
+/** Whoever calls the service from a test file calls it in this way, whichever process answers. */
+globalThis.fetch = async (input, init) => {
+  const response = await send(input, init);
+  const { pathname } = new URL(input instanceof Request ? input.url : input);
+  if (response.ok && pathname.startsWith('/api/v1/')) {
+    // Whoever calls learns by himself that an answer breaks off.
+    const answer = await response
+      .clone()
+      .text()
+      .catch(() => '');
+    issued.note(parsed(init?.body), parsed(answer));
+  }
+  return response;
+};
+
+function parsed(body: unknown): unknown {
+  if (typeof body !== 'string') return undefined;
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
 }

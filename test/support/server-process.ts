@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { onMysql, type TestDatabase } from './database';
 import { MASTER_SECRET } from './app';
+import { issued } from './secret-watch';
 
 const root = join(__dirname, '..', '..');
 
@@ -41,9 +42,11 @@ export class Program {
     this.exited = once(this.child, 'close').then(([code]) => code as number | null);
   }
 
-  /** The exit code, once it has ended; `null` if a signal ended it. */
-  exit(): Promise<number | null> {
-    return this.exited;
+  /** The exit code, once it has ended; `null` if a signal ended it. Fails if it has written anything that grants access. */
+  async exit(): Promise<number | null> {
+    const code = await this.exited;
+    issued.refuseLeaks('what a process wrote', this.stdout + this.stderr);
+    return code;
   }
 
   signal(signal: NodeJS.Signals): void {
