@@ -3,9 +3,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { ErrorCode } from '../src/core/errors';
 import { KeyRing } from '../src/crypto/key-ring';
-import { startApp, type TestApp } from './support/app';
+import { type Answer, startApp, type TestApp } from './support/app';
 import { claimsOf, forge, HEADER, JWT_SECRET, sign } from './support/forgery';
-import { createKey, type LoginBody, newcomer, type Person } from './support/people';
+import { type CreatedKeyBody, createKey, type LoginBody, newcomer, type Person } from './support/people';
 
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 
@@ -276,6 +276,38 @@ describe('a forged token', () => {
     expect((await refusal(`Bearer ${genuine}`))[0]).toBe(200);
   });
 
+  it('is refused with one bit changed, whichever byte of it or of what it encodes the bit is in', async () => {
+    const flipped = (bytes: Buffer, at: number) => {
+      const changed = Buffer.from(bytes);
+      changed.writeUInt8(changed.readUInt8(at) ^ (1 << (at % 8)), at);
+      return changed;
+    };
+    const ofText = Array.from({ length: genuine.length }, (_, at) => {
+      // Not the highest bit: a header holds no such character.
+      const changed = Buffer.from(genuine);
+      changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
+      return changed.toString('latin1');
+    });
+    const ofBytes = parts().flatMap((part, index) => {
+      const bytes = Buffer.from(part, 'base64url');
+      return Array.from({ length: bytes.length }, (_, at) =>
+        parts().with(index, flipped(bytes, at).toString('base64url')).join('.'),
+      );
+    });
+    await refusal(`Bearer ${genuine}`);
+
+    const statuses = new Map<number, number>();
+    for (const token of [...ofText, ...ofBytes]) {
+      const { status } = await app.fetch('/api/v1/users/me', {
+        headers: { authorization: `Bearer ${token}` },
+      });
+      statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    }
+
+    expect(ofBytes.length).toBeGreaterThan(300);
+    expect([...statuses]).toEqual([[401, ofText.length + ofBytes.length]]);
+  });
+
   it('sends the service nowhere to look for keys', () => {
     expect(asked).toBe(0);
   });
@@ -284,15 +316,19 @@ describe('a forged token', () => {
 describe('every kind of credential', () => {
   let app: TestApp;
   let person: Person & LoginBody;
+  let service: CreatedKeyBody;
   let kinds: Record<string, string>;
-  beforeAll(async () => {
-    app = await startApp({ JWT_SECRET });
+  // Logins and reports by the dozen, of one account.
+  beforeAll(async () => (app = await startApp({ JWT_SECRET, RATE_LIMITS: 'off' })));
+  beforeEach(async () => {
     person = await newcomer(app);
+    service = await createKey(app, person.token, { scopes: ['introspect'] });
     const { apiKey, keyId } = await createKey(app, person.token);
     const { sid, jti } = claimsOf(person.token) as { sid: string; jti: string };
     kinds = {
       'access token': person.token,
       'refresh token': person.refreshToken,
+      'device token': person.deviceToken,
       'API key': apiKey,
       'id of a session': sid,
       'id of a token': jti,
@@ -304,39 +340,72 @@ describe('every kind of credential', () => {
   });
   afterAll(() => app.close());
 
-  const PLACES: Record<string, { belongs: string; send: (text: string) => Promise<number> }> = {
+  interface Place {
+    belongs: string[];
+    send: (text: string) => Promise<Answer>;
+    /** Whether it did there what a credential does; otherwise: whether the answer is 200. */
+    works?: (text: string, answer: Answer) => boolean | Promise<boolean>;
+  }
+
+  const logIn = (more: object) =>
+    app.call('POST', '/auth/login', {
+      body: { username: person.username, password: person.password, ...more },
+    });
+
+  const PLACES: Record<string, Place> = {
     'the Authorization header': {
-      belongs: 'access token',
-      send: async (text) => (await app.call('GET', '/users/me', { token: text })).status,
+      belongs: ['access token'],
+      send: (text) => app.call('GET', '/users/me', { token: text }),
     },
     'the X-API-Key header': {
-      belongs: 'API key',
-      send: async (text) => (await app.call('GET', '/users/me', { key: text })).status,
+      belongs: ['API key'],
+      send: (text) => app.call('GET', '/users/me', { key: text }),
     },
     'the body of a refresh': {
-      belongs: 'refresh token',
-      send: async (text) =>
-        (await app.call('POST', '/auth/refresh', { body: { refreshToken: text } })).status,
+      belongs: ['refresh token'],
+      send: (text) => app.call('POST', '/auth/refresh', { body: { refreshToken: text } }),
     },
     'the password of a login': {
-      belongs: 'nothing here',
-      send: async (text) =>
-        (await app.call('POST', '/auth/login', { body: { username: person.username, password: text } }))
-          .status,
+      belongs: [],
+      send: (text) => logIn({ password: text }),
+    },
+    'the device token of a login': {
+      belongs: ['device token'],
+      send: (text) => logIn({ deviceToken: text }),
+      // A device that is not known is given another one.
+      works: (text, { body }) => body['deviceToken'] === text,
+    },
+    'an introspection': {
+      belongs: ['access token', 'API key'],
+      send: (text) => app.call('POST', '/auth/introspect', { key: service.apiKey, body: { token: text } }),
+      works: (_, { body }) => body['active'] === true,
+    },
+    'the report of a key': {
+      belongs: ['API key'],
+      send: (text) => app.call('POST', '/auth/keys/report', { body: { apiKey: text } }),
+      works: async () => {
+        const owns = [{ token: person.token }, { key: service.apiKey }, { key: kinds['API key'] as string }];
+        const answers = await Promise.all(owns.map((own) => app.call('GET', '/auth/verify', own)));
+        return answers.some(({ status }) => status !== 200);
+      },
     },
   };
 
   it.each(Object.keys(PLACES))('is refused where it does not belong: in %s', async (place) => {
-    const { belongs, send } = PLACES[place] as (typeof PLACES)[string];
+    const { belongs, send, works = (_, { status }) => status === 200 } = PLACES[place] as Place;
+    const wrongOnes = Object.keys(kinds).filter((kind) => !belongs.includes(kind));
 
-    const statuses: Record<string, number> = {};
-    for (const [kind, text] of Object.entries(kinds)) statuses[kind] = await send(text);
+    const statuses = new Set<number>();
+    const working: string[] = [];
+    for (const kind of [...wrongOnes, ...belongs]) {
+      const answer = await send(kinds[kind] as string);
+      statuses.add(answer.status);
+      if (await works(kinds[kind] as string, answer)) working.push(kind);
+    }
 
-    // What is too long for a password is 400.
-    expect(Object.entries(statuses).filter(([, status]) => status === 200)).toEqual(
-      belongs in kinds ? [[belongs, 200]] : [],
-    );
-    expect(Object.values(statuses).filter((status) => ![200, 400, 401].includes(status))).toEqual([]);
+    expect(working).toEqual(belongs);
+    // What is too long for a password or a device token is 400.
+    expect([...statuses].filter((status) => ![200, 202, 204, 400, 401].includes(status))).toEqual([]);
   });
 
   it('is refused once its session has ended or its account is gone', async () => {
