@@ -57,7 +57,8 @@ export interface HashObservers {
 export class PasswordHasher implements OnApplicationShutdown {
   private readonly pool: Piscina;
   private readonly queue: LaneQueue<HashLane>;
-  private readonly decoy: StoredHash;
+  /** A hash of today's that nobody has the password of. */
+  private readonly decoy: string;
 
   /** @param workerFile what a thread runs: `hash-worker.js` */
   constructor(
@@ -78,7 +79,7 @@ export class PasswordHasher implements OnApplicationShutdown {
       observers.metrics.gauge('latchkey_hash_queue_waiting', { lane }, () => this.queue.length(lane));
       observers.metrics.count('latchkey_hash_queue_refusals_total', { lane }, 0);
     }
-    this.decoy = { scheme: 'argon2', text: toPhc(cost, random.bytes(16), random.bytes(32)) };
+    this.decoy = toPhc(cost, random.bytes(16), random.bytes(32));
   }
 
   /**
@@ -98,20 +99,20 @@ export class PasswordHasher implements OnApplicationShutdown {
    * @throws ApiError `overloaded` when too many wait in that lane already
    */
   async verify(hash: string | undefined, password: string, lane: HashLane): Promise<boolean> {
-    const stored = hash === undefined ? undefined : readStoredHash(hash);
+    const stored = readStoredHash(hash ?? this.decoy);
     // UTF-8 has no form for a lone surrogate: it would be hashed as U+FFFD, and so match another password.
     const comparable = typeof stored === 'object' && password.isWellFormed();
     const matches = await this.run(lane, {
       kind: 'verify',
       password,
-      hash: comparable ? stored : this.decoy,
+      hash: comparable ? stored : (readStoredHash(this.decoy) as StoredHash),
     });
-    return comparable && matches === true;
+    return hash !== undefined && comparable && matches === true;
   }
 
   /** Why a hash must not be computed, if so: its form is unknown, or it asks for more than is granted to any. */
-  refusalOf(hash: string): HashRefusal | undefined {
-    const stored = readStoredHash(hash);
+  refusalOf(hash: string | undefined): HashRefusal | undefined {
+    const stored = readStoredHash(hash ?? this.decoy);
     return typeof stored === 'string' ? stored : undefined;
   }
 

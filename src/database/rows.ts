@@ -11,6 +11,8 @@ interface Shape {
   insertion: string;
 }
 
+const NO_ROW: Record<string, unknown> = {};
+
 const shapes = new WeakMap<EntityMetadata, Shape>();
 
 /**
@@ -28,13 +30,13 @@ export async function findOne<Entity extends ObjectLiteral>(
   const metadata = tx.dataSource.getMetadata(entity);
   const shape = shapeOf(metadata);
   const [row] = await select<Record<string, unknown>>(tx, lookupBy(property, metadata, shape), [value]);
-  if (!row) return null;
   const found: ObjectLiteral = new entity();
   for (const column of shape.columns) {
-    const stored: unknown = row[column.databaseName];
+    const stored: unknown = (row ?? NO_ROW)[column.databaseName];
     found[column.propertyName] = tx.dataSource.driver.prepareHydratedValue(stored, column) as unknown;
   }
-  return found as Entity;
+  // Only now: that there is no such row shall take as long, since a login tells nobody who has an account.
+  return row ? (found as Entity) : null;
 }
 
 /** Inserts one entity, all of its columns given, as they are. What TypeORM's `insert` does, for the same reason. */

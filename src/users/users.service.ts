@@ -110,8 +110,8 @@ export class UsersService {
    * @throws ApiError `overloaded`
    */
   verifyPassword(user: User | null, password: string, lane: HashLane): Promise<boolean> {
-    const refusal = user && this.hasher.refusalOf(user.passwordHash);
-    if (refusal) {
+    const refusal = this.hasher.refusalOf(user?.passwordHash);
+    if (user && refusal) {
       this.log.error({ userId: user.id, reason: refusal }, 'A stored password hash is refused');
     }
     return this.hasher.verify(user?.passwordHash, password, lane);

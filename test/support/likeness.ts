@@ -19,3 +19,8 @@ export function separation(a: readonly number[], b: readonly number[]): number {
   const u = rankSum - (a.length * (a.length + 1)) / 2;
   return Math.abs((2 * u) / (a.length * b.length) - 1);
 }
+
+/** The value in the middle. */
+export function median(values: readonly number[]): number {
+  return values.toSorted((one, other) => one - other)[values.length >> 1] ?? NaN;
+}
