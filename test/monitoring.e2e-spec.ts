@@ -1,8 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parse } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { type MetricDefinition, METRICS } from '../src/core/metrics';
 import { startApp, type TestApp } from './support/app';
+import { describeWhereInstalled, PROGRAM_PATH } from './support/installed';
 import { newcomer } from './support/people';
 import { Scrape } from './support/scrape';
 
@@ -53,6 +56,162 @@ const queries = [
   ...rules.map(({ alert, expr }) => ({ from: alert, expr })),
   ...panels.flatMap(({ title, targets }) => targets.map(({ expr }) => ({ from: title, expr }))),
 ];
+
+/** An hour of figures, one a minute, in promtool's notation: what is there from the beginning, and what each minute adds. */
+const steady = (value: number) => `${value}x60`;
+const growing = (perMinute: number) => `0+${perMinute}x60`;
+
+const requests = (status: number) =>
+  `http_server_request_duration_seconds_count{http_response_status_code="${status}",http_route="/api/v1/users/me"}`;
+const verifications = (le: string) =>
+  `http_server_request_duration_seconds_bucket{http_route="/api/v1/auth/verify",http_request_method="GET",le="${le}"}`;
+const hashWaits = (le: string) => `latchkey_hash_queue_wait_seconds_bucket{lane="known",le="${le}"}`;
+const logins = (outcome: string) => `latchkey_logins_total{outcome="${outcome}"}`;
+
+/** What makes each of the alerts go off, and the most of the same that does not. */
+const CAUSES: Record<string, { bad: Record<string, string>; bearable: Record<string, string> }> = {
+  LatchkeyDown: {
+    bad: { 'up{job="latchkey"}': steady(0) },
+    bearable: { 'up{job="latchkey"}': steady(1) },
+  },
+  LatchkeyRequestsFail: {
+    bad: { [requests(503)]: growing(2), [requests(200)]: growing(98) },
+    bearable: { [requests(503)]: growing(1), [requests(200)]: growing(99), [requests(404)]: growing(50) },
+  },
+  LatchkeyRequestsSlow: {
+    bad: {
+      [verifications('0.25')]: growing(98),
+      [verifications('+Inf')]: growing(100),
+      [verifications('0.5')]: growing(100),
+    },
+    bearable: { [verifications('0.25')]: growing(100), [verifications('+Inf')]: growing(100) },
+  },
+  LatchkeyRevocationFeedLate: {
+    bad: { latchkey_revocation_feed_age_seconds: steady(3) },
+    bearable: { latchkey_revocation_feed_age_seconds: steady(2) },
+  },
+  LatchkeyClockOff: {
+    bad: { latchkey_clock_offset_seconds: steady(-3) },
+    bearable: { latchkey_clock_offset_seconds: steady(-2) },
+  },
+  LatchkeyDatabaseFails: {
+    bad: { latchkey_database_failures_total: growing(7) },
+    bearable: { latchkey_database_failures_total: growing(5) },
+  },
+  LatchkeyDatabaseBusy: {
+    bad: {
+      latchkey_database_waiting: steady(11),
+      latchkey_database_connections_used: steady(10),
+      latchkey_database_connections_max: steady(10),
+    },
+    bearable: {
+      latchkey_database_waiting: steady(11),
+      latchkey_database_connections_used: steady(9),
+      latchkey_database_connections_max: steady(10),
+    },
+  },
+  LatchkeyHashQueueFull: {
+    bad: { 'latchkey_hash_queue_refusals_total{lane="unknown"}': growing(1) },
+    bearable: { 'latchkey_hash_queue_refusals_total{lane="unknown"}': steady(1000) },
+  },
+  LatchkeyHashQueueSlow: {
+    bad: { [hashWaits('1')]: growing(90), [hashWaits('2')]: growing(100), [hashWaits('+Inf')]: growing(100) },
+    bearable: {
+      [hashWaits('1')]: growing(95),
+      [hashWaits('2')]: growing(100),
+      [hashWaits('+Inf')]: growing(100),
+    },
+  },
+  LatchkeyLoginsFail: {
+    bad: { [logins('wrong_password')]: growing(40), [logins('succeeded')]: growing(30) },
+    bearable: { [logins('wrong_password')]: growing(20), [logins('succeeded')]: growing(5) },
+  },
+  LatchkeyRefreshTokensReused: {
+    bad: { latchkey_refresh_token_reuse_total: growing(0.2) },
+    bearable: { latchkey_refresh_token_reuse_total: growing(0.08) },
+  },
+  LatchkeyLimitsStopCallers: {
+    bad: { 'latchkey_limit_hits_total{limit="sign-up"}': growing(66) },
+    bearable: { 'latchkey_limit_hits_total{limit="sign-up"}': growing(60) },
+  },
+  LatchkeyEventLoopLags: {
+    bad: { nodejs_eventloop_lag_p99_seconds: steady(0.3) },
+    bearable: { nodejs_eventloop_lag_p99_seconds: steady(0.25) },
+  },
+  LatchkeyMemoryGrows: {
+    bad: { 'process_resident_memory_bytes{job="latchkey"}': steady(701e6) },
+    bearable: { 'process_resident_memory_bytes{job="latchkey"}': steady(700e6) },
+  },
+};
+
+describeWhereInstalled('promtool', 'what Prometheus makes of what operators are given', () => {
+  let folder: string;
+  beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'latchkey-promtool-'))));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  const alerts = join(root, 'docs', 'operations', 'alerts.yml');
+  /** Throws what it says where it is not content. */
+  const promtool = (words: string[], input = ''): string =>
+    execFileSync('promtool', words, { input, encoding: 'utf8', env: { ...process.env, PATH: PROGRAM_PATH } });
+  const written = (name: string, content: object): string => {
+    const file = join(folder, name);
+    writeFileSync(file, stringify(content));
+    return file;
+  };
+
+  it('takes the alert rules', () => {
+    expect(promtool(['check', 'rules', alerts])).toContain(`${rules.length} rules found`);
+  });
+
+  it('takes every query of the dashboard', () => {
+    const expressions = panels
+      .flatMap(({ targets }) => targets)
+      .map(({ expr }) => expr.replaceAll('$__rate_interval', '1m').replaceAll('$instance', '.*'));
+    const recorded = expressions.map((expr, index) => ({ record: `panel:${index}`, expr }));
+
+    const said = promtool([
+      'check',
+      'rules',
+      written('panels.yml', { groups: [{ name: 'panels', rules: recorded }] }),
+    ]);
+
+    expect(said).toContain(`${expressions.length} rules found`);
+  });
+
+  it('finds nothing to say against the names and types of the metrics', async () => {
+    const app = await startApp({ METRICS: 'on' });
+    await newcomer(app);
+    const { text } = await Scrape.from(app.url);
+    await app.close();
+
+    // Node's own are named by the library, for all of its users.
+    const ours = text.replace(/^(# \w+ )?nodejs_active_.*\n/gm, '');
+    expect(promtool(['check', 'metrics'], ours)).toBe('');
+  });
+
+  it('alerts of each cause when it is bad enough, and of that alone', () => {
+    expect(Object.keys(CAUSES).sort()).toEqual(rules.map(({ alert }) => alert).sort());
+    const test = (series: Record<string, string>, firing: string[]) => ({
+      interval: '1m',
+      input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+      promql_expr_test: [
+        {
+          expr: 'count by (alertname) (ALERTS{alertstate="firing"})',
+          eval_time: '59m',
+          exp_samples: firing.map((alertname) => ({ labels: `{alertname="${alertname}"}`, value: 1 })),
+        },
+      ],
+    });
+    const tests = Object.entries(CAUSES).flatMap(([alert, { bad, bearable }]) => [
+      test(bad, [alert]),
+      test(bearable, []),
+    ]);
+
+    const file = written('tests.yml', { rule_files: [alerts], evaluation_interval: '1m', tests });
+
+    expect(promtool(['test', 'rules', file])).toContain('SUCCESS');
+  });
+});
 
 describe('what operators are given to watch the service', () => {
   let app: TestApp;
