@@ -24,6 +24,8 @@ export interface DeadRows {
   key: string;
   /** Columns with an index; a row is dead a day after the instant in any of them. */
   endedBy: readonly string[];
+  /** Seconds instead of that day, for rows that may come in great numbers. */
+  keptForSeconds?: number;
 }
 
 /**
@@ -59,7 +61,8 @@ export abstract class RowCleanup implements OnModuleInit, OnApplicationShutdown 
    */
   async sweep(): Promise<number> {
     if (!this.clock.isTrusted) return 0;
-    const endedBefore = addSeconds(this.clock.now(), -KEPT_FOR_SECONDS);
+    const { keptForSeconds = KEPT_FOR_SECONDS } = this.rows;
+    const endedBefore = addSeconds(this.clock.now(), -keptForSeconds);
     let removed = 0;
     for (const column of this.rows.endedBy) {
       for (let batch = 0; batch < BATCHES_PER_ROUND && !this.stopping; batch += 1) {
