@@ -31,6 +31,7 @@ import { leaveBodiesUnread } from './http/route-traits';
 import { MetricsServer } from './observability/metrics-server';
 import { type Observability, openObservability, UNSEEN } from './observability/observability';
 import { serveApiDocs } from './openapi/serve-docs';
+import { CounterKeeper } from './rate-limit/counter-keeper';
 
 /** Where the API begins. Health checks and documents lie outside. */
 export const BASE_PATH = 'api/v1';
@@ -139,6 +140,7 @@ export async function createApp(
   app.get(MetricsServer).addTo(server);
   answerTheRest();
   app.get(AuditSealer).start();
+  await app.get(CounterKeeper).start();
   return app;
 }
 

@@ -1,6 +1,7 @@
 import { ApiKey, ApiKeySecret } from './api-keys/api-key.entity';
 import { AuditChainRow } from './audit/audit-chain.entity';
 import { AuditEventRow } from './audit/audit-event.entity';
+import { LimitCounterRow } from './rate-limit/limit-counter.entity';
 import { PasswordAttemptsRow } from './rate-limit/password-attempts.entity';
 import { revocationEntrySchema } from './revocation/revocation-entry.entity';
 import { Session } from './sessions/session.entity';
@@ -15,5 +16,6 @@ export const entities = (engine: 'sqlite' | 'mysql') => [
   AuditEventRow,
   AuditChainRow,
   PasswordAttemptsRow,
+  LimitCounterRow,
   revocationEntrySchema(engine),
 ];

@@ -103,6 +103,8 @@ describe('the source', () => {
       // As the entities name them.
       'database/rows.ts: tableName, names, places',
       'database/rows.ts: shape.names, tableName, column.databaseName',
+      'rate-limit/counter-keeper.ts: MOST_COUNTERS',
+      "rate-limit/counter-keeper.ts: places, elseAdd(tx, 'id', 'points')",
       'revocation/revocation-feed.ts: TIME, timeOf(tx)',
       'sessions/operator-sessions.ts: ACCOUNTS_PER_BATCH',
       "sessions/operator-sessions.ts: userId === undefined ? '' : 'AND s.user_id = ?'",

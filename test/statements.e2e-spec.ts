@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { KeyUsage, SecretUsage } from '../src/api-keys/key-usage';
 import { AuditSealer } from '../src/audit/audit-sealer';
 import type { RowCleanup } from '../src/database/row-cleanup';
+import { CounterKeeper } from '../src/rate-limit/counter-keeper';
+import { LimitCountersCleanup } from '../src/rate-limit/limit-counters-cleanup';
 import { PasswordAttemptsCleanup } from '../src/rate-limit/password-attempts-cleanup';
+import { RateLimits } from '../src/rate-limit/rate-limits';
 import { RevocationCleanup } from '../src/revocation/revocation-cleanup';
 import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { SessionCleanup } from '../src/sessions/session-cleanup';
@@ -50,7 +53,7 @@ describe('the statements that the service sends', () => {
       }
     }
 
-    expect(filled).toHaveLength(7);
+    expect(filled).toHaveLength(8);
     expect(searching.length).toBeGreaterThan(30);
     expect(scans).toEqual([]);
   }, 60_000);
@@ -100,9 +103,13 @@ function documented(): Record<string, Counts> {
   );
 }
 
+const BACKGROUND = [RevocationFeed, SessionUsage, KeyUsage, SecretUsage, AuditSealer, CounterKeeper];
+
+const CLEANUPS = [SessionCleanup, RevocationCleanup, PasswordAttemptsCleanup, LimitCountersCleanup];
+
 /** Ends what goes on behind the requests' backs, so that only what a flow asks for is counted. The cleanups come once a minute. */
 async function quiet(app: TestApp): Promise<void> {
-  for (const background of [RevocationFeed, SessionUsage, KeyUsage, SecretUsage, AuditSealer]) {
+  for (const background of BACKGROUND) {
     await app.nest.get<{ onApplicationShutdown(): Promise<void> }>(background).onApplicationShutdown();
   }
 }
@@ -113,6 +120,16 @@ async function leaveTraces(app: TestApp): Promise<void> {
   await createKey(app, token);
   await app.call('POST', '/auth/login', { body: { username, password: 'x' } });
   await app.call('POST', '/auth/logout', { token });
+  await countSignUps(app);
+  await app.nest.get(CounterKeeper).flush();
+}
+
+/** So many sign-ups of one address that the count is to be kept. */
+async function countSignUps(app: TestApp): Promise<void> {
+  const origin = { ip: '', userAgent: null, requestId: 'req_of_the_test' };
+  for (let count = 0; count < 10; count += 1) {
+    await app.nest.get(RateLimits).take('sign-up', 'an address', { userId: null, origin });
+  }
 }
 
 /** Something that is done once, and what has to be so before. */
@@ -212,6 +229,10 @@ async function prepare(app: TestApp): Promise<Record<string, Flow>> {
         for (const uses of [SessionUsage, KeyUsage, SecretUsage]) await app.nest.get(uses).flush();
       },
     },
+    'limits written down': {
+      before: () => countSignUps(app),
+      flow: () => app.nest.get(CounterKeeper).flush(),
+    },
     'an event sealed': {
       before: async () => {
         // Told to stop, it goes on to seal one batch whenever it is asked.
@@ -223,9 +244,17 @@ async function prepare(app: TestApp): Promise<Record<string, Flow>> {
     'dead rows removed': {
       before: () => Promise.resolve(app.clock.advance(365 * 24 * 3600)),
       flow: async () => {
-        for (const cleanup of [SessionCleanup, RevocationCleanup, PasswordAttemptsCleanup]) {
+        for (const cleanup of CLEANUPS) {
           await app.nest.get<RowCleanup>(cleanup).sweep();
         }
+      },
+    },
+    'limits read at the start': {
+      // Of many windows that are over, and by a keeper that has read nothing yet.
+      before: () => Promise.resolve(app.clock.advance(15 * 365 * 24 * 3600)),
+      flow: () => {
+        const keeper = app.nest.get<{ flush(): Promise<void> }>(CounterKeeper);
+        return Object.assign(keeper, { isRead: false }).flush();
       },
     },
   };

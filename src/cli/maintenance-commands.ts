@@ -6,6 +6,7 @@ import { prepareDatabase } from '../database/open-database';
 import { openReadOnly } from '../database/read-only-view';
 import { backUpSqlite } from '../database/sqlite-backup';
 import type { Config } from '../config/config';
+import { LimitCountersCleanup } from '../rate-limit/limit-counters-cleanup';
 import { PasswordAttemptsCleanup } from '../rate-limit/password-attempts-cleanup';
 import { RevocationCleanup } from '../revocation/revocation-cleanup';
 import { SessionCleanup } from '../sessions/session-cleanup';
@@ -53,9 +54,10 @@ export const MAINTENANCE_COMMANDS: Command[] = [
       const sessions = await context.get(SessionCleanup).sweepAll();
       const revocations = await context.get(RevocationCleanup).sweepAll();
       const passwordAttempts = await context.get(PasswordAttemptsCleanup).sweepAll();
+      const limitCounters = await context.get(LimitCountersCleanup).sweepAll();
       return {
-        text: `Removed ${sessions} sessions, ${revocations} lines of the revocation feed and ${passwordAttempts} counts of password attempts.`,
-        data: { sessions, revocations, passwordAttempts },
+        text: `Removed ${sessions} sessions, ${revocations} lines of the revocation feed, ${passwordAttempts} counts of password attempts and ${limitCounters} of other limits.`,
+        data: { sessions, revocations, passwordAttempts, limitCounters },
       };
     },
   },

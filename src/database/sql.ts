@@ -38,3 +38,10 @@ export function timeOf(tx: EntityManager): string {
     ? "strftime('%Y-%m-%d %H:%M:%f', 'now')"
     : 'UTC_TIMESTAMP(3)';
 }
+
+/** What an INSERT does with a row that is there already, by its key `key`: it adds to its `column`. */
+export function elseAdd(tx: EntityManager, key: string, column: string): string {
+  return tx.dataSource.options.type === 'better-sqlite3'
+    ? `ON CONFLICT (${key}) DO UPDATE SET ${column} = ${column} + excluded.${column}`
+    : `ON DUPLICATE KEY UPDATE ${column} = ${column} + VALUES(${column})`;
+}

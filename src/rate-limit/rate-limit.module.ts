@@ -1,5 +1,7 @@
 import { Global, Module } from '@nestjs/common';
 import { AttemptLedger } from './attempt-ledger';
+import { CounterKeeper } from './counter-keeper';
+import { LimitCountersCleanup } from './limit-counters-cleanup';
 import { LimitHits } from './limit-hits';
 import { PasswordAttempts } from './password-attempts';
 import { PasswordAttemptsCleanup } from './password-attempts-cleanup';
@@ -7,7 +9,15 @@ import { RateLimits } from './rate-limits';
 
 @Global()
 @Module({
-  providers: [RateLimits, PasswordAttempts, AttemptLedger, LimitHits, PasswordAttemptsCleanup],
+  providers: [
+    RateLimits,
+    CounterKeeper,
+    PasswordAttempts,
+    AttemptLedger,
+    LimitHits,
+    PasswordAttemptsCleanup,
+    LimitCountersCleanup,
+  ],
   exports: [RateLimits, PasswordAttempts, LimitHits],
 })
 export class RateLimitModule {}

@@ -23,7 +23,8 @@ const NOTHING_TAKEN: Taken = { giveBack: () => Promise.resolve() };
 export class RateLimits {
   /** Names of what is counted: addresses are nothing to be left lying about in Redis. */
   private readonly digests: KeyedDigest;
-  private readonly counters: ReadonlyMap<WindowLimitName, WindowCounters>;
+  /** Those of each limit. */
+  readonly counters: ReadonlyMap<WindowLimitName, WindowCounters>;
 
   constructor(
     private readonly config: Config,

@@ -35,6 +35,7 @@ const COPIES: Record<string, (row: Row, number: string, user: string) => Row> = 
     sequence: 10_000_000 + Number(number),
   }),
   password_attempts: (row, number) => ({ ...row, id: number }),
+  limit_counters: (row, number) => ({ ...row, id: number }),
 };
 
 /** Instants of the copies: long after whatever a test calls now, so that none of them is dead. */

@@ -1,0 +1,106 @@
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { Clock } from '../core/clock';
+import { LOG, type Log } from '../core/log';
+import { PeriodicTask } from '../core/periodic-task';
+import { elseAdd, execute, select, type SqlValue } from '../database/sql';
+import { Transactions } from '../database/transactions';
+import type { WindowLimitName } from './limits';
+import { RateLimits } from './rate-limits';
+import { MOST_COUNTERS } from './window-counters';
+
+/** Milliseconds between two rounds, and so about the most that a process that is killed has counted for nothing. */
+const INTERVAL_MS = 4_000;
+
+/** Counters per round: whoever has many addresses makes no more rows than are removed again. */
+export const BATCH_SIZE = 200;
+
+/**
+ * Keeps what this process counts by windows of time in the database, so that a restart does not open the limits. No request
+ * waits for that: what decides are the counters in memory, which are written down behind the requests' backs and read at
+ * the start. They are added to what stands there, so that several instances may do so. A clean stop writes what is left.
+ */
+@Injectable()
+export class CounterKeeper implements OnApplicationShutdown {
+  private readonly rounds = new PeriodicTask({ intervalMs: INTERVAL_MS, round: () => this.flush() });
+  private isRead = false;
+  private isFailing = false;
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly clock: Clock,
+    @Inject(LOG) private readonly log: Log,
+    private readonly limits: RateLimits,
+  ) {}
+
+  /** Reads what was counted before, and goes on to write down what is counted from now on. */
+  async start(): Promise<void> {
+    await this.flush();
+    this.rounds.start();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.rounds.stop();
+    await this.attempt(async () => {
+      while ((await this.write()) === BATCH_SIZE);
+    });
+  }
+
+  /** Writes down what has been counted, the counters that counted most first. What cannot be written is kept for the next time. */
+  flush(): Promise<void> {
+    return this.attempt(async () => {
+      if (!this.isRead) await this.read();
+      await this.write();
+    });
+  }
+
+  private async attempt(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+      this.isFailing = false;
+    } catch (error) {
+      if (!this.isFailing) this.log.warn({ err: error }, 'What limits count could not be written down yet');
+      this.isFailing = true;
+    }
+  }
+
+  /** Before anything is written: this process's own is not to be counted twice. */
+  private async read(): Promise<void> {
+    const rows = await this.transactions.read((tx) =>
+      select<{ id: string; points: number }>(
+        tx,
+        `SELECT id, points FROM limit_counters WHERE ends_at > ? ORDER BY points DESC LIMIT ${MOST_COUNTERS}`,
+        [this.clock.now()],
+      ),
+    );
+    this.isRead = true;
+    for (const { id, points } of rows) {
+      const [name, ...key] = id.split(':');
+      await this.limits.counters.get(name as WindowLimitName)?.resume(key.join(':'), points);
+    }
+  }
+
+  /** @returns how many counters were written down */
+  private async write(): Promise<number> {
+    const counts = await Promise.all(
+      [...this.limits.counters.values()].map((counters) => counters.unwritten()),
+    );
+    const batch = counts
+      .flat()
+      .sort((a, b) => b.share - a.share)
+      .slice(0, BATCH_SIZE)
+      // Two batches that meet take their rows in the same order.
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
+    if (batch.length === 0) return 0;
+    const places = batch.map(() => '(?, ?, ?)').join(', ');
+    const values = batch.flatMap(({ id, points, endsAt }): SqlValue[] => [id, points, endsAt]);
+    await this.transactions.run((tx) =>
+      execute(
+        tx,
+        `INSERT INTO limit_counters (id, points, ends_at) VALUES ${places} ${elseAdd(tx, 'id', 'points')}`,
+        values,
+      ),
+    );
+    for (const { settle } of batch) settle();
+    return batch.length;
+  }
+}

@@ -1,0 +1,21 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { Clock } from '../core/clock';
+import { LOG, type Log } from '../core/log';
+import { RowCleanup } from '../database/row-cleanup';
+import { Transactions } from '../database/transactions';
+
+/** Still far more than the clocks of two instances may differ by; an attacker can have fifty rows a second written. */
+const KEPT_FOR_SECONDS = 3600;
+
+/** Removes counters whose window is over. */
+@Injectable()
+export class LimitCountersCleanup extends RowCleanup {
+  constructor(transactions: Transactions, clock: Clock, @Inject(LOG) log: Log) {
+    super(transactions, clock, log, {
+      table: 'limit_counters',
+      key: 'id',
+      endedBy: ['ends_at'],
+      keptForSeconds: KEPT_FOR_SECONDS,
+    });
+  }
+}
