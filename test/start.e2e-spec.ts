@@ -14,6 +14,7 @@ import { createServer, type Server } from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { WAITING_PER_THREAD } from '../src/crypto/password-hasher';
 import { MASTER_SECRET } from './support/app';
 import { createDatabase, onMysql, type TestDatabase } from './support/database';
 import { freePort } from './support/mariadb-server';
@@ -172,7 +173,9 @@ describe('the start', () => {
 
   it('ends cleanly, requests under way answered, however often it is told to', async () => {
     const server = await startServer(settingsFor(database));
-    const underWay = Array.from({ length: 20 }, (_, index) => register(server.url, `somebody-${index}`));
+    // As many as may wait to be hashed where there is one thread for that.
+    const signUps = WAITING_PER_THREAD.registration;
+    const underWay = Array.from({ length: signUps }, (_, index) => register(server.url, `somebody-${index}`));
     await Promise.race(underWay);
 
     server.signal('SIGTERM');
@@ -180,7 +183,7 @@ describe('the start', () => {
     server.signal('SIGINT');
 
     const statuses = (await Promise.all(underWay)).map(({ status }) => status);
-    expect(statuses).toEqual(Array(20).fill(201));
+    expect(statuses).toEqual(Array(signUps).fill(201));
     expect(await server.exit()).toBe(0);
     expect(server.stderr).toBe('');
   });
