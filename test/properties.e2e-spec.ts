@@ -3,11 +3,18 @@ import fc from 'fast-check';
 import { startApp, type TestApp } from './support/app';
 import { type DocumentedOperation, operations, violations } from './support/contract';
 import { type GeneratedRequest, requestsFor } from './support/generated-requests';
-import { createKey, type LoginBody, logIn, newcomer, type Person } from './support/people';
+import { createKey, type LoginBody, logIn, newcomer, type Person, sessionIdOf } from './support/people';
+import { issued } from './support/secret-watch';
 import { REQUESTS } from './support/thoroughness';
 
 /** `PROPERTY_SEED` repeats a run; a failure prints it with the smallest request that fails. */
 const SEED = Number(process.env['PROPERTY_SEED'] ?? Date.now() & 0x7fffffff);
+
+/** Operations that have something to do only where there is what they are about, or who may ask. */
+const FINDING = [
+  ...['endSession', 'getApiKey', 'updateApiKey', 'deleteApiKey', 'rotateApiKey', 'explainApiKey'],
+  'introspect',
+];
 
 interface WireAnswer {
   status: number;
@@ -19,25 +26,48 @@ describe('requests made up from the OpenAPI document', () => {
   let app: TestApp;
   let person: Person & LoginBody;
   let apiKey: string;
+  /** What there is to ask about, by the name of the path's parameter; and what an introspection asks about. */
+  let existing: Record<'own' | 'foreign', { keyId: string; sessionId: string; token: string }>;
   const agent = new Agent({ keepAlive: true });
   const statuses = new Map<string, Map<number, number>>();
 
   beforeAll(async () => {
     // What is tested is what a request means, not how often it may be sent.
     app = await startApp({ RATE_LIMITS: 'off' });
-    person = await newcomer(app);
-    ({ apiKey } = await createKey(app, person.token));
+    const stranger = await newcomer(app);
+    await moveIn();
+    existing = { ...existing, foreign: await belongingsOf(stranger) };
   });
   afterAll(async () => {
     agent.destroy();
     await app.close();
   });
 
+  const belongingsOf = async ({ token }: LoginBody) => {
+    const { keyId } = await createKey(app, token);
+    return { keyId, sessionId: sessionIdOf({ token }), token };
+  };
+
+  /** Somebody new sends the requests from now on. */
+  const moveIn = async (): Promise<void> => {
+    person = await newcomer(app);
+    ({ apiKey } = await createKey(app, person.token, { scopes: ['introspect', 'users:read'] }));
+    existing = { ...existing, own: await belongingsOf(person) };
+  };
+
+  /** About what is there, where the request is to be and is right otherwise. */
+  const bodyOf = ({ id }: DocumentedOperation, { about, body, fault }: GeneratedRequest) => {
+    if (id !== 'introspect' || !about || fault !== undefined) return body;
+    return JSON.stringify({ ...(JSON.parse(body ?? '{}') as object), token: existing[about].token });
+  };
+
   const send = (of: DocumentedOperation, generated: GeneratedRequest): Promise<WireAnswer> => {
+    const { about, credential, contentType, problem } = generated;
+    const parameters: Record<string, string> = about ? existing[about] : generated.parameters;
     const path = of.path.replace(/\{(\w+)\}/g, (_, name: string) =>
-      encodeURIComponent(generated.parameters[name] ?? ''),
+      encodeURIComponent(parameters[name] ?? ''),
     );
-    const { credential, body, contentType, problem } = generated;
+    const body = bodyOf(of, generated);
     const headers: Record<string, string | number> = {
       accept: problem ? 'application/problem+json' : 'application/json',
       ...generated.headers,
@@ -45,7 +75,7 @@ describe('requests made up from the OpenAPI document', () => {
       ...(body !== undefined && { 'content-length': Buffer.byteLength(body) }),
       ...((credential === 'session' || credential === 'both') && { authorization: `Bearer ${person.token}` }),
       ...(credential === 'garbage' && { authorization: 'Bearer garbage' }),
-      ...(credential === 'both' && { 'x-api-key': apiKey }),
+      ...((credential === 'both' || credential === 'key') && { 'x-api-key': apiKey }),
     };
     const url = `${app.url}${path}${generated.query && `?${generated.query}`}`;
     return new Promise((resolve, reject) => {
@@ -79,9 +109,12 @@ describe('requests made up from the OpenAPI document', () => {
       headers,
       body,
     });
+    issued.note(undefined, body);
     if (status >= 500) faults.push(`is ${status}`);
     if (sent.fault !== undefined && (status < 400 || status > 499))
       faults.push(`is ${status} though ${sent.fault}`);
+    if (status < 300 && sent.about === 'foreign' && of.path.includes('{'))
+      faults.push(`is ${status} though it is about what belongs to somebody else`);
     if (status >= 400) {
       const wanted = sent.problem
         ? 'application/problem+json; charset=utf-8'
@@ -100,13 +133,14 @@ describe('requests made up from the OpenAPI document', () => {
     if (status >= 300) return;
     if (of.id === 'updateProfile') person = { ...person, ...(JSON.parse(text) as Partial<Person>) };
     if (of.id === 'createApiKey') {
-      await app.inDatabase((tx) =>
-        tx.query('DELETE FROM api_keys WHERE user_id = ? AND name <> ?', [person.id, 'API key']),
-      );
+      const { keyId } = JSON.parse(text) as { keyId: string };
+      await app.call('DELETE', `/auth/keys/${keyId}`, { token: person.token });
     }
-    if (['deleteAccount', 'changePassword'].includes(of.id)) person = await newcomer(app);
+    if (of.id === 'deleteApiKey') existing.own = await belongingsOf(person);
+    if (['deleteAccount', 'changePassword'].includes(of.id)) await moveIn();
     else if (['logout', 'endSessions', 'endSession'].includes(of.id)) {
       person = { ...person, ...(await logIn(app, person)) };
+      existing.own = { ...existing.own, sessionId: sessionIdOf(person), token: person.token };
     }
   };
 
@@ -143,5 +177,12 @@ describe('requests made up from the OpenAPI document', () => {
     expect(sum((status) => status === 401)).toBeGreaterThan(0);
     expect(sum((status) => status === 413)).toBeGreaterThan(0);
     expect(sum((status) => status === 415)).toBeGreaterThan(0);
+    // What is about one thing finds it, or does not.
+    const found = [...statuses].filter(([id]) => FINDING.includes(id));
+    expect(found).toHaveLength(FINDING.length);
+    for (const [id, of] of found) {
+      const answers = [...of];
+      expect([id, answers.some(([status]) => status < 300)]).toEqual([id, true]);
+    }
   });
 });

@@ -10,12 +10,14 @@ export interface GeneratedRequest {
   headers: Record<string, string>;
   /** Values of the path's parameters. */
   parameters: Record<string, string>;
+  /** Whose is what the request is about, if that is to be there: it takes the place of the path's parameters. */
+  about?: 'own' | 'foreign';
   /** The text of the body, if there is one. */
   body?: string;
   contentType?: string;
   /** Whether the answer is to come as problem details. */
   problem: boolean;
-  credential: 'session' | 'none' | 'garbage' | 'both';
+  credential: 'session' | 'key' | 'none' | 'garbage' | 'both';
 }
 
 type Members = Record<string, unknown>;
@@ -34,6 +36,9 @@ export function bodySchema({ operation }: DocumentedOperation): SchemaObject | u
   const schema = body?.content['application/json']?.schema;
   return schema && resolve(schema);
 }
+
+/** The types that a value may have; one that may be null as well has two. */
+const typesOf = ({ type }: SchemaObject): string[] => [type ?? []].flat();
 
 const anyText = (least: number, most: number) =>
   fc
@@ -55,9 +60,17 @@ const address = fc.oneof(
 
 /** Values that the document allows. Where it allows more than the service does, those that both do. */
 function validValue(name: string, schema: SchemaObject): fc.Arbitrary<unknown> {
+  const types = typesOf(schema);
+  if (types.includes('null')) {
+    const [type = ''] = types.filter((one) => one !== 'null');
+    return fc.option(validValue(name, { ...schema, type }));
+  }
   if (schema.enum) return fc.constantFrom(...(schema.enum as unknown[]));
-  if (schema.type === 'boolean') return fc.boolean();
-  if (schema.type === 'array') {
+  if (types.includes('boolean')) return fc.boolean();
+  if (types.includes('integer'))
+    return fc.integer({ min: schema.minimum ?? 0, max: schema.maximum ?? 2 ** 31 });
+  if (name === 'ip') return fc.oneof(fc.ipV4(), fc.ipV6());
+  if (types.includes('array')) {
     const entry = name === 'allowedIps' ? address : validValue(name, resolve(schema.items ?? {}));
     return fc.uniqueArray(entry, {
       minLength: schema.minItems ?? 0,
@@ -91,14 +104,18 @@ function forbidsText({ type, maxLength, minLength, pattern, format, enum: values
 
 /** Values that the document forbids, each with why. */
 function invalidValue(schema: SchemaObject): fc.Arbitrary<[why: string, value: unknown]> {
+  const types = typesOf(schema);
   const wrongTypes: unknown[] = [null, 0, -1, 1.5, true, 'text', [], {}, [null], { a: 1 }].filter((value) => {
     const type = Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value;
-    return type !== schema.type && !(schema.type === 'array' && type === 'array');
+    if (types.includes('integer') && Number.isInteger(value)) return false;
+    return !types.includes(type);
   });
   const faults: fc.Arbitrary<[string, unknown]>[] = [
     fc.constantFrom(...wrongTypes).map((value): [string, unknown] => ['type', value]),
   ];
-  const { maxLength, minLength, pattern, items } = schema;
+  const { maxLength, minLength, pattern, items, minimum, maximum } = schema;
+  if (minimum !== undefined) faults.push(fc.integer({ max: minimum - 1 }).map((value) => ['minimum', value]));
+  if (maximum !== undefined) faults.push(fc.integer({ min: maximum + 1 }).map((value) => ['maximum', value]));
   if (maxLength !== undefined) {
     faults.push(fc.integer({ min: 1, max: 2000 }).map((more) => ['maxLength', 'a'.repeat(maxLength + more)]));
   }
@@ -126,7 +143,7 @@ function invalidValue(schema: SchemaObject): fc.Arbitrary<[why: string, value: u
         .filter((text) => !schema.enum?.includes(text))
         .map((text) => ['enum', text]),
     );
-  if (schema.type === 'array') {
+  if (types.includes('array')) {
     faults.push(fc.constant(['minItems', []]));
     faults.push(
       fc.constant(['maxItems', Array.from({ length: (schema.maxItems ?? 0) + 1 }, (_, n) => `a:${n}`)]),
@@ -193,7 +210,9 @@ type Part = Partial<GeneratedRequest> & { fault?: string };
 export function requestsFor(of: DocumentedOperation): fc.Arbitrary<GeneratedRequest> {
   const schema = bodySchema(of);
   const parameters = (of.operation.parameters ?? []) as ParameterObject[];
-  const closed = (of.operation.security ?? []).length > 0;
+  const accepted = (of.operation.security ?? []).flatMap((scheme) => Object.keys(scheme));
+  const closed = accepted.length > 0;
+  const takesSessions = accepted.includes('bearer');
   const good: fc.Arbitrary<Part> = fc.record({
     ...(schema && { body: validMembers(schema).map((members) => JSON.stringify(members)) }),
     query: goodQuery(parameters),
@@ -209,6 +228,7 @@ export function requestsFor(of: DocumentedOperation): fc.Arbitrary<GeneratedRequ
             { fault: 'credential', credential: 'none' },
             { fault: 'credential', credential: 'garbage' },
             { fault: 'credential', credential: 'both' },
+            ...(takesSessions ? [] : [{ fault: 'credential', credential: 'session' } as const]),
           ),
         ]
       : []),
@@ -217,18 +237,29 @@ export function requestsFor(of: DocumentedOperation): fc.Arbitrary<GeneratedRequ
     faults.length > 0
       ? fc.oneof(
           { weight: 1, arbitrary: fc.constant<Part>({}) },
-          { weight: 2, arbitrary: fc.oneof(...faults) },
+          // Where there is something to be found, there must be requests that find it.
+          {
+            weight: of.path.includes('{') || accepted.join() === 'apiKey' ? 1 : 2,
+            arbitrary: fc.oneof(...faults),
+          },
         )
       : fc.constant<Part>({});
   const ids = parameters
     .filter((parameter) => parameter.in === 'path')
     .map(({ name }) => [name, pathText] as const);
   return fc
-    .record({ good, fault, problem: fc.boolean(), ids: fc.record(Object.fromEntries(ids)) })
-    .map(({ good: sound, fault: broken, problem, ids: values }): GeneratedRequest => ({
+    .record({
+      good,
+      fault,
+      problem: fc.boolean(),
+      ids: fc.record(Object.fromEntries(ids)),
+      about: fc.constantFrom('own', 'own', 'own', 'foreign', undefined),
+    })
+    .map(({ good: sound, fault: broken, problem, ids: values, about }): GeneratedRequest => ({
       query: '',
-      credential: closed ? 'session' : 'none',
+      credential: closed ? (takesSessions ? 'session' : 'key') : 'none',
       parameters: values,
+      ...(about && { about }),
       problem,
       ...(schema && { contentType: 'application/json' }),
       ...sound,
