@@ -1,5 +1,5 @@
 import { startApp, type TestApp } from './support/app';
-import { connectionOf, fillUp } from './support/outages';
+import { betweenTransactions, connectionOf, fillUp } from './support/outages';
 import { createKey, newcomer } from './support/people';
 import { faultRounds } from './support/thoroughness';
 
@@ -72,7 +72,7 @@ describe('a disk that is full', () => {
         leaveRoomFor(2);
 
         const { accepted, refused } = await comeUntilRefused();
-        fillUp(connectionOf(app));
+        await betweenTransactions(app, () => fillUp(connectionOf(app)));
         const refusals = await writes(person);
         const verified = [await verify(person), await verify({ key: apiKey })];
         // What this instance knows of revocations is too old now: the database is asked.

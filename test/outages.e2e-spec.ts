@@ -4,7 +4,13 @@ import { type DocumentedOperation, operations, requestExample } from './support/
 import { onMysql } from './support/database';
 import { gate } from './support/gate';
 import { CALLER_HEADER, currentCaller, isInsideTransaction } from './support/interleaving';
-import { type FragileDatabase, fragileDatabase, type Outage, outageNames } from './support/outages';
+import {
+  betweenTransactions,
+  type FragileDatabase,
+  fragileDatabase,
+  type Outage,
+  outageNames,
+} from './support/outages';
 import {
   createKey,
   eventTypes,
@@ -198,8 +204,13 @@ describe('a database that', () => {
     });
 
   /** Does something while the database is out of order; returns when it is back. */
-  const during = async <T>(outage: Outage, work: () => Promise<T>): Promise<T> => {
-    await outage.begin(app);
+  const during = async <T>(
+    outage: Outage,
+    work: () => Promise<T>,
+    { insideTransaction = false } = {},
+  ): Promise<T> => {
+    if (onMysql || insideTransaction) await outage.begin(app);
+    else await betweenTransactions(app, () => outage.begin(app));
     try {
       return await work();
     } finally {
@@ -244,7 +255,7 @@ describe('a database that', () => {
   /** Makes the calls, has the database fail once each of them is at its place, and brings it back when all are answered. */
   const failInTheMiddle = async (outage: Outage, errands: Errand[]): Promise<Result[]> => {
     const [allThere, goOn] = [gate(), gate()];
-    const there = new Set<string>();
+    const there = new Set<Failpoint>();
     failpoints.set((point) => {
       if (currentCaller() !== point || there.has(point)) return undefined;
       there.add(point);
@@ -253,10 +264,11 @@ describe('a database that', () => {
     });
     const begun = errands.map((errand) => errand.run());
     await allThere.opened;
-    return during(outage, () => {
+    const work = () => {
       goOn.open();
       return Promise.all(begun);
-    });
+    };
+    return during(outage, work, { insideTransaction: [...there].some(isInsideTransaction) });
   };
 
   describe.each(outageNames)('%s', (name) => {

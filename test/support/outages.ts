@@ -1,5 +1,6 @@
 import { DataSource } from 'typeorm';
 import { SqliteConnection } from '../../src/database/sqlite-connection';
+import { Transactions } from '../../src/database/transactions';
 import type { TestApp } from './app';
 import { createDatabase, createMysqlDatabase, onMysql, type TestDatabase } from './database';
 import { MariadbServer } from './mariadb-server';
@@ -85,6 +86,14 @@ async function fragileFile(): Promise<FragileDatabase> {
       await database.drop();
     },
   };
+}
+
+/**
+ * Does something while the application has no transaction open. On SQLite all share one connection: what is done on it inside
+ * somebody's transaction, such as the sealer's, is undone together with that.
+ */
+export async function betweenTransactions(app: TestApp, work: () => unknown): Promise<void> {
+  await app.nest.get(Transactions).read(async () => void (await work()));
 }
 
 /** The application's own connection to SQLite: what happens here happens to it. */
