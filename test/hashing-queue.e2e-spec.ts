@@ -1,7 +1,10 @@
+import { availableParallelism } from 'node:os';
 import type { LaneQueue } from '../src/crypto/lane-queue';
 import { type HashLane, PasswordHasher } from '../src/crypto/password-hasher';
 import { type Answer, startApp, type TestApp } from './support/app';
 import { logIn, type LoginBody, newcomer, type Person, signUp, statusWith } from './support/people';
+
+const MIB = 1024 * 1024;
 
 describe('a login storm', () => {
   let app: TestApp;
@@ -26,12 +29,15 @@ describe('a login storm', () => {
   it('of 400 at once fills its queue and no more; the rest is refused at once, and others are served meanwhile', async () => {
     const answered: (number | 'bearer')[] = [];
     let longest = 0;
+    const memoryBefore = process.memoryUsage.rss();
+    let mostMemory = 0;
     let bearer: Promise<void> | undefined;
     const retryAfter = new Set<string | null>();
     const arrive = async (answer: Promise<Answer>): Promise<void> => {
       const { status, headers } = await answer;
       answered.push(status);
       longest = Math.max(longest, queue.length('unknown'));
+      mostMemory = Math.max(mostMemory, process.memoryUsage.rss());
       if (status !== 503) return;
       retryAfter.add(headers.get('retry-after'));
       bearer ??= statusWith(app, person).then((bearerStatus) => {
@@ -50,6 +56,8 @@ describe('a login storm', () => {
     expect(refused.length).toBeGreaterThan(100);
     expect(accepted.length).toBeGreaterThanOrEqual(bound);
     expect(longest).toBeLessThanOrEqual(bound);
+    // A hash for each thread, 19 MiB each, and what 400 requests cost. All hashes at once would be seven gigabytes.
+    expect(mostMemory - memoryBefore).toBeLessThan(256 * MIB + availableParallelism() * 19 * MIB);
     // When the last was refused the queue was full: all of it was still to be answered, and so it was for the bearer.
     const behind = (what: number | 'bearer') =>
       answered.slice(answered.lastIndexOf(what)).filter((status) => status === 401).length;

@@ -231,9 +231,12 @@ describe('logins', () => {
 
     it('are let in at once after ten thousand failures of strangers', async () => {
       const { deviceToken, ...person } = await newcomer(app);
+      const flood = new Map<number, number>();
       for (let count = 0; count < 100; count += 1) {
-        await Promise.all(Array.from({ length: 100 }, () => quickGuess(person.username)));
+        const statuses = await Promise.all(Array.from({ length: 100 }, () => quickGuess(person.username)));
+        for (const status of statuses) flood.set(status, (flood.get(status) ?? 0) + 1);
       }
+      expect(Object.fromEntries(flood)).toEqual({ 401: 10, 429: 9_990 });
       expect((await right(person)).status).toBe(429);
 
       const { status, body } = await right(person, { deviceToken });
@@ -246,8 +249,10 @@ describe('logins', () => {
     it('are let in though strangers at the same address have used up what it may', async () => {
       const { deviceToken, ...person } = await newcomer(app);
       const address = { 'X-Forwarded-For': newAddress() };
-      for (let count = 0; count < 100; count += 1)
-        await login({ username: `stranger-${count}`, password: 'x' }, address);
+      for (let count = 0; count < 100; count += 1) {
+        const { status } = await login({ username: `stranger-${count}`, password: 'x' }, address);
+        expect(status).toBe(401);
+      }
       const { username, password } = person;
       expect((await login({ username, password }, address)).status).toBe(429);
 
@@ -372,6 +377,7 @@ describe('logins', () => {
       );
 
       expect(answers.filter(({ status }) => status === 429).length).toBeGreaterThanOrEqual(200);
+      expect(answers.filter(({ status }) => status !== 429 && status !== 401)).toEqual([]);
       expect(evaluated.mock.calls.length).toBeLessThanOrEqual(100);
     });
   });
