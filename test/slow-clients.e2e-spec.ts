@@ -1,5 +1,9 @@
 import { connect, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { CONNECTION_LIMITS, MOST_PIPELINED } from '../src/http/connections';
+import { startApp, type TestApp } from './support/app';
 import { createDatabase, type TestDatabase } from './support/database';
+import { sendRaw } from './support/raw-http';
 import { type Program, settingsFor, startServer } from './support/server-process';
 
 const SOCKETS = 2000;
@@ -138,4 +142,49 @@ describe('two thousand slow clients', () => {
       expect(received).toContain('x-error-code: request_timeout\r\n');
     }
   }, 60_000);
+});
+
+describe('a client that sends requests without awaiting the answers', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp()));
+  afterAll(() => app.close());
+
+  const pipelined = (path: string, count: number) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(count);
+
+  it('is answered so many of them, then 400, and hung up on', async () => {
+    const answers = await sendRaw(app.url, pipelined('/health/live', MOST_PIPELINED + 20));
+
+    expect(answers.map(({ status }) => status)).toEqual([...Array<number>(MOST_PIPELINED).fill(200), 400]);
+  });
+
+  it('costs little memory if it never reads, and is hung up on', async () => {
+    const server = app.nest.getHttpAdapter().getInstance().server;
+    expect(server.timeout).toBe(CONNECTION_LIMITS.connectionTimeout);
+    // The same, sooner. Whoever has taken something since is given the time once more.
+    server.timeout = 500;
+    const closed: Promise<unknown>[] = [];
+    server.on('connection', (socket) => closed.push(new Promise((resolve) => socket.on('close', resolve))));
+    const memoryBefore = process.memoryUsage.rss();
+    let mostMemory = 0;
+
+    const clients = Array.from({ length: 4 }, (_, index) => {
+      const socket = connect(Number(new URL(app.url).port), '127.0.0.1').pause();
+      socket.on('error', () => undefined);
+      // One with all at once; the others with so few at a time that each may be answered, until what nobody takes fills up.
+      socket.write(pipelined('/openapi.json', index === 0 ? 400 : 2));
+      return socket;
+    });
+    for (let round = 0; round < 50; round += 1) {
+      for (const socket of clients.slice(1)) if (socket.writable) socket.write(pipelined('/openapi.json', 2));
+      mostMemory = Math.max(mostMemory, process.memoryUsage.rss());
+      await delay(10);
+    }
+    await Promise.all(closed);
+
+    expect(closed).toHaveLength(clients.length);
+    // Answers to all of them would be two hundred megabytes, and twice as much in memory.
+    expect(mostMemory - memoryBefore).toBeLessThan(150 * 1024 * 1024);
+    for (const socket of clients) socket.destroy();
+    expect((await app.fetch('/health/live')).status).toBe(200);
+  });
 });

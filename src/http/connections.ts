@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { FastifyInstance, FastifyServerOptions } from 'fastify';
 import { ApiError } from '../core/errors';
@@ -9,9 +10,15 @@ import { timesSent } from './raw-headers';
 const MOST_CONNECTIONS = 10_000;
 
 /**
+ * Requests of one connection that may be under way at once (RFC 9112 section 9.3.2). Node makes an answer to every one that
+ * it has received, and keeps it until it is taken: of a document of a quarter megabyte, gigabytes for whoever never reads.
+ */
+export const MOST_PIPELINED = 8;
+
+/**
  * How long a client may take, in milliseconds: for its headers, for the whole request, between two requests (longer than
  * the minute for which common proxies keep a connection, so that they never send into one that is being closed), and
- * without taking what was answered. Checked every second, where Node would look every thirty.
+ * without taking what was answered (twice as long, where some was taken). Checked every second, where Node would look every thirty.
  */
 export const CONNECTION_LIMITS = {
   requestTimeout: 15_000,
@@ -34,12 +41,17 @@ export function guardConnections(server: FastifyInstance, ids: Ids): void {
   );
   const refuse = answerUnparsable(ids);
   server.server.on('connect', (_request, socket: Duplex) => refuse(new Error('CONNECT'), socket));
-  server.addHook('onRequest', (request, _reply, done) => {
-    const { httpVersion, headers } = request.raw;
+  const underWay = new WeakMap<Socket, number>();
+  server.addHook('onRequest', (request, reply, done) => {
+    const { httpVersion, headers, socket } = request.raw;
+    const count = (underWay.get(socket) ?? 0) + 1;
+    underWay.set(socket, count);
+    reply.raw.once('close', () => underWay.set(socket, (underWay.get(socket) ?? 1) - 1));
     const hosts = timesSent(request, 'host');
     // RFC 9112 section 3.2: one host. Section 6.1: what is chunked is not HTTP/1.0, and its end is anybody's guess.
     const wellFramed =
       httpVersion === '1.0' ? hosts <= 1 && headers['transfer-encoding'] === undefined : hosts === 1;
-    done(wellFramed ? undefined : new ApiError('bad_request', { headers: { connection: 'close' } }));
+    const sound = wellFramed && count <= MOST_PIPELINED;
+    done(sound ? undefined : new ApiError('bad_request', { headers: { connection: 'close' } }));
   });
 }
