@@ -1,5 +1,5 @@
 import { type Answer, startApp, type TestApp } from './support/app';
-import { logIn, newcomer, statusWith, type TokensBody } from './support/people';
+import { logIn, newcomer, sessionIdOf, statusWith, type TokensBody } from './support/people';
 import { PROOF_TIMEOUT_MS, rounds } from './support/rounds';
 import { TestFailpoints } from './support/test-failpoints';
 
@@ -68,6 +68,37 @@ describe('a hundred refreshes with one token, all of which have read its row bef
       expect((await straggler).status).toBe(401);
       expect((await refresh(third.body.refreshToken)).status).toBe(401);
       expect(await newestSession(id)).toEqual({ generation: 2, revocation_reason: 'refresh_token_reused' });
+    });
+  });
+
+  describe('a retry with its key, long after', () => {
+    beforeAll(async () => (app = await startApp({ RATE_LIMITS: 'off' }, { failpoints })));
+    afterAll(() => app.close());
+
+    it('has no part in a session that was ended after it had read the row, and lets no token of it live longer', async () => {
+      const { id, refreshToken, ...person } = await newcomer(app);
+      const headers = { 'idempotency-key': 'a-key-of-this-very-refresh' };
+      const attempt = () => app.call('POST', '/auth/refresh', { body: { refreshToken }, headers });
+      expect((await attempt()).status).toBe(200);
+      app.clock.advance(2 * 3600);
+      const elsewhere = await logIn(app, person);
+      const ends = () =>
+        app.rows(
+          'SELECT access_ends_at, revocation_reason FROM sessions WHERE user_id = ? ORDER BY created_at',
+          [id],
+        );
+      const [before] = await ends();
+
+      const late = failpoints.hold('rotate:row_read');
+      const retry = attempt();
+      await late.reached;
+      const path = `/auth/sessions/${sessionIdOf(person)}`;
+      expect((await app.call('DELETE', path, { token: elsewhere.token })).status).toBe(204);
+      late.release();
+
+      expect((await retry).status).toBe(401);
+      const [after] = await ends();
+      expect(after).toEqual({ ...before, revocation_reason: expect.stringMatching(/./) as string });
     });
   });
 

@@ -7,7 +7,7 @@ import { type RedisAddress, redisAddress } from './redis-address';
 
 /** Milliseconds for a connection to come up, and for a command to be answered. Beyond that, Redis counts as lost. */
 const CONNECT_TIMEOUT_MS = 1_000;
-const COMMAND_TIMEOUT_MS = 500;
+export const COMMAND_TIMEOUT_MS = 500;
 
 /** Milliseconds between two attempts to connect again. */
 const RETRY_MS = 500;

@@ -14,6 +14,9 @@ export const FAULTS_SEED = Number(
   process.env['FAULTS_SEED'] ?? (longFaults ? Date.now() % 2 ** 31 : 20_261_127),
 );
 
+// Before anything breaks, so that what is killed itself has said it.
+if (longFaults) process.stderr.write(`${expect.getState().testPath}: FAULTS_SEED=${FAULTS_SEED}\n`);
+
 /** How often what may go wrong is made to go wrong: more often in the long run (`npm run test:faults`). */
 export const FAULT_ROUNDS = faultRounds(5, 20);
 
