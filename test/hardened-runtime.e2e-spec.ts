@@ -8,6 +8,9 @@ const root = join(__dirname, '..');
 const WATCH = join(__dirname, 'support', 'watched-runtime.cjs');
 const NODE = Number(process.versions.node.split('.')[0]);
 
+/** Where the bindings look which C library there is. */
+const TELL_C_LIBRARY = ['/usr/bin/ldd', '/etc/alpine-release'];
+
 /** What a hardened start of the service is given, as docs/operations.md has it. */
 const flagsFor = (folders: string[]): string[] => [
   '--disable-proto=delete',
@@ -15,7 +18,6 @@ const flagsFor = (folders: string[]): string[] => [
   ...(NODE >= 22
     ? [
         ...['--permission', '--allow-worker', '--allow-addons', `--allow-fs-read=${root}/`],
-        // Where one of the bindings looks which C library there is.
         '--allow-fs-read=/etc/alpine-release',
         ...folders.flatMap((folder) => [`--allow-fs-read=${folder}/`, `--allow-fs-write=${folder}/`]),
       ]
@@ -27,10 +29,11 @@ describe('a hardened runtime', () => {
   let server: Program;
   let url: string;
   let flags: string[];
+  let folders: string[];
   beforeAll(async () => {
     database = await createDatabase();
-    const folders = onMysql ? [] : [dirname(database.url.slice('sqlite:'.length))];
-    flags = flagsFor(folders.map((folder) => realpathSync(folder)));
+    folders = onMysql ? [] : [realpathSync(dirname(database.url.slice('sqlite:'.length)))];
+    flags = flagsFor(folders);
     const settings = settingsFor(database, { AUTH_SECRET: MASTER_SECRET, LOG_LEVEL: 'debug' });
     server = new Program(
       [...flags, '--require', WATCH, realpathSync(join(root, 'dist', 'main.js'))],
@@ -109,6 +112,19 @@ describe('a hardened runtime', () => {
     expect(statuses).toEqual([204]);
     const watched = (text: string) => text.split('\n').filter((line) => line.startsWith('WATCHED'));
     expect(watched(server.stderr.slice(before))).toEqual([]);
+    const touched = (kind: string) =>
+      server.stderr
+        .split('\n')
+        .flatMap((line) => (line.startsWith(`${kind} `) ? [line.slice(kind.length + 1)] : []));
+    const isOutside = (path: string) =>
+      ![root, ...folders].some((folder) => path.startsWith(`${folder}/`) || path === folder);
+    expect(touched('READ').length).toBeGreaterThan(0);
+    expect(
+      touched('READ')
+        .filter(isOutside)
+        .filter((path) => !TELL_C_LIBRARY.includes(path)),
+    ).toEqual([]);
+    expect(touched('WRITTEN')).toEqual([]);
     const opened = server.stderr.split('\n').filter((line) => line.startsWith('OPENED'));
     const { host } = new URL(database.url.replace('sqlite:', 'file:'));
     expect([...new Set(opened)]).toEqual(onMysql ? [`OPENED ${host}`] : []);

@@ -18,7 +18,7 @@ const KILLED_AFTER = { min: 0, max: 1_000 };
 const READY_MS = 2_000;
 
 /** How many times as long as an ordinary start one after a crash may take, where the machine is too busy for two seconds. */
-const SLOW_MACHINE = 2;
+const SLOW_MACHINE = 3;
 
 describe('a service that is killed at any moment under load', () => {
   let database: TestDatabase;

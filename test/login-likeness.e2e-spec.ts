@@ -110,7 +110,7 @@ describe('with LOGIN_ERRORS=uniform an unknown user, a wrong password and a disa
     // Every failure is recorded.
     { count: SAMPLES, when: 'an hour or more apart', between: anHourPasses, ofUnknown: SAMPLES, most: 0.08 },
     // Of names that nobody has, no more than so many an hour are recorded.
-    { count: 1_000, when: 'at once', between: inTheSameHour, ofUnknown: MOST_OF_NOBODY, most: 0.13 },
+    { count: 1_000, when: 'at once', between: inTheSameHour, ofUnknown: MOST_OF_NOBODY, most: 0.1 },
   ])(
     'look alike and take equally long, tried $when: $count of each cannot be told apart',
     async ({ count, between, ofUnknown, most }) => {
@@ -151,7 +151,7 @@ describe('with LOGIN_ERRORS=uniform an unknown user, a wrong password and a disa
 
     const { times } = await measure(200, anHourPasses);
     hasher.verify = verify;
-    expect(separation(times.unknown, times.wrong)).toBeGreaterThan(0.25);
+    expect(separation(times.unknown, times.wrong)).toBeGreaterThan(0.18);
     expect(separation(times.wrong, times.disabled)).toBeLessThan(0.25);
   }, 120_000);
 });

@@ -104,7 +104,13 @@ export class SignInLimits {
       await withdraw();
       throw error;
     });
-    return { user, lane: 'unknown', succeed: settle('succeed'), withdraw };
+    return {
+      user,
+      lane: 'unknown',
+      succeed: settle('succeed'),
+      withdraw,
+      decoyWrite: () => attempt.decoyWrite(),
+    };
   }
 
   /** The token for a device that has just signed in: the one that it showed, if that is still good, or a new one. */

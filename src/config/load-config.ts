@@ -55,6 +55,13 @@ function faultsBetween(settings: Settings): string[] {
   if (NODE_ENV === 'production' && database.engine === 'mysql' && isDefaultPassword(database)) {
     faults.push('DATABASE_URL must not hold an empty or a default password in production');
   }
+  if (NODE_ENV === 'production' && settings.REDIS_URL !== undefined) {
+    const { username: user, password } = new URL(settings.REDIS_URL);
+    // One that only this machine or network can reach may ask for none.
+    if (password !== '' && isDefaultPassword({ user, password })) {
+      faults.push('REDIS_URL must not hold a default password in production');
+    }
+  }
   if (
     settings.METRICS_PORT !== undefined &&
     settings.METRICS_PORT !== 0 &&
@@ -84,6 +91,7 @@ function isDefaultPassword({ user, password }: { user: string; password: string 
     'secret',
     'changeme',
     'example',
+    'redis',
     'test',
     '123456',
   ];

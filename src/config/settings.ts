@@ -47,12 +47,11 @@ const secretList = z
       context.addIssue(`must be a comma-separated list of secrets, each of which ${weakness}`);
   });
 
-const redisUrl = z
-  .string()
-  .refine(
-    (text) => URL.canParse(text) && /^rediss?:\/\/[^/]/.test(text),
-    'must be redis://[user:password@]host:6379[/number], or rediss:// for TLS',
-  );
+const redisUrl = z.string().refine(
+  // What the library reads out of a query would win over what is configured here, TLS included.
+  (text) => URL.canParse(text) && /^rediss?:\/\/[^/?#]+(\/\d*)?$/.test(text),
+  'must be redis://[user:password@]host:6379[/number], or rediss:// for TLS, without anything behind',
+);
 
 const origins = z
   .string()

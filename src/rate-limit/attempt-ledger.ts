@@ -61,6 +61,17 @@ export class AttemptLedger {
     });
   }
 
+  /**
+   * Writes to what is remembered under `id`, if anything is, and changes nothing of what it means.
+   *
+   * @throws ApiError `service_unavailable`
+   */
+  async rewrite(id: string): Promise<void> {
+    await this.transactions.statement((tx) =>
+      execute(tx, 'UPDATE password_attempts SET version = version + 1 WHERE id = ?', [id]),
+    );
+  }
+
   /** Serves all who have come meanwhile, until nobody has. */
   private async serve(id: string): Promise<void> {
     for (let turns = this.take(id); turns.length > 0; turns = this.take(id)) {

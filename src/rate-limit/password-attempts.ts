@@ -16,6 +16,8 @@ export interface AdmittedAttempt {
   succeed(): Promise<void>;
   /** It was not evaluated after all. */
   withdraw(): Promise<void>;
+  /** Costs the database a write and changes nothing, where an attempt that fails otherwise has one more written. */
+  decoyWrite(): Promise<void>;
 }
 
 /** Evaluates a password that was let in, and settles the attempt by what comes out. What fails was not evaluated. */
@@ -34,6 +36,7 @@ export async function settleBy(attempt: AdmittedAttempt, evaluate: () => Promise
 const UNLIMITED: AdmittedAttempt = {
   succeed: () => Promise.resolve(),
   withdraw: () => Promise.resolve(),
+  decoyWrite: () => Promise.resolve(),
 };
 
 /** Limits how often a password may be tried against one thing: a user name, a device, a session. */
@@ -75,6 +78,10 @@ export class PasswordAttempts {
         attempts: change(before, admission.at),
         outcome: undefined,
       }));
-    return { succeed: settle(succeed), withdraw: settle(withdraw) };
+    return {
+      succeed: settle(succeed),
+      withdraw: settle(withdraw),
+      decoyWrite: () => this.ledger.rewrite(id),
+    };
   }
 }
