@@ -54,6 +54,8 @@ const withoutChance = (text: string): string =>
     .replace(/dt_[^"]*/g, 'dt')
     .replace(/sk_live_[^"]*/g, 'key')
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, 'instant')
+    // Uses are written down after a while, which a slow reader may see.
+    .replace('"lastUsed":"instant"', '"lastUsed":null')
     .trim();
 
 describe('README', () => {
