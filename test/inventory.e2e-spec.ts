@@ -20,7 +20,7 @@ import { MOST_PIPELINED } from '../src/http/connections';
 import { MOST_SCRAPERS } from '../src/observability/metrics-server';
 import { TIMEOUT_MS } from '../src/passwords/breached-passwords';
 import { QUEUE_LIMIT } from '../src/passwords/password-strength';
-import { BATCH_SIZE as COUNTERS_PER_ROUND } from '../src/rate-limit/counter-keeper';
+import { BATCH_SIZE as COUNTERS_PER_ROUND, BATCHES_AT_STOP } from '../src/rate-limit/counter-keeper';
 import { MOST_COUNTERS } from '../src/rate-limit/window-counters';
 import { SESSIONS_PER_ACCOUNT } from '../src/sessions/sessions.service';
 import { IMPORT_BATCH_SIZE } from '../src/users/user-import';
@@ -132,6 +132,7 @@ describe('docs/inventory.md', () => {
       'access tokens remembered': `${MOST_KNOWN_TOKENS}`,
       'counters of each limit in memory': `${MOST_COUNTERS}`,
       'counters of limits written down in a round': `${COUNTERS_PER_ROUND}`,
+      'counters of limits written down at a stop': `${COUNTERS_PER_ROUND * BATCHES_AT_STOP}`,
       'counters of limits read at the start': `${MOST_COUNTERS}`,
       'rows removed in a round': `${BATCH_SIZE * BATCHES_PER_ROUND}`,
       'connections to the port of the metrics': `${MOST_SCRAPERS}`,

@@ -1,14 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { KeptClock } from '../src/core/clock';
 import { CounterKeeper } from '../src/rate-limit/counter-keeper';
 import { LimitCountersCleanup } from '../src/rate-limit/limit-counters-cleanup';
 import { LIMITS, type WindowLimitName } from '../src/rate-limit/limits';
 import { RateLimits, type Taken } from '../src/rate-limit/rate-limits';
+import type { WindowCounters } from '../src/rate-limit/window-counters';
 import { type Answer, startApp, type TestApp } from './support/app';
 import { createDatabase, type TestDatabase } from './support/database';
 import { describeWhereInstalled } from './support/installed';
 import { newcomer, sessionIdOf } from './support/people';
 import { RedisServer } from './support/redis-server';
 import { type Program, settingsFor, startServer } from './support/server-process';
+import { TestClock } from './support/test-clock';
 
 const HOUR = 3600;
 const HERE = '127.0.0.1';
@@ -34,7 +37,7 @@ const points = async (app: TestApp): Promise<number[]> =>
 
 const signUp = (app: TestApp): Promise<Answer> => app.call('POST', '/users', { body: {} });
 
-const FAILURE = 'What limits count could not be written down yet';
+const FAILURE = 'What limits count could not be read or written down yet';
 const failures = (app: TestApp) => app.logged.filter(({ msg }) => msg === FAILURE).length;
 
 describe('limits by windows of time', () => {
@@ -138,16 +141,22 @@ describe('limits by windows of time', () => {
     expect(await points(app)).toEqual([200]);
   });
 
-  it('are written a few at a time, the fullest first, and all of them by a clean stop', async () => {
-    for (let address = 0; address < 450; address += 1) await take(app, 'sign-up', `address ${address}`, 10);
-    await take(app, 'sign-up', HERE, 100);
+  it('are written a few at a time, the fullest first, and ten times as many by a clean stop', async () => {
+    for (let address = 0; address < 2_399; address += 1) {
+      await take(app, 'key-report', `address ${address}`, 6);
+    }
+    await take(app, 'sign-up', HERE, 50);
 
     await flush(app);
     const first = await points(app);
+    await take(app, 'sign-up', HERE, 50);
+    await app.restart();
+    const atStop = await points(app);
     await app.restart();
 
-    expect([first.length, first[0]]).toEqual([200, 100]);
-    expect(await points(app)).toHaveLength(451);
+    expect([first.length, first[0]]).toEqual([200, 50]);
+    expect([atStop.length, atStop[0]]).toEqual([2_199, 100]);
+    expect(await points(app)).toEqual(atStop);
   });
 
   it('are neither written nor read once their window is over, and their rows go an hour later', async () => {
@@ -171,23 +180,58 @@ describe('limits by windows of time', () => {
     expect(await points(app)).toEqual([]);
   });
 
-  it('are read in bounded numbers, the fullest first', async () => {
-    const row = (name: string, index: number) => ({
-      id: `${name}:${Math.floor(app.clock.now().getTime() / 3_600_000)}:${index}`,
+  it('are read in bounded numbers, the fullest first, which are the last to make room', async () => {
+    const row = (index: number) => ({
+      id: `sign-up:${Math.floor(app.clock.now().getTime() / 3_600_000)}:${index}`,
       ...{ points: 10, endsAt: new Date(app.clock.now().getTime() + 1000) },
     });
-    const rows = Array.from({ length: 20_000 }, (_, index) =>
-      row(index % 2 ? 'sign-up' : 'key-report', index),
-    );
+    const rows = Array.from({ length: 20_000 }, (_, index) => row(index));
     for (let start = 0; start < rows.length; start += 1000) {
       await app.inDatabase((tx) => tx.insert('LimitCounterRow', rows.slice(start, start + 1000)));
     }
     await take(app, 'sign-up', HERE, 100);
 
     await app.restart();
+    const held = () => app.nest.get(RateLimits).held;
+    const before = held();
+    await take(app, 'sign-up', 'somewhere else', 1);
 
-    expect(app.nest.get(RateLimits).held).toBe(20_000);
+    expect([before, held()]).toEqual([20_000, 20_000]);
     expect((await signUp(app)).status).toBe(429);
+  });
+
+  it('that made room while they were written begin anew, with nothing taken off', async () => {
+    const counters = app.nest.get(RateLimits).counters.get('sign-up') as WindowCounters;
+    await take(app, 'sign-up', HERE, 20);
+    const [before] = counters.unwritten();
+
+    for (let address = 0; address < 20_000; address += 1) await counters.take(`0:${address}`);
+    await take(app, 'sign-up', HERE, 15);
+    before?.settle();
+
+    expect(counters.unwritten()).toEqual([expect.objectContaining({ id: before?.id, points: 15 })]);
+  });
+
+  it('are neither read nor written by a clock that is astray, but as soon as it is right', async () => {
+    await take(app, 'sign-up', HERE, 99);
+    await flush(app);
+    const machine = new TestClock();
+    const clock = new KeptClock(machine);
+    machine.advance(HOUR);
+    const astray = await startApp({}, { database: app.database, clock });
+    await take(astray, 'sign-up', HERE, 10);
+    await flush(astray);
+    const written = await points(app);
+
+    machine.advance(-HOUR);
+    // In the place of the database, whose time is not the tests'.
+    clock.correctBy(0);
+    await flush(astray);
+    const answers = [await signUp(astray), await signUp(astray)];
+    await astray.nest.close();
+
+    expect(written).toEqual([99]);
+    expect(answers.map(({ status }) => status)).toEqual([400, 429]);
   });
 
   describe('while the database has trouble with their table', () => {

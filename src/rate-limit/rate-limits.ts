@@ -23,7 +23,7 @@ const NOTHING_TAKEN: Taken = { giveBack: () => Promise.resolve() };
 export class RateLimits {
   /** Names of what is counted: addresses are nothing to be left lying about in Redis. */
   private readonly digests: KeyedDigest;
-  /** Those of each limit. */
+  /** By limit; public because `CounterKeeper` writes them down. */
   readonly counters: ReadonlyMap<WindowLimitName, WindowCounters>;
 
   constructor(

@@ -81,20 +81,21 @@ export class WindowCounters {
   }
 
   /** What the counters of this process that are to be kept have counted since they were written down. */
-  async unwritten(): Promise<UnwrittenCount[]> {
-    const { name, local } = this;
+  unwritten(): UnwrittenCount[] {
+    const { changed } = this.local;
     const { points: quota, seconds } = this.limit;
     const now = this.clock.now();
     const counts: UnwrittenCount[] = [];
-    for (const key of [...local.changed]) {
-      // First, so that what is counted meanwhile is noted again.
-      local.changed.delete(key);
-      const points = await local.unwritten(key);
-      const endsAt = new Date((Number.parseInt(key) + 1) * seconds * 1000);
-      if (points === 0 || endsAt <= now) continue;
-      local.changed.add(key);
-      const settle = () => local.settle(key, points);
-      counts.push({ id: `${name}:${key}`, points, share: points / quota, endsAt, settle });
+    for (const counter of changed) {
+      // How much beyond the limit was asked for makes no difference.
+      const points = Math.min(counter.counted, quota) - counter.written;
+      const endsAt = new Date((Number.parseInt(counter.key) + 1) * seconds * 1000);
+      if (points === 0 || endsAt <= now) {
+        changed.delete(counter);
+        continue;
+      }
+      const settle = () => void (counter.written += points);
+      counts.push({ id: `${this.name}:${counter.key}`, points, share: points / quota, endsAt, settle });
     }
     return counts;
   }
@@ -115,17 +116,25 @@ export class WindowCounters {
   }
 }
 
+/** One that has made room and is begun anew is another one. */
+interface KnownCounter {
+  readonly key: string;
+  /** What it stands at; the library tells only who waits. */
+  counted: number;
+  /** How much of that is written down. */
+  written: number;
+}
+
 /** The library's counters in memory, but no more than so many of them. */
 class BoundedMemory extends RateLimiterMemory {
   /** Counters to be kept whose count is another than what is written down of it. */
-  readonly changed = new Set<string>();
-  /** How much of each count is written down. */
-  private readonly written = new LRUCache<string, number>({
+  readonly changed = new Set<KnownCounter>();
+  private readonly known = new LRUCache<string, KnownCounter>({
     max: MOST_COUNTERS,
-    dispose: (_, key, reason) => {
+    dispose: (counter, key, reason) => {
       if (reason !== 'evict') return;
       void this.delete(key);
-      this.changed.delete(key);
+      this.changed.delete(counter);
     },
   });
 
@@ -135,40 +144,35 @@ class BoundedMemory extends RateLimiterMemory {
   }
 
   override penalty(key: string): Promise<RateLimiterRes> {
-    this.written.set(key, this.written.get(key) ?? 0);
-    return this.noting(key, super.penalty(key));
+    return this.noting(this.counterOf(key), super.penalty(key));
   }
 
   override reward(key: string): Promise<RateLimiterRes> {
+    const counter = this.known.peek(key);
     // What has made room meanwhile is not begun anew below nothing.
-    return this.written.has(key)
-      ? this.noting(key, super.reward(key))
+    return counter
+      ? this.noting(counter, super.reward(key))
       : Promise.resolve(new RateLimiterRes(this.points));
   }
 
   async resume(key: string, points: number): Promise<void> {
-    const kept = Math.min(points, this.points);
-    this.written.set(key, kept);
-    await super.penalty(key, kept);
+    const counter = this.counterOf(key);
+    counter.written = Math.min(points, this.points);
+    await this.noting(counter, super.penalty(key, counter.written));
   }
 
-  /** What is to be added to what is written down. How much beyond the limit was asked for makes no difference. */
-  async unwritten(key: string): Promise<number> {
-    const count = (await this.get(key))?.consumedPoints ?? 0;
-    return Math.min(count, this.points) - (this.written.peek(key) ?? 0);
+  private counterOf(key: string): KnownCounter {
+    const counter = this.known.get(key) ?? { key, counted: 0, written: 0 };
+    this.known.set(key, counter);
+    return counter;
   }
 
-  settle(key: string, points: number): void {
-    const before = this.written.peek(key);
-    // What has made room meanwhile begins anew.
-    if (before !== undefined) this.written.set(key, before + points);
-  }
-
-  private async noting(key: string, counting: Promise<RateLimiterRes>): Promise<RateLimiterRes> {
+  private async noting(counter: KnownCounter, counting: Promise<RateLimiterRes>): Promise<RateLimiterRes> {
     const count = await counting;
-    const written = this.written.peek(key) ?? 0;
-    const isKept = Math.max(count.consumedPoints, written) >= this.points * KEPT_FROM;
-    if (isKept && Math.min(count.consumedPoints, this.points) !== written) this.changed.add(key);
+    counter.counted = count.consumedPoints;
+    const { counted, written } = counter;
+    const isKept = Math.max(counted, written) >= this.points * KEPT_FROM;
+    if (isKept && Math.min(counted, this.points) !== written) this.changed.add(counter);
     return count;
   }
 }
