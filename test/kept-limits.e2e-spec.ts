@@ -259,6 +259,17 @@ describe('limits by windows of time', () => {
       await find();
     });
 
+    it('tell of it again at a stop, where they are lost', async () => {
+      await take(app, 'sign-up', HERE, 50);
+      await lose();
+      await flush(app);
+
+      await app.nest.get(CounterKeeper).onApplicationShutdown();
+
+      expect(failures(app)).toBe(2);
+      await find();
+    });
+
     it('make up at the first chance for what could not be read at the start', async () => {
       await take(app, 'sign-up', HERE, 90);
       await flush(app);
