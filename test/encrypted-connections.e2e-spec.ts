@@ -1,3 +1,4 @@
+import { copyFileSync } from 'node:fs';
 import { createConnection } from 'mysql2/promise';
 import { loadConfig } from '../src/config/load-config';
 import { StartError } from '../src/core/start-error';
@@ -10,6 +11,8 @@ import { freePort, MariadbServer } from './support/mariadb-server';
 import { newcomer } from './support/people';
 import { RedisServer } from './support/redis-server';
 import { TcpProxy } from './support/tcp-proxy';
+
+const PASSWORD = 'kettle-lagoon-73';
 
 describeWhereInstalled('openssl', 'over TLS', () => {
   let certificates: Certificates;
@@ -34,28 +37,49 @@ describeWhereInstalled('openssl', 'over TLS', () => {
   describe('MySQL', () => {
     let server: MariadbServer;
     let database: TestDatabase;
+    /** The files that the server reads. */
+    let shown: Certificate;
     beforeAll(async () => {
-      server = await MariadbServer.create();
+      shown = certificates.copyOf(ours);
+      server = await MariadbServer.create({ options: withTls() });
       database = await createMysqlDatabase(server.url);
+      await asRoot(
+        `CREATE USER careful@'127.0.0.1' IDENTIFIED BY '${PASSWORD}' REQUIRE SSL`,
+        "GRANT ALL ON *.* TO careful@'127.0.0.1'",
+      );
     }, 60_000);
     afterAll(() => server.remove());
 
-    const startWith = async ({ cert, key }: Certificate) => {
-      await server.stop('SIGKILL');
-      await server.start([`--ssl-cert=${cert}`, `--ssl-key=${key}`]);
+    const withTls = () => [`--ssl-cert=${shown.cert}`, `--ssl-key=${shown.key}`];
+
+    const asRoot = async (...statements: string[]) => {
+      const connection = await createConnection(server.url);
+      for (const statement of statements) await connection.query(statement);
+      await connection.end();
     };
 
-    /** Until the next start, which takes it back. */
-    const demandTls = async () => {
-      const connection = await createConnection(server.url);
-      await connection.query("ALTER USER root@'127.0.0.1' REQUIRE SSL");
-      await connection.end();
+    const show = async (certificate: Certificate) => {
+      copyFileSync(certificate.cert, shown.cert);
+      copyFileSync(certificate.key, shown.key);
+      await asRoot('FLUSH SSL');
+    };
+
+    const restart = async (options: string[]) => {
+      await server.stop('SIGKILL');
+      await server.start(options);
     };
 
     const encrypted = (port = server.port) => ({
       DATABASE_URL: `${database.url.replace(/127\.0\.0\.1:\d+/, `localhost:${port}`)}?ssl-mode=VERIFY_IDENTITY`,
       AUTH_SECRET: MASTER_SECRET,
     });
+
+    /** By a user whom the server lets in over TLS only. */
+    const byTheCareful = (url: string) => {
+      const changed = new URL(url);
+      [changed.username, changed.password] = ['careful', PASSWORD];
+      return changed.href;
+    };
 
     /** How the start and the operator's command line are refused: they have ways to the database of their own. */
     const refusalsOf = async (settings: Record<string, string>): Promise<string[]> => {
@@ -72,13 +96,18 @@ describeWhereInstalled('openssl', 'over TLS', () => {
     };
 
     it('is not spoken to by a server that has none: nothing falls back to plain text', async () => {
-      for (const refusal of await refusalsOf({ ...encrypted(), TLS_CA: pemOf(authority) })) {
+      await restart(['--skip-ssl']);
+
+      const refusals = await refusalsOf({ ...encrypted(), TLS_CA: pemOf(authority) });
+      await restart(withTls());
+
+      for (const refusal of refusals) {
         expect(refusal).toMatch(/speaks no TLS, which ssl-mode=VERIFY_IDENTITY in DATABASE_URL asks for/);
       }
-    });
+    }, 60_000);
 
     it.each(WRONG)('is not spoken to by a server with a certificate %s', async (kind) => {
-      await startWith(wrong[kind] as Certificate);
+      await show(wrong[kind] as Certificate);
 
       for (const refusal of await refusalsOf({ ...encrypted(), TLS_CA: pemOf(authority) })) {
         expect(refusal).toMatch(/does not prove that it is localhost .* the authority in TLS_CA/);
@@ -86,7 +115,7 @@ describeWhereInstalled('openssl', 'over TLS', () => {
     });
 
     it('is not spoken to where its authority has not been named', async () => {
-      await startWith(ours);
+      await show(ours);
 
       for (const refusal of await refusalsOf(encrypted())) {
         expect(refusal).toMatch(/does not prove that it is localhost/);
@@ -94,28 +123,25 @@ describeWhereInstalled('openssl', 'over TLS', () => {
     });
 
     it('says so where the server takes nothing else', async () => {
-      await startWith(ours);
-      await demandTls();
-
-      const plain = { DATABASE_URL: database.url, AUTH_SECRET: MASTER_SECRET };
+      const plain = { DATABASE_URL: byTheCareful(database.url), AUTH_SECRET: MASTER_SECRET };
       for (const refusal of await refusalsOf(plain)) {
         expect(refusal).toMatch(
-          /refuses user 'root' .* whether the server wants TLS: \?ssl-mode=VERIFY_IDENTITY/,
+          /refuses user 'careful' .* whether the server wants TLS: \?ssl-mode=VERIFY_IDENTITY/,
         );
       }
     });
 
     it('serves, and nobody on the way reads a word', async () => {
-      await startWith(ours);
-      await demandTls();
+      await show(ours);
       const way = await TcpProxy.to(server.port);
       const passed: Buffer[] = [];
       way.overhear((chunk) => passed.push(chunk));
-      const settings = { ...encrypted(way.port), TLS_CA: pemOf(authority) };
+      const url = byTheCareful(encrypted(way.port).DATABASE_URL);
 
-      const app: TestApp = await startApp(settings, {
-        database: { ...database, drop: () => Promise.resolve() },
-      });
+      const app: TestApp = await startApp(
+        { DATABASE_URL: url, TLS_CA: pemOf(authority) },
+        { database: { ...database, drop: () => database.search() } },
+      );
       const { username } = await newcomer(app);
       expect(await app.rows("SHOW STATUS LIKE 'Ssl_version'")).toMatchObject([
         { Value: expect.stringMatching(/^TLSv1[.][23]$/) as string },
@@ -134,17 +160,11 @@ describeWhereInstalled('openssl', 'over TLS', () => {
     beforeAll(async () => (app = await startApp()));
     afterAll(() => app.close());
 
-    /** Whether an application finds the Redis that shows that certificate. */
-    const finds = async ({ cert, key }: Certificate): Promise<boolean> => {
-      const port = await freePort();
-      const files = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', authority.cert];
-      const redis = await RedisServer.create([
-        '--tls-port',
-        String(port),
-        '--tls-auth-clients',
-        'no',
-        ...files,
-      ]);
+    /** Whether an application finds the Redis that shows that certificate, or none. */
+    const finds = async (certificate?: Certificate): Promise<boolean> => {
+      const tlsPort = await freePort();
+      const redis = await RedisServer.create(certificate ? tlsOptions(tlsPort, certificate) : []);
+      const port = certificate ? tlsPort : redis.port;
       app.written.length = 0;
       try {
         await app.restart({ REDIS_URL: `rediss://localhost:${port}`, TLS_CA: pemOf(authority) });
@@ -155,8 +175,17 @@ describeWhereInstalled('openssl', 'over TLS', () => {
       }
     };
 
+    const tlsOptions = (port: number, { cert, key }: Certificate) => [
+      ...['--tls-port', String(port), '--tls-auth-clients', 'no'],
+      ...['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', authority.cert],
+    ];
+
     it('is believed with a certificate of the authority that is named', async () => {
       expect(await finds(ours)).toBe(true);
+    });
+
+    it('is not spoken to where it has none: nothing falls back to plain text', async () => {
+      expect(await finds()).toBe(false);
     });
 
     it.each(WRONG)('is not spoken to with a certificate %s', async (kind) => {

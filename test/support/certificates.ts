@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PROGRAM_PATH } from './installed';
@@ -59,6 +59,14 @@ export class Certificates {
       '-out',
       cert,
     );
+    return { cert, key };
+  }
+
+  /** Files of their own, which may be overwritten. */
+  copyOf(original: Certificate): Certificate {
+    const { cert, key } = this.paths();
+    copyFileSync(original.cert, cert);
+    copyFileSync(original.key, key);
     return { cert, key };
   }
 

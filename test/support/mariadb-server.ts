@@ -32,8 +32,12 @@ export class MariadbServer {
    *
    * @param durable whether a commit waits for the disk, as in production. Without, what is committed survives the end of
    * the server, not that of the machine, and tests are not about the latter.
+   * @param options of its own for this start, besides those that all have
    */
-  static async create({ durable = false } = {}): Promise<MariadbServer> {
+  static async create({
+    durable = false,
+    options = [],
+  }: { durable?: boolean; options?: readonly string[] } = {}): Promise<MariadbServer> {
     const folder = mkdtempSync(join(tmpdir(), 'latchkey-mariadb-'));
     const server = new MariadbServer(folder, await freePort(), durable);
     try {
@@ -58,7 +62,7 @@ export class MariadbServer {
         },
       );
     }
-    await server.start();
+    await server.start(options);
     return server;
   }
 
