@@ -2,8 +2,8 @@ import { createConnection } from 'mysql2/promise';
 import { AuditSealer } from '../src/audit/audit-sealer';
 import { RevocationCleanup } from '../src/revocation/revocation-cleanup';
 import { SessionCleanup } from '../src/sessions/session-cleanup';
-import { startApp } from './support/app';
-import { createDatabase } from './support/database';
+import { startApp, type TestApp } from './support/app';
+import { createDatabase, type TestDatabase } from './support/database';
 import { createKey, newcomer } from './support/people';
 import { runCommand, settingsFor } from './support/server-process';
 
