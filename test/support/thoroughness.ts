@@ -1,7 +1,15 @@
+const { PROPERTY_REQUESTS, PROPERTY_SEED: propertySeed } = process.env;
+
 /**
  * How many requests are made up from the document: a taste with every test run, `PROPERTY_REQUESTS=10000` where there is time.
  */
-export const REQUESTS = Number(process.env['PROPERTY_REQUESTS'] ?? 800);
+export const REQUESTS = Number(PROPERTY_REQUESTS ?? 800);
+
+/**
+ * What they are made from: the same ones every time in the short run, others each time where their number is given. A failure
+ * prints it with the smallest request that fails; as `PROPERTY_SEED` it repeats the run.
+ */
+export const PROPERTY_SEED = Number(propertySeed ?? (PROPERTY_REQUESTS ? Date.now() % 2 ** 31 : 20_261_128));
 
 /** Whether lists are gone through to their end, and not only here and there: `LISTS=whole`. */
 export const thorough = process.env['LISTS'] === 'whole';
