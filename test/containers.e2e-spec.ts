@@ -162,7 +162,7 @@ describe('Dockerfile', () => {
     expect(file).toBe('/usr/local/bin/latchkey');
     expect(script).toBe('#!/bin/sh\\nexec node /app/dist/latchkey.js "$@"\\n');
     expect(last).toContain('WORKDIR /app');
-    expect(existsSync(join(root, 'src', 'cli', 'main.ts'))).toBe(true);
+    expect(existsSync(join(root, 'dist', 'latchkey.js'))).toBe(true);
   });
 
   it('copies what is there and what .dockerignore lets through', () => {
