@@ -365,7 +365,12 @@ describe('CORS', () => {
     const { headers } = await app.fetch('/api/v1/users/me', { headers: { origin: 'http://localhost:5173' } });
 
     expect(preflight.status).toBe(204);
-    expect(preflight.headers.get('access-control-allow-headers')).toContain('Idempotency-Key');
+    expect(preflight.headers.get('access-control-allow-headers')?.split(', ')).toEqual([
+      'Authorization',
+      'Content-Type',
+      'Idempotency-Key',
+      'X-API-Key',
+    ]);
     expect(preflight.headers.get('access-control-allow-methods')).toBe('GET, POST, PATCH, DELETE');
     expect(headers.get('access-control-expose-headers')?.split(', ')).toEqual([
       'X-Error-Code',
