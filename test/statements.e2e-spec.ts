@@ -148,9 +148,11 @@ async function prepare(app: TestApp): Promise<Record<string, Flow>> {
   const person = await newcomer(app);
   const other = await newcomer(app);
   const leaver = await newcomer(app);
+  const homecomer = await newcomer(app);
   const { token } = person;
   const key = await createKey(app, token, { scopes: ['users:read', 'introspect'] });
   const spare = await createKey(app, token);
+  const found = await createKey(app, token);
   const second = await logIn(app, person);
   const third = await logIn(app, person);
   const feed = app.nest.get(RevocationFeed);
@@ -199,8 +201,14 @@ async function prepare(app: TestApp): Promise<Record<string, Flow>> {
     'key changed': call('PATCH', `/auth/keys/${spare.keyId}`, { token, body: { name: 'Spare' } }),
     'key rotated': call('POST', `/auth/keys/${spare.keyId}/rotate`, { token, body: { overlapSeconds: 60 } }),
     'key deleted': call('DELETE', `/auth/keys/${spare.keyId}`, { token }),
+    'key reported': call('POST', '/auth/keys/report', { body: { apiKey: found.apiKey } }),
+    'profile changed': call('PATCH', '/users/me', { token, body: { email: 'new@example.com' } }),
     'session ended': call('DELETE', `/auth/sessions/${sessionIdOf(third)}`, { token }),
     logout: call('POST', '/auth/logout', { token: second.token }),
+    'all sessions ended': {
+      before: () => logIn(app, homecomer),
+      flow: () => app.call('DELETE', '/auth/sessions', { token: homecomer.token }),
+    },
     'refresh token replayed': {
       before: async () => {
         latest = other.refreshToken;
