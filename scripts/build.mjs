@@ -39,7 +39,7 @@ const INPUTS = [
 const KEEP_MILLISECONDS = 7 * 24 * 3600 * 1000;
 
 /**
- * Packages that the server's bundle leaves where they are: those with files of their own beside their code, those that are
+ * Packages that the bundles of the server and of the commands leave where they are: those with files of their own beside their code, those that are
  * loaded only where they are configured, and those that a framework looks for in case they are installed, which they are
  * not.
  */

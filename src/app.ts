@@ -73,7 +73,7 @@ async function assemble(
   };
   const dataSource = await openDatabase(config.database, entities);
   const ids = new Ids(clock, random);
-  // Told from here, because the server's bundle lies where this file lies, not where their users do.
+  // Told from here, because the bundles of the server and of the commands lie where this file lies, not where their users do.
   const hashWorkerFile = join(__dirname, 'crypto', 'hash-worker.js');
   const strengthFiles = {
     worker: join(__dirname, 'passwords', 'strength-worker.js'),

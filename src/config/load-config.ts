@@ -125,6 +125,7 @@ export function mayBeFile(name: SettingName): boolean {
   return isSecret(name) || SETTINGS.shape[name].meta()?.['file'] === true;
 }
 
+/** Whether its value is for nobody to see: not in a message, not in a report. */
 export function isSecret(name: SettingName): boolean {
   return SETTINGS.shape[name].meta()?.['secret'] === true;
 }

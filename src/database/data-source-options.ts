@@ -41,10 +41,11 @@ export async function dataSourceOptions(
       migrationsTransactionMode: 'none',
     };
   }
+  const { user: username, ...connection } = connectionTo(location);
   return {
     type: await askServerType(location),
-    ...connectionTo(location),
-    username: location.user,
+    ...connection,
+    username,
     driver: mysqlDriver,
     logger: new QuietLogger(),
     charset: 'utf8mb4_bin',

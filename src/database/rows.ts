@@ -30,10 +30,11 @@ export async function findOne<Entity extends ObjectLiteral>(
   const metadata = tx.dataSource.getMetadata(entity);
   const shape = shapeOf(metadata);
   const [row] = await select<Record<string, unknown>>(tx, lookupBy(property, metadata, shape), [value]);
+  const stored = row ?? NO_ROW;
   const found: ObjectLiteral = new entity();
   for (const column of shape.columns) {
-    const stored: unknown = (row ?? NO_ROW)[column.databaseName];
-    found[column.propertyName] = tx.dataSource.driver.prepareHydratedValue(stored, column) as unknown;
+    const value = stored[column.databaseName];
+    found[column.propertyName] = tx.dataSource.driver.prepareHydratedValue(value, column) as unknown;
   }
   // Only now: that there is no such row shall take as long, since a login tells nobody who has an account.
   return row ? (found as Entity) : null;

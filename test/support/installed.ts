@@ -30,7 +30,6 @@ function isExecutable(path: string): boolean {
 /**
  * `describe` for tests that need a program which npm does not bring. A machine with Node alone has to pass `npm test`, so they
  * are skipped where it is missing, and loudly, since what is skipped is not known to work. In CI that is a failure.
- *
  */
 export function describeWhereInstalled(program: string, what: string, tests: () => void): void {
   if (programPath(program)) return describe(what, tests);
