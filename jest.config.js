@@ -24,6 +24,7 @@ module.exports = {
   rootDir: __dirname,
   roots: ['<rootDir>/src', '<rootDir>/test'],
   testMatch: ['**/*.spec.ts', '**/*.e2e-spec.ts'],
+  testSequencer: '<rootDir>/test/support/slowest-first.js',
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   testPathIgnorePatterns: [
     '/node_modules/',

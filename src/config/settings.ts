@@ -208,7 +208,7 @@ export const SETTINGS = z.object({
   TLS_CA: certificates.optional().meta({
     default: 'the authorities that Node knows',
     description:
-      'PEM certificates of the only authorities that MySQL and Redis may show one of, where they are reached over TLS',
+      'PEM certificates of the only authorities whose certificates MySQL and Redis may show; for TLS only',
     file: true,
   }),
   TRUST_PROXY: proxies.optional().meta({
