@@ -20,7 +20,7 @@ const SLOWEST = [
 
 /** Begins with the files that take longest, so that at the end no worker is alone with one of them. */
 class SlowestFirst extends Sequencer {
-  /** @type {import('@jest/test-sequencer').default['sort']} */
+  /** @override @param {Parameters<Sequencer['sort']>[0]} tests */
   async sort(tests) {
     /** @param {{ path: string }} test */
     const rank = ({ path }) => {
