@@ -43,27 +43,32 @@ async function main(): Promise<void> {
   moveToOtherCores(process.pid);
   console.log(`${machine()}, ${run.rounds} rounds of ${run.seconds} s\n`);
   if (values.engine !== 'mysql') await onSqlite(run, values.start);
-  if (values.engine !== 'sqlite' && !values.start) await onMysql(run);
+  if (values.engine !== 'sqlite') await onMysql(run, values.start);
 }
 
 async function onSqlite(run: Omit<Run, 'databaseUrl'>, onlyStart: boolean): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-bench-'));
   try {
     const databaseUrl = `sqlite:${join(folder, 'auth.sqlite')}`;
-    if (!run.million) console.log(footprint(await starting({ ...run, databaseUrl })));
-    if (!onlyStart) console.log(table('SQLite', await compare({ ...run, databaseUrl })));
+    await measureOn('SQLite', { ...run, databaseUrl }, onlyStart);
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-async function onMysql(run: Omit<Run, 'databaseUrl'>): Promise<void> {
+/** Start and memory last: then the database holds what the workloads have put into it. */
+async function measureOn(engine: string, run: Run, onlyStart: boolean): Promise<void> {
+  if (!onlyStart) console.log(table(engine, await compare(run)));
+  console.log(footprint(engine, await starting(run)));
+}
+
+async function onMysql(run: Omit<Run, 'databaseUrl'>, onlyStart: boolean): Promise<void> {
   const given = process.env['DATABASE_URL'];
-  if (given) return console.log(table('MySQL', await compare({ ...run, databaseUrl: given })));
+  if (given) return measureOn('MySQL', { ...run, databaseUrl: given }, onlyStart);
   const server = await MariadbServer.create({ durable: true });
   try {
     if (server.pid !== undefined) moveToOtherCores(server.pid);
-    console.log(table('MariaDB', await compare({ ...run, databaseUrl: await newDatabase(server.url) })));
+    await measureOn('MariaDB', { ...run, databaseUrl: await newDatabase(server.url) }, onlyStart);
   } finally {
     await server.remove();
   }

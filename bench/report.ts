@@ -43,8 +43,8 @@ export function table(engine: string, comparisons: readonly Comparison[]): strin
   ].join('\n');
 }
 
-/** Start and memory beside a bare Nest application's, as sentences. */
-export function footprint({ ours, floors }: Footprint): string {
+/** Start and memory beside a bare Nest application's. */
+export function footprint(engine: string, { ours, floors }: Footprint): string {
   const line = (what: string, field: 'milliseconds' | 'megabytes', unit: string, target: number) => {
     const mine = median(ours.map((one) => one[field]));
     const floor = median(floors.map((one) => one[field]));
@@ -52,7 +52,7 @@ export function footprint({ ours, floors }: Footprint): string {
     return `| ${what} | ${mine.toFixed(0)} ${unit} | ${floor.toFixed(0)} ${unit} | **${ratio.toFixed(2)}** | ≤ ${target}${ratio <= target ? '' : ', missed'} |`;
   };
   return [
-    '| At the start | Latchkey | Bare Nest and Fastify | Ratio | Target |',
+    `| At the start, ${engine} | Latchkey | Bare Nest and Fastify | Ratio | Target |`,
     '|---|---|---|---|---|',
     line('first answer', 'milliseconds', 'ms', 1.5),
     line('resident memory', 'megabytes', 'MB', 2),
