@@ -82,6 +82,23 @@ describe('its publication', () => {
     expect(yaml.headers.get('content-type')).toContain('yaml');
   });
 
+  it.each(['/openapi.json', '/openapi.yaml', '/docs/swagger-ui-init.js'])(
+    'is made once: whoever asks again, or for the headers only, is told of the same bytes: %s',
+    async (path) => {
+      const answers = [];
+      for (const method of ['HEAD', 'GET', 'HEAD', 'GET']) answers.push(await app.fetch(path, { method }));
+
+      const described = answers.map(({ status, headers }) => [
+        status,
+        headers.get('content-type'),
+        headers.get('content-length'),
+      ]);
+      const length = String(Buffer.byteLength((await answers[1]?.text()) ?? ''));
+      const type = expect.stringMatching(/json|yaml|javascript/) as string;
+      expect(described).toEqual(answers.map(() => [200, type, length]));
+    },
+  );
+
   it('can be switched off, and the page with it', async () => {
     await app.restart({ API_DOCS: 'off' });
 
@@ -319,6 +336,8 @@ describe('every example of the document, executed', () => {
       await flood(60, () => limits.take('key-report', origin.ip, caller));
       // Jane's own sign-up was the first of a hundred.
       await flood(99, () => limits.take('sign-up', origin.ip, caller));
+      // And her two keys were the first of three hundred changes.
+      await flood(298, () => limits.take('account-changes', jane.user.id, caller));
       await flood(600, () => limits.take('refresh-session', sessionIdOf(jane), caller));
       await flood(10, () => attempts.admit('login-account', 'jane.doe', caller));
       await flood(10, () => attempts.admit('password-proof', sessionIdOf(jane), caller));

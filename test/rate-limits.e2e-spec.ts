@@ -2,7 +2,7 @@ import { addressBlock } from '../src/rate-limit/address-block';
 import { LIMITS } from '../src/rate-limit/limits';
 import { RateLimits } from '../src/rate-limit/rate-limits';
 import { startApp, type TestApp } from './support/app';
-import { logIn, newcomer, signUp } from './support/people';
+import { createKey, logIn, newcomer, signUp } from './support/people';
 import { Scrape } from './support/scrape';
 
 const times = <T>(count: number, one: (index: number) => Promise<T>) =>
@@ -124,6 +124,43 @@ describe('limits', () => {
     expect(limits.held).toBeLessThanOrEqual(20_000 * Object.keys(LIMITS).length);
     expect((await guess({ username, password })).status).toBe(429);
   }, 60_000);
+});
+
+describe('changes of an account', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp()));
+  afterAll(() => app.close());
+
+  it('are three hundred an hour and account, whichever change it is and whichever session makes it', async () => {
+    const person = await newcomer(app);
+    const [other, elsewhere] = [await newcomer(app), await logIn(app, person)];
+    const { keyId } = await createKey(app, person.token);
+    const change = (token: string) => app.call('PATCH', '/users/me', { token, body: {} });
+
+    const statuses = await times(299, () => change(person.token));
+    const refused = await change(elsewhere.token);
+
+    expect(new Set(statuses.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get('ratelimit-policy')).toBe('"account-changes";q=300;w=3600');
+    const { token } = person;
+    const key = `/auth/keys/${keyId}`;
+    const passwords = { currentPassword: person.password, newPassword: 'swift otter paints' };
+    const others = [
+      await app.call('POST', '/users/me/password', { token, body: passwords }),
+      await app.call('DELETE', '/users/me', { token, body: { password: person.password } }),
+      await app.call('POST', '/auth/keys', { token, body: {} }),
+      await app.call('PATCH', key, { token, body: {} }),
+      await app.call('POST', `${key}/rotate`, { token, body: {} }),
+      await app.call('DELETE', key, { token }),
+    ];
+    expect(others.map(({ status }) => status)).toEqual(others.map(() => 429));
+    // What ends access is never refused, nor is reading.
+    expect((await app.call('GET', '/users/me', { token })).status).toBe(200);
+    expect((await app.call('DELETE', '/auth/sessions?keep=current', { token })).status).toBe(204);
+    expect((await app.call('POST', '/auth/logout', { token })).status).toBe(200);
+    expect((await change(other.token)).status).toBe(200);
+  });
 });
 
 describe('RATE_LIMITS=off', () => {

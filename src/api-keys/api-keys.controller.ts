@@ -6,6 +6,7 @@ import type { Principal } from '../access/principal';
 import { formatInstant } from '../core/instant';
 import type { Origin } from '../core/origin';
 import { ApiErrors } from '../openapi/api-errors.decorator';
+import { ChangesAccount } from '../rate-limit/rate-limited.decorator';
 import type { ApiKey } from './api-key.entity';
 import {
   CreateApiKeyRequest,
@@ -37,6 +38,7 @@ export class ApiKeysController {
    * once: store it now. Needs a sign-in of the last 15 minutes (setting `STEP_UP_MAX_AGE`). All fields are optional.
    */
   @Post()
+  @ChangesAccount()
   @ApiErrors('recent_login_required', 'scope_not_held', 'api_key_limit_reached')
   async createApiKey(
     @CurrentPrincipal() principal: Principal,
@@ -78,6 +80,7 @@ export class ApiKeysController {
    * @remarks What is left out stays as it is. Holds at once on the instance that answers, within a second on every other.
    */
   @Patch(':keyId')
+  @ChangesAccount()
   @ApiErrors('recent_login_required', 'scope_not_held', 'api_key_not_found', 'api_key_reported')
   async updateApiKey(
     @CurrentPrincipal() principal: Principal,
@@ -97,6 +100,7 @@ export class ApiKeysController {
    * with its new secret.
    */
   @Post(':keyId/rotate')
+  @ChangesAccount()
   @ApiErrors('recent_login_required', 'api_key_not_found')
   async rotateApiKey(
     @CurrentPrincipal() principal: Principal,
@@ -139,6 +143,7 @@ export class ApiKeysController {
    * @remarks The key stops working at once on the instance that answers, within a second on every other.
    */
   @Delete(':keyId')
+  @ChangesAccount()
   @HttpCode(204)
   @ApiErrors('api_key_not_found')
   async deleteApiKey(

@@ -68,20 +68,17 @@ export class AuditTrail {
   /**
    * Records what somebody can cause as often as he likes: no more than so many an hour, and a few more when they come
    * at the same moment. One statement, which counts and inserts.
-   *
-   * @returns whether it was recorded
    */
-  async recordBounded(tx: EntityManager, event: SecurityEvent, origin: Origin): Promise<boolean> {
+  async recordBounded(tx: EntityManager, event: SecurityEvent, origin: Origin): Promise<void> {
     const row = this.toRow(event, origin);
     const since = earliestId('evt', addSeconds(row.occurredAt, -WINDOW_SECONDS));
     const most = row.userId === NOBODY ? MOST_OF_NOBODY : MOST_OF_AN_ACCOUNT;
-    const inserted = await execute(
+    await execute(
       tx,
       `${INSERT} SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM (SELECT 1 AS one) AS once
        WHERE (SELECT COUNT(*) FROM audit_events WHERE user_id = ? AND id > ? AND type = ?) < ?`,
       [...valuesOf(row), row.userId, since, row.type, most],
     );
-    return inserted === 1;
   }
 
   private toRow(event: SecurityEvent, { ip, userAgent, requestId }: Origin): Recorded {

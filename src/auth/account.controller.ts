@@ -4,6 +4,7 @@ import { CallOrigin, CurrentPrincipal, SessionOnly } from '../access/decorators'
 import type { Principal } from '../access/principal';
 import type { Origin } from '../core/origin';
 import { ApiErrors } from '../openapi/api-errors.decorator';
+import { ChangesAccount } from '../rate-limit/rate-limited.decorator';
 import { ChangePasswordRequest, DeleteAccountRequest } from './account.dto';
 import { AccountService } from './account.service';
 
@@ -20,6 +21,7 @@ export class AccountController {
    */
   @Post('password')
   @HttpCode(204)
+  @ChangesAccount()
   @ApiErrors('current_password_wrong', 'rate_limited', 'overloaded')
   async changePassword(
     @CurrentPrincipal() principal: Principal,
@@ -36,6 +38,7 @@ export class AccountController {
    */
   @Delete()
   @HttpCode(204)
+  @ChangesAccount()
   @ApiErrors('current_password_wrong', 'rate_limited', 'overloaded')
   async deleteAccount(
     @CurrentPrincipal() principal: Principal,

@@ -125,9 +125,11 @@ export class AuthService {
     return { user, lane };
   }
 
-  /** Known or unknown, recorded or one too many, one write is committed, so that the time it takes tells nobody which. */
-  private async recordFailure(attempt: AdmittedAttempt, event: SecurityEvent, origin: Origin): Promise<void> {
-    const recorded = await this.transactions.statement((tx) => this.audit.recordBounded(tx, event, origin));
-    if (!recorded) await attempt.decoyWrite();
+  /** Known or unknown, recorded or one too many: the same statements and a commit, so that the time it takes tells nobody which. */
+  private recordFailure(attempt: AdmittedAttempt, event: SecurityEvent, origin: Origin): Promise<void> {
+    return this.transactions.run(async (tx) => {
+      await this.audit.recordBounded(tx, event, origin);
+      await attempt.decoyWrite(tx);
+    });
   }
 }

@@ -109,7 +109,7 @@ export class SignInLimits {
       lane: 'unknown',
       succeed: settle('succeed'),
       withdraw,
-      decoyWrite: () => attempt.decoyWrite(),
+      decoyWrite: (tx) => attempt.decoyWrite(tx),
     };
   }
 

@@ -15,6 +15,9 @@ const MOST_CONNECTIONS = 10_000;
  */
 export const MOST_PIPELINED = 8;
 
+/** How many a connection may have received and not answered, refused ones too, before it is hung up on without a word. */
+const MOST_RECEIVED = 64;
+
 /**
  * How long a client may take, in milliseconds: for its headers, for the whole request, between two requests (longer than
  * the minute for which common proxies keep a connection, so that they never send into one that is being closed), and
@@ -41,6 +44,14 @@ export function guardConnections(server: FastifyInstance, ids: Ids): void {
   );
   const refuse = answerUnparsable(ids);
   server.server.on('connect', (_request, socket: Duplex) => refuse(new Error('CONNECT'), socket));
+  const received = new WeakMap<Socket, number>();
+  // Before anything is done with it, also where no hook is reached.
+  server.server.prependListener('request', ({ socket }, response) => {
+    const count = (received.get(socket) ?? 0) + 1;
+    received.set(socket, count);
+    response.once('close', () => received.set(socket, (received.get(socket) ?? 1) - 1));
+    if (count > MOST_RECEIVED) socket.destroy();
+  });
   const underWay = new WeakMap<Socket, number>();
   server.addHook('onRequest', (request, reply, done) => {
     const { httpVersion, headers, socket } = request.raw;

@@ -82,7 +82,8 @@ function pathOf({ url }: FastifyRequest): string {
 function isSpelled(route: string, path: string): boolean {
   if (path.includes('#')) return false;
   const wanted = route.split('/');
-  const given = path.split('/');
+  // More parts than any route has are not that route's, however many more: no work for who sends thousands.
+  const given = path.split('/', wanted.length + 1);
   if (wanted.length !== given.length && !route.endsWith('*')) return false;
   return wanted.every((part, index) => {
     if (part.startsWith(':')) return given[index] !== '';

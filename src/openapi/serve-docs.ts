@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { RouteOptions } from 'fastify';
+import type { onSendHookHandler, RouteOptions } from 'fastify';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { projectRoot } from '../config/project-root';
@@ -52,21 +52,29 @@ function authorizePage(response: UiResponse): UiResponse {
 /** A quarter of a megabyte each, and always the same. */
 const LARGE_ANSWERS = ['/openapi.json', '/openapi.yaml', '/docs/swagger-ui-init.js'];
 
+interface MadeAnswer {
+  type: unknown;
+  bytes: Buffer;
+}
+
 /**
  * Makes what a route answers when it is first asked, and never again: whoever asks over and over costs no processor time, and
  * whoever does not take what he has asked for no memory, since bytes are referred to where text is copied for each.
  */
-function makeOnce(route: RouteOptions): void {
-  let made: { type: unknown; bytes: Buffer } | undefined;
+function makeOnce(route: RouteOptions, made: Map<string, MadeAnswer>, name: string): void {
   route.preHandler = (_request, reply, done) => {
-    if (made) void reply.header('content-type', made.type).send(made.bytes);
+    const answer = made.get(name);
+    if (answer) void reply.header('content-type', answer.type).send(answer.bytes);
     else done();
   };
-  route.onSend = (request, reply, payload, done) => {
-    if (request.method !== 'GET' || typeof payload !== 'string') return done(null, payload);
-    made ??= { type: reply.getHeader('content-type'), bytes: Buffer.from(payload) };
-    done(null, made.bytes);
+  const asBytes: onSendHookHandler = (_request, reply, payload, done) => {
+    if (typeof payload !== 'string') return done(null, payload);
+    const answer = made.get(name) ?? { type: reply.getHeader('content-type'), bytes: Buffer.from(payload) };
+    made.set(name, answer);
+    done(null, answer.bytes);
   };
+  // Before what takes the body away from the answer to a HEAD.
+  route.onSend = [asBytes, ...[route.onSend ?? []].flat()];
 }
 
 /**
@@ -81,8 +89,10 @@ export function serveApiDocs(app: NestFastifyApplication): void {
     }
     done();
   });
+  const made = new Map<string, MadeAnswer>();
   server.addHook('onRoute', (route) => {
-    if (LARGE_ANSWERS.includes(route.url)) makeOnce(route);
+    const name = LARGE_ANSWERS.find((large) => route.url.endsWith(large));
+    if (name !== undefined) makeOnce(route, made, name);
   });
   server.get('/', (_request, reply) => reply.redirect('/docs', 302));
   const document = () =>

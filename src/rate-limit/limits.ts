@@ -73,6 +73,13 @@ export const LIMITS = {
     counts: 'refreshes of one session',
     why: 'a client gone wild; forged tokens cost nothing and are not counted',
   },
+  'account-changes': {
+    kind: 'window',
+    points: 300,
+    seconds: 3600,
+    counts: 'changes of one account, its keys and its password, over all its sessions, refused ones included',
+    why: 'each leaves an event for ever and some a line that every instance reads; and asking which names are taken',
+  },
   'key-report': {
     kind: 'window',
     points: 60,

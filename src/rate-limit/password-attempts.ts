@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
 import { Config } from '../config/config';
 import { Clock } from '../core/clock';
 import { toNumericDate } from '../core/instant';
@@ -16,8 +17,8 @@ export interface AdmittedAttempt {
   succeed(): Promise<void>;
   /** It was not evaluated after all. */
   withdraw(): Promise<void>;
-  /** Costs the database a write and changes nothing, where an attempt that fails otherwise has one more written. */
-  decoyWrite(): Promise<void>;
+  /** Writes a row inside `tx` and changes nothing, so that there is something to commit whether or not anything else is written. */
+  decoyWrite(tx: EntityManager): Promise<void>;
 }
 
 /** Evaluates a password that was let in, and settles the attempt by what comes out. What fails was not evaluated. */
@@ -81,7 +82,7 @@ export class PasswordAttempts {
     return {
       succeed: settle(succeed),
       withdraw: settle(withdraw),
-      decoyWrite: () => this.ledger.rewrite(id),
+      decoyWrite: (tx) => this.ledger.rewrite(tx, id),
     };
   }
 }

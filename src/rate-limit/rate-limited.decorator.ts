@@ -9,6 +9,7 @@ import {
 import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
 import { originOf } from '../access/call-origin';
+import type { Principal } from '../access/principal';
 import { ApiErrors } from '../openapi/api-errors.decorator';
 import { addressBlock } from './address-block';
 import type { WindowLimitName } from './limits';
@@ -33,6 +34,23 @@ export class AddressLimitGuard implements CanActivate {
   }
 }
 
+/** Counts every call of a route by the account that makes it, whichever session it comes from. */
+@Injectable()
+export class AccountLimitGuard implements CanActivate {
+  constructor(private readonly limits: RateLimits) {}
+
+  /** @throws ApiError `rate_limited` */
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const request = context.switchToHttp().getRequest<FastifyRequest & { user: Principal }>();
+    const { userId } = request.user;
+    await this.limits.take('account-changes', userId, { userId, origin: originOf(request) });
+    return true;
+  }
+}
+
 /** Limits how often one address may call a route. */
 export const RateLimited = (name: WindowLimitName) =>
   applyDecorators(SetMetadata(LIMIT, name), UseGuards(AddressLimitGuard), ApiErrors('rate_limited'));
+
+/** For routes by which an account is changed: they are limited together. */
+export const ChangesAccount = () => applyDecorators(UseGuards(AccountLimitGuard), ApiErrors('rate_limited'));

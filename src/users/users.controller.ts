@@ -7,7 +7,7 @@ import { Config } from '../config/config';
 import { ApiError } from '../core/errors';
 import type { Origin } from '../core/origin';
 import { ApiErrors } from '../openapi/api-errors.decorator';
-import { RateLimited } from '../rate-limit/rate-limited.decorator';
+import { ChangesAccount, RateLimited } from '../rate-limit/rate-limited.decorator';
 import { SignUpRequest, toProfile, UpdateProfileRequest, UserProfile } from './users.dto';
 import { UsersService } from './users.service';
 
@@ -51,6 +51,7 @@ export class UsersController {
    */
   @Patch('me')
   @SessionOnly()
+  @ChangesAccount()
   @ApiErrors('username_taken', 'email_taken')
   async updateProfile(
     @CurrentPrincipal() principal: Principal,
