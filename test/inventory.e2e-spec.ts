@@ -136,7 +136,8 @@ describe('docs/inventory.md', () => {
       'counters of limits read at the start': `${MOST_COUNTERS}`,
       'rows removed in a round': `${BATCH_SIZE * BATCHES_PER_ROUND}`,
       'connections to the port of the metrics': `${MOST_SCRAPERS}`,
-      'a line of an import': `${LONGEST_LINE} bytes`,
+      'a line of an import, as JSON': `${LONGEST_LINE} bytes`,
+      'a line of an import, as CSV': `${LONGEST_LINE} bytes`,
       'accounts imported in a transaction': `${IMPORT_BATCH_SIZE}`,
       ...(mysql && (await boundsOfMysql(app))),
     };

@@ -1,6 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { atTheConsole } from '../src/cli/operator';
+import { IMPORT_BATCH_SIZE, type ImportLine, UserImport } from '../src/users/user-import';
 import { startApp, MASTER_SECRET, type TestApp } from './support/app';
 import { logIn, signUp } from './support/people';
 import { OperatorDesk } from './support/operator-desk';
@@ -68,6 +70,27 @@ describe('an import of users', () => {
         "SELECT COUNT(*) AS n FROM audit_events WHERE type = 'account_created' AND reason = 'imported' AND ip = 'command line'",
       ),
     ).toBe(250);
+  });
+
+  it('asks for no more lines than it makes accounts at a time before it tells what became of them', async () => {
+    const total = 250;
+    let [asked, told, furthest] = [0, 0, 0];
+    async function* lines(): AsyncGenerator<ImportLine> {
+      while (asked < total) {
+        asked += 1;
+        yield { line: asked, record: person(`user-${asked}`, asked) };
+        await Promise.resolve();
+      }
+    }
+
+    for await (const outcome of app.nest.get(UserImport).importAll(lines(), atTheConsole(app.nest))) {
+      expect(outcome.kind).toBe('imported');
+      told += 1;
+      furthest = Math.max(furthest, asked - told);
+    }
+
+    expect(told).toBe(total);
+    expect(furthest).toBeLessThanOrEqual(IMPORT_BATCH_SIZE);
   });
 
   it('passes over whoever has signed in or changed the password since', async () => {

@@ -90,34 +90,28 @@ async function* splitLines(source: Readable): AsyncGenerator<Buffer | undefined>
 
 /** With a header that names the fields. A cell that is empty is a field that is left out. */
 async function* readCsv(source: Readable): AsyncGenerator<ImportLine> {
-  const unreadable: ImportLine[] = [];
-  const parser = parse({
+  const parser = parse<ImportLine, Record<string, string>>({
     columns: requireKnown,
-    ...{ bom: true, info: true, skip_empty_lines: true, max_record_size: LONGEST_LINE },
+    ...{ bom: true, skip_empty_lines: true, max_record_size: LONGEST_LINE },
+    on_record: (cells, { lines }) => ({ line: lines, record: toRecord(cells) }),
     skip_records_with_error: true,
     on_skip: (error): undefined => {
+      // Behind a record that is too long the parser finds no other.
+      if (error?.code === 'CSV_MAX_RECORD_SIZE') throw error;
       const line = typeof error?.['lines'] === 'number' ? error['lines'] : 0;
-      unreadable.push({ line, unreadable: `the line is not CSV with that header (${error?.code})` });
+      // Among the records, in its turn, so that it too waits in the parser until somebody asks.
+      parser.push({ line, unreadable: `the line is not CSV with that header (${error?.code})` });
       return undefined;
     },
   });
   // A failure of the source comes out as one of the parser's, and who stops reading closes both.
   pipeline(source, parser, () => undefined);
   try {
-    for await (const { record, info } of parser as AsyncIterable<ParsedRecord>) {
-      yield* unreadable.splice(0);
-      yield { line: info.lines, record: toRecord(record) };
-    }
-    yield* unreadable.splice(0);
+    yield* parser as AsyncIterable<ImportLine>;
   } catch (error) {
     if (error instanceof CsvError) throw new CommandError(`This cannot be read as CSV: ${error.message}.`);
     throw error;
   }
-}
-
-interface ParsedRecord {
-  record: Record<string, string>;
-  info: { lines: number };
 }
 
 function requireKnown(header: string[]): string[] {
