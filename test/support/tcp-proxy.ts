@@ -15,6 +15,7 @@ export interface Cut {
 export class TcpProxy {
   private passage: Passage = { delayMs: 0 };
   private cut: Cut | undefined;
+  private cutSoFar = 0;
   private overheard: ((chunk: Buffer) => void) | undefined;
   private readonly sockets = new Set<Socket>();
 
@@ -41,6 +42,11 @@ export class TcpProxy {
     this.passage = passage;
   }
 
+  /** How many connections have been reset. */
+  get cuts(): number {
+    return this.cutSoFar;
+  }
+
   /** Resets connections from now on, or none any more. */
   cutAt(cut: Cut | undefined): void {
     this.cut = cut;
@@ -62,6 +68,7 @@ export class TcpProxy {
     this.relay(client, (chunk) => {
       const cut = this.cut && chunk.includes(this.cut.at) ? this.cut : undefined;
       if (!cut) return void server.write(chunk);
+      this.cutSoFar += 1;
       if (cut.heard) server.end(chunk);
       else server.destroy();
       // Nothing that the server answers comes through any more.
