@@ -2,7 +2,7 @@
 
 /**
  * The long run of everything that must hold while something breaks or is restarted: `npm run test:faults`. The short run of
- * the same is part of `npm test`.
+ * the same is part of `npm test`. One file at a time: its numbers allow nothing for a machine that does something else.
  *
  * @type {import('jest').Config}
  */
@@ -20,6 +20,7 @@ module.exports = {
     'skewed-clocks',
     'older-release',
   ].map((name) => `<rootDir>/test/${name}.e2e-spec.ts`),
+  maxWorkers: 1,
   verbose: true,
 };
 
