@@ -260,6 +260,34 @@ describe('docs/security.md', () => {
   });
 });
 
+describe('docs/operations/faults.md', () => {
+  const rows = tableRows(read('docs/operations/faults.md')).map(([fault, , , tests = '']) => ({
+    fault,
+    tests: [...tests.matchAll(/\]\(\.\.\/\.\.\/([^)]+)\): ([^[]+)/g)].flatMap(([, file = '', names = '']) =>
+      [...names.matchAll(/"([^"]+)"/g)].map(([, name = '']) => ({ file, name })),
+    ),
+  }));
+
+  it('names a test for every fault', () => {
+    expect(rows.length).toBeGreaterThan(5);
+    expect(rows.filter(({ tests }) => tests.length === 0).map(({ fault }) => fault)).toEqual([]);
+  });
+
+  it('names tests that exist', () => {
+    const missing = rows
+      .flatMap(({ tests }) => tests)
+      .filter(({ file, name }) => !testNames(join(root, file)).some((whole) => shortens(name, whole)));
+
+    expect(missing).toEqual([]);
+  });
+});
+
+/** Whether a name is another one, of which `…` leaves out parts. */
+function shortens(name: string, whole: string): boolean {
+  const parts = name.split('…').map((part) => part.replace(/[^\w ]/g, '\\$&'));
+  return new RegExp(`^${parts.join('.+')}$`).test(whole);
+}
+
 describe('docs/api-keys.md', () => {
   const shown = blocks(read('docs/api-keys.md'));
 
