@@ -37,23 +37,57 @@ export interface Access {
   table: string;
   /** Whether it looks at every row, or at every entry of an index. */
   scans: boolean;
+  /** Whether it finds one row at most, by the whole of a primary key or of a unique index. */
+  unique: boolean;
+  index: string;
   /** As the engine puts it. */
   plan: string;
 }
 
-/** How the engine would find the rows of a SELECT, UPDATE or DELETE. */
+/** How the engine would find the rows of a SELECT, UPDATE or DELETE, or of the SELECT in an INSERT. */
 export async function accessesOf(app: TestApp, { sql, values }: Statement): Promise<Access[]> {
   return onMysql ? mysqlPlan(app, sql, values) : sqlitePlan(app, sql, values);
 }
 
+/** Whether a statement looks for rows. The INSERT of given values does not. */
+export function searches({ sql }: Statement): boolean {
+  return /^\s*(SELECT|UPDATE|DELETE|INSERT[\s\S]*\bSELECT)\b/i.test(sql);
+}
+
+/** A SELECT of what an UPDATE would change: of the latter MySQL never says that a key leads it to one row only. */
+export function withoutChange({ sql, values }: Statement): Statement {
+  const update = /^\s*UPDATE (\S+)\s+SET\b[\s\S]*?\bWHERE\b([\s\S]*)$/i.exec(sql);
+  if (!update) return { sql, values };
+  const [, table, condition = ''] = update;
+  const places = condition.split('?').length - 1;
+  return {
+    sql: `SELECT 1 FROM ${table} WHERE ${condition}`,
+    values: values.slice(values.length - places),
+  };
+}
+
 async function sqlitePlan(app: TestApp, sql: string, values: unknown[]): Promise<Access[]> {
   const lines = await app.rows<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`, values);
+  const unique = await app.rows<{ name: string }>(
+    `SELECT i.name AS name FROM sqlite_master m JOIN pragma_index_list(m.name) i
+     WHERE m.type = 'table' AND i."unique" = 1`,
+  );
   return (
     lines
       .map(({ detail }) => detail)
       // A row that is written into the statement is no table.
-      .filter((detail) => /^(SCAN|SEARCH) (?!CONSTANT ROW)/.test(detail))
-      .map((plan) => ({ table: plan.split(' ')[1] ?? '', scans: plan.startsWith('SCAN '), plan }))
+      .filter((detail) => /^(SCAN|SEARCH) (?!CONSTANT ROW|once\b)/.test(detail))
+      .map((plan) => {
+        const [, index = '', terms] = /INDEX (\w+) (\(.*\))/.exec(plan) ?? [];
+        return {
+          table: plan.split(' ')[1] ?? '',
+          scans: plan.startsWith('SCAN '),
+          // All our unique indexes are of one column.
+          unique: /^\(\w+=\?\)$/.test(terms ?? '') && unique.some(({ name }) => name === index),
+          index,
+          plan,
+        };
+      })
   );
 }
 
@@ -62,12 +96,19 @@ async function mysqlPlan(app: TestApp, sql: string, values: unknown[]): Promise<
     `EXPLAIN ${sql}`,
     values,
   );
-  return lines
-    .filter(({ table }) => table !== null && !table.startsWith('<'))
-    .map(({ table, type, key, Extra }) => ({
-      table: table ?? '',
-      // ALL reads the table, index the whole of an index. No type: there is no such row, or no table to look at.
-      scans: type === 'ALL' || type === 'index',
-      plan: `${type} by ${key} (${Extra})`,
-    }));
+  return (
+    lines
+      // Without a table: what was looked up by unique keys, a table that is called const, is not as the statement wants it.
+      .filter(({ table, Extra }) =>
+        table === null ? / const table/.test(Extra ?? '') : !table.startsWith('<'),
+      )
+      .map(({ table, type, key, Extra }) => ({
+        table: table ?? '',
+        // ALL reads the table, index the whole of an index.
+        scans: type === 'ALL' || type === 'index',
+        unique: table === null || type === 'const' || type === 'eq_ref',
+        index: key ?? '',
+        plan: `${type} by ${key} (${Extra})`,
+      }))
+  );
 }
