@@ -12,7 +12,8 @@ import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { SessionCleanup } from '../src/sessions/session-cleanup';
 import { SessionUsage } from '../src/sessions/session-usage';
 import { startApp, type TestApp } from './support/app';
-import { onMysql } from './support/database';
+import { createDatabase, onMysql } from './support/database';
+import { DatabaseTraffic, type Traffic } from './support/database-traffic';
 import { fillTables } from './support/many-rows';
 import { createKey, logIn, newcomer, sessionIdOf, signUp } from './support/people';
 import {
@@ -30,14 +31,21 @@ const ROWS = 2_000;
 /** What clients ask for most. */
 const HOT = /^(login|logout|refresh|verification|introspection|GET)\b/;
 
+/** Within 50, which is less than a statement more that finds something. Names and numbers may be some letters longer. */
+const about = (bytes: number): unknown => (bytes === 0 ? 0 : expect.closeTo(bytes, -2));
+
 describe('the statements that the service sends', () => {
   let app: TestApp;
+  let way: DatabaseTraffic | undefined;
   const flows = new Map<string, Statement[]>();
+  const traffic = new Map<string, Traffic>();
   const hot = new Map<string, Access[]>();
   let filled: string[];
 
   beforeAll(async () => {
-    app = await startApp({ REFRESH_GRACE: '10' });
+    const database = await createDatabase();
+    way = onMysql ? await DatabaseTraffic.to(database.url) : undefined;
+    app = await startApp({ REFRESH_GRACE: '10', ...(way && { DATABASE_URL: way.url }) }, { database });
     await quiet(app);
     await leaveTraces(app);
     filled = await fillTables((sql, values) => app.rows(sql, values), {
@@ -48,15 +56,23 @@ describe('the statements that the service sends', () => {
     for (const [name, { before, flow }] of Object.entries(await prepare(app))) {
       await before?.();
       await app.nest.get(RevocationFeed).poll();
-      flows.set(name, await statementsDuring(app, flow));
-      if (!HOT.test(name)) continue;
+      const sent = async () => void flows.set(name, await statementsDuring(app, flow));
+      if (!HOT.test(name)) {
+        await sent();
+        continue;
+      }
+      if (way) traffic.set(name, await way.during(app, sent));
+      else await sent();
       // While there is what they look for.
       for (const statement of flows.get(name)?.filter(searches) ?? []) {
         hot.set(statement.sql, await accessesOf(app, withoutChange(statement)));
       }
     }
   }, 120_000);
-  afterAll(() => app.close());
+  afterAll(async () => {
+    await app.close();
+    await way?.close();
+  });
 
   it('find their rows by an index, each of them', async () => {
     const distinct = new Map([...flows.values()].flat().map((statement) => [statement.sql, statement]));
@@ -87,6 +103,17 @@ describe('the statements that the service sends', () => {
     const counted = Object.fromEntries([...flows].map(([name, statements]) => [name, count(statements)]));
 
     expect(counted).toEqual(documented());
+  });
+
+  (onMysql ? it : () => undefined)('read and write as many rows and bytes as docs/scaling.md says', () => {
+    const pages = documentedTraffic();
+
+    const counted = Object.keys(pages).map((name) => [name, traffic.get(name)]);
+
+    expect(Object.keys(pages)).toEqual(
+      expect.arrayContaining(['login', 'refresh', 'verification of a token', 'verification of a key, first']),
+    );
+    expect(Object.fromEntries(counted)).toEqual(pages);
   });
 });
 
@@ -134,6 +161,20 @@ function documented(): Record<string, Counts> {
 /** The searches that the page allows to look at several rows: `| table by index | …`. */
 function exceptions(): Set<string | undefined> {
   return new Set([...page().matchAll(/^\| (\w+ by \w+) +\|/gm)].map(([, search]) => search));
+}
+
+/** Its table of rows and bytes: `| what | read | written | sent B | received B |`. */
+function documentedTraffic(): Record<string, unknown> {
+  const lines = page().matchAll(/^\| (.+?) +\| (\d+) +\| (\d+) +\| (\d+) B +\| (\d+) B +\|/gm);
+  return Object.fromEntries(
+    [...lines].map(([, what = '', read, written, sent, received]) => [
+      what,
+      {
+        ...{ read: Number(read), written: Number(written) },
+        ...{ sent: about(Number(sent)), received: about(Number(received)) },
+      },
+    ]),
+  );
 }
 
 const BACKGROUND = [RevocationFeed, SessionUsage, KeyUsage, SecretUsage, AuditSealer, CounterKeeper];

@@ -11,12 +11,15 @@ export interface Cut {
   heard: boolean;
 }
 
+/** Who of the two speaks. */
+export type Speaker = 'client' | 'server';
+
 /** A way to a TCP server that can be made slow or silent, or be cut. What it does is done to every connection. */
 export class TcpProxy {
   private passage: Passage = { delayMs: 0 };
   private cut: Cut | undefined;
   private cutSoFar = 0;
-  private overheard: ((chunk: Buffer) => void) | undefined;
+  private overheard: ((chunk: Buffer, speaker: Speaker) => void) | undefined;
   private readonly sockets = new Set<Socket>();
 
   private constructor(
@@ -53,7 +56,7 @@ export class TcpProxy {
   }
 
   /** Has everything that passes from now on, in either direction, be heard by somebody in between. */
-  overhear(by: (chunk: Buffer) => void): void {
+  overhear(by: (chunk: Buffer, speaker: Speaker) => void): void {
     this.overheard = by;
   }
 
@@ -65,7 +68,7 @@ export class TcpProxy {
 
   private join(client: Socket): void {
     const server = connect(this.target, '127.0.0.1');
-    this.relay(client, (chunk) => {
+    this.relay(client, 'client', (chunk) => {
       const cut = this.cut && chunk.includes(this.cut.at) ? this.cut : undefined;
       if (!cut) return void server.write(chunk);
       this.cutSoFar += 1;
@@ -74,18 +77,18 @@ export class TcpProxy {
       // Nothing that the server answers comes through any more.
       client.resetAndDestroy();
     });
-    this.relay(server, (chunk) => void client.write(chunk));
+    this.relay(server, 'server', (chunk) => void client.write(chunk));
     client.on('close', () => server.end());
     server.on('close', () => client.end());
   }
 
   /** Hands on what comes from a socket, in its order, each when its time has come. */
-  private relay(from: Socket, pass: (chunk: Buffer) => void): void {
+  private relay(from: Socket, speaker: Speaker, pass: (chunk: Buffer) => void): void {
     this.sockets.add(from);
     from.setNoDelay();
     let passed = Promise.resolve();
     from.on('data', (chunk: Buffer) => {
-      this.overheard?.(chunk);
+      this.overheard?.(chunk, speaker);
       if (this.passage === 'nothing passes') return;
       const { delayMs } = this.passage;
       const due = delayMs > 0 ? delay(delayMs, undefined, { ref: false }) : undefined;
