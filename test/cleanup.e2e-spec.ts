@@ -2,6 +2,7 @@ import { DataSource } from 'typeorm';
 import { addSeconds } from '../src/core/instant';
 import { QuietLogger } from '../src/database/quiet-logger';
 import { CounterKeeper } from '../src/rate-limit/counter-keeper';
+import { PasswordAttemptsCleanup } from '../src/rate-limit/password-attempts-cleanup';
 import { RevocationCleanup } from '../src/revocation/revocation-cleanup';
 import { SessionCleanup } from '../src/sessions/session-cleanup';
 import { startApp, type TestApp } from './support/app';
@@ -59,6 +60,16 @@ describe('dead rows', () => {
     expect(await app.nest.get(RevocationCleanup).sweep()).toBe(0);
     app.clock.advance(1);
     expect(await app.nest.get(RevocationCleanup).sweep()).toBe(1);
+  });
+
+  it('of attempts at a password are removed an hour after the last of them counts no more', async () => {
+    const { username } = await newcomer(app);
+    await app.call('POST', '/auth/login', { body: { username, password: 'not theirs' } });
+    app.clock.advance(DAY + 3600 - 1);
+
+    expect(await app.nest.get(PasswordAttemptsCleanup).sweep()).toBe(0);
+    app.clock.advance(1);
+    expect(await app.nest.get(PasswordAttemptsCleanup).sweep()).toBe(1);
   });
 
   it('are removed by themselves, every minute', async () => {

@@ -154,6 +154,24 @@ describe('GET /auth/events', () => {
     expect(answer.body.details[0]?.field.startsWith(field)).toBe(true);
   });
 
+  it('refuses thousands of fields with one sentence', async () => {
+    const { token } = await newcomer(app);
+    const query = Array.from({ length: 4_000 }, (_, index) => `f${index}`).join('&');
+
+    const { status, body } = await app.call<{ details: object[] }>(
+      'GET',
+      `/auth/events?${query.slice(0, 14_000)}`,
+      {
+        token,
+      },
+    );
+
+    expect(status).toBe(400);
+    expect(body.details).toEqual([
+      { field: '', rule: 'maxFields', message: 'the query must have at most 64 fields' },
+    ]);
+  });
+
   it('is not for API keys', async () => {
     const { token } = await newcomer(app);
     const { apiKey } = await createKey(app, token);

@@ -73,6 +73,8 @@ describe('a login storm', () => {
     expect(behind('bearer')).toBeGreaterThan(bound / 2);
     expect([...retryAfter]).toEqual(['1']);
     expect(queue.length()).toBe(0);
+    // A line for each that is refused would fill the disk.
+    expect(app.logged.filter(({ level }) => level === 'error')).toEqual([]);
   }, 60_000);
 
   it('keeps nobody waiting who is known, signed in or new', async () => {

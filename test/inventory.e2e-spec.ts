@@ -14,6 +14,7 @@ import { PasswordHasher, WAITING_PER_THREAD } from '../src/crypto/password-hashe
 import { dataSourceOptions } from '../src/database/data-source-options';
 import { BATCH_SIZE, BATCHES_PER_ROUND } from '../src/database/row-cleanup';
 import { LONGEST_TRANSACTION_MS } from '../src/database/transactions';
+import { MOST_QUERY_FIELDS } from '../src/core/request-validation.pipe';
 import { MOST_FIELDS } from '../src/http/form-body';
 import { entities } from '../src/entities';
 import { MOST_PIPELINED } from '../src/http/connections';
@@ -99,6 +100,7 @@ describe('docs/inventory.md', () => {
 
     const inForce: Record<string, string> = {
       'body of a request': `${BODY_LIMIT} bytes`,
+      'fields of a query': `${MOST_QUERY_FIELDS}`,
       'fields of a form': `${MOST_FIELDS}`,
       'nesting of a JSON body': `${MOST_LEVELS} levels`,
       'commas in a JSON body': `${MOST_COMMAS}`,

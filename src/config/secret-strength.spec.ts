@@ -128,7 +128,8 @@ describe('this repository', () => {
   };
 
   it('shows nothing in its documents that the service would take for a secret', () => {
-    const { found, usable } = accepted(textsOf(DOCUMENTS), /([\w+/=.-]{32,})/g);
+    // What stands behind a dollar is part of a password's hash, and looks like it.
+    const { found, usable } = accepted(textsOf(DOCUMENTS), /(?<![$\w+/=.-])([\w+/=.-]{32,})/g);
 
     expect(found).toBeGreaterThan(100);
     expect(usable.filter((text) => !ofWords(text.slice(text.indexOf(': ') + 2)))).toEqual([]);

@@ -16,6 +16,12 @@ const BY_STATUS: Record<number, ErrorCode> = {
   503: 'service_unavailable',
 };
 
+/**
+ * Trouble that is none: whoever asks a service that is stopping whether it is ready gets the answer that was wanted, and a queue
+ * that is full is a metric and an alert, where a line for each who meets it would be for him to fill the disk with.
+ */
+const EXPECTED: ReadonlySet<ErrorCode> = new Set(['draining', 'overloaded']);
+
 /** The one place where failures become answers, whoever raised them: our code, the framework or the HTTP server. */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
@@ -40,8 +46,7 @@ export class ErrorFilter implements ExceptionFilter {
   private report(error: ApiError, request: FastifyRequest): void {
     const route = request.routeOptions.url;
     const entry = { requestId: request.id, code: error.code, method: request.method, route };
-    // Whoever asks a service that is stopping whether it is ready gets the answer that was wanted.
-    if (error.status >= 500 && error.code !== 'draining') {
+    if (error.status >= 500 && !EXPECTED.has(error.code)) {
       this.log.error({ ...entry, err: error.cause ?? error }, API_ERRORS[error.code].sentence);
     } else {
       this.log.debug(entry, API_ERRORS[error.code].sentence);

@@ -2,6 +2,9 @@ import { type ArgumentMetadata, Injectable, ValidationPipe } from '@nestjs/commo
 import type { ValidationError } from 'class-validator';
 import { ApiError, type FieldFault, fieldError } from './errors';
 
+/** Fields of a query at most: each one that is not known is work and a line of the answer. */
+export const MOST_QUERY_FIELDS = 64;
+
 /**
  * Checks every body, query and parameter that has a DTO. What a DTO does not declare is refused, so that no field can
  * be smuggled in (ASVS 8.2.3); the value handed on is the one that was sent, never a converted one.
@@ -33,6 +36,9 @@ export class RequestValidationPipe extends ValidationPipe {
   /** The library leaves out without a word what is named like something that every object has: `constructor`, `toString`. */
   private async check(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
     const names = isJsonObject(value) ? Object.keys(value) : [];
+    if (metadata.type === 'query' && names.length > MOST_QUERY_FIELDS) {
+      throw fieldError('', 'maxFields', `the query must have at most ${MOST_QUERY_FIELDS} fields`);
+    }
     const checked: unknown = await super.transform(value, metadata);
     if (!isJsonObject(checked)) return checked;
     const dropped = names.filter((name) => !Object.hasOwn(checked, name));

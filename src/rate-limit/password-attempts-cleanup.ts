@@ -5,6 +5,9 @@ import { LOG, type Log } from '../core/log';
 import { RowCleanup } from '../database/row-cleanup';
 import { Transactions } from '../database/transactions';
 
+/** Still far more than two clocks may differ by; whoever is answered that the service is busy leaves a row as well. */
+const KEPT_FOR_SECONDS = 3600;
+
 /** Removes what is remembered of attempts that count no more. */
 @Injectable()
 export class PasswordAttemptsCleanup extends RowCleanup {
@@ -13,6 +16,7 @@ export class PasswordAttemptsCleanup extends RowCleanup {
       table: 'password_attempts',
       key: 'id',
       endedBy: ['ends_at'],
+      keptForSeconds: KEPT_FOR_SECONDS,
     });
   }
 }
