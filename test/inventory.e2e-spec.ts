@@ -17,7 +17,7 @@ import { LONGEST_TRANSACTION_MS } from '../src/database/transactions';
 import { MOST_QUERY_FIELDS } from '../src/core/request-validation.pipe';
 import { MOST_FIELDS } from '../src/http/form-body';
 import { entities } from '../src/entities';
-import { MOST_PIPELINED } from '../src/http/connections';
+import { MOST_PIPELINED, MOST_RECEIVED } from '../src/http/connections';
 import { MOST_SCRAPERS } from '../src/observability/metrics-server';
 import { TIMEOUT_MS } from '../src/passwords/breached-passwords';
 import { QUEUE_LIMIT } from '../src/passwords/password-strength';
@@ -106,6 +106,7 @@ describe('docs/inventory.md', () => {
       'commas in a JSON body': `${MOST_COMMAS}`,
       'request line and headers': `${maxHeaderSize} bytes`,
       connections: `${server.maxConnections}`,
+      'requests of one connection received and not answered': `${MOST_RECEIVED}`,
       'requests of one connection under way': `${MOST_PIPELINED}`,
       'time for the headers': seconds(server.headersTimeout),
       'time for a request to arrive': seconds(server.requestTimeout),

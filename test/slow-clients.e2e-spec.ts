@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { CONNECTION_LIMITS, MOST_PIPELINED } from '../src/http/connections';
+import { CONNECTION_LIMITS, MOST_PIPELINED, MOST_RECEIVED } from '../src/http/connections';
 import { startApp, type TestApp } from './support/app';
 import { createDatabase, type TestDatabase } from './support/database';
 import { sendRaw } from './support/raw-http';
@@ -156,6 +156,13 @@ describe('a client that sends requests without awaiting the answers', () => {
     const answers = await sendRaw(app.url, pipelined('/health/live', MOST_PIPELINED + 20));
 
     expect(answers.map(({ status }) => status)).toEqual([...Array<number>(MOST_PIPELINED).fill(200), 400]);
+  });
+
+  it('is hung up on without a word where it sends many more, also such as reach no route', async () => {
+    const answers = await sendRaw(app.url, pipelined('/%zz', 10 * MOST_RECEIVED));
+
+    expect(answers.length).toBeLessThanOrEqual(MOST_RECEIVED);
+    expect((await app.fetch('/health/live')).status).toBe(200);
   });
 
   it('costs little memory if it never reads, and is hung up on', async () => {

@@ -16,7 +16,7 @@ const MOST_CONNECTIONS = 10_000;
 export const MOST_PIPELINED = 8;
 
 /** How many a connection may have received and not answered, refused ones too, before it is hung up on without a word. */
-const MOST_RECEIVED = 64;
+export const MOST_RECEIVED = 64;
 
 /**
  * How long a client may take, in milliseconds: for its headers, for the whole request, between two requests (longer than
@@ -44,25 +44,21 @@ export function guardConnections(server: FastifyInstance, ids: Ids): void {
   );
   const refuse = answerUnparsable(ids);
   server.server.on('connect', (_request, socket: Duplex) => refuse(new Error('CONNECT'), socket));
-  const received = new WeakMap<Socket, number>();
+  const unanswered = new WeakMap<Socket, number>();
   // Before anything is done with it, also where no hook is reached.
   server.server.prependListener('request', ({ socket }, response) => {
-    const count = (received.get(socket) ?? 0) + 1;
-    received.set(socket, count);
-    response.once('close', () => received.set(socket, (received.get(socket) ?? 1) - 1));
+    const count = (unanswered.get(socket) ?? 0) + 1;
+    unanswered.set(socket, count);
+    response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
     if (count > MOST_RECEIVED) socket.destroy();
   });
-  const underWay = new WeakMap<Socket, number>();
-  server.addHook('onRequest', (request, reply, done) => {
+  server.addHook('onRequest', (request, _reply, done) => {
     const { httpVersion, headers, socket } = request.raw;
-    const count = (underWay.get(socket) ?? 0) + 1;
-    underWay.set(socket, count);
-    reply.raw.once('close', () => underWay.set(socket, (underWay.get(socket) ?? 1) - 1));
     const hosts = timesSent(request, 'host');
     // RFC 9112 section 3.2: one host. Section 6.1: what is chunked is not HTTP/1.0, and its end is anybody's guess.
     const wellFramed =
       httpVersion === '1.0' ? hosts <= 1 && headers['transfer-encoding'] === undefined : hosts === 1;
-    const sound = wellFramed && count <= MOST_PIPELINED;
+    const sound = wellFramed && (unanswered.get(socket) ?? 0) <= MOST_PIPELINED;
     done(sound ? undefined : new ApiError('bad_request', { headers: { connection: 'close' } }));
   });
 }

@@ -49,7 +49,7 @@ function authorizePage(response: UiResponse): UiResponse {
   return response;
 }
 
-/** A quarter of a megabyte each, and always the same. */
+/** Hundreds of kilobytes each, and always the same. */
 const LARGE_ANSWERS = ['/openapi.json', '/openapi.yaml', '/docs/swagger-ui-init.js'];
 
 interface MadeAnswer {
