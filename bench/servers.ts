@@ -14,12 +14,16 @@ const OTHER_CORES = availableParallelism() > 1 ? `1-${availableParallelism() - 1
 const TICKS_PER_SECOND = 100;
 const START_TIMEOUT_MS = 30_000;
 
+/** The measured core only, or those of the load as well. */
+export type Cores = 'one' | 'all';
+
 /** What is measured: a program of Node that listens on `PORT`. */
 export interface Program {
   script: string;
   environment: Record<string, string>;
   /** Where it says that it is there. */
   readyPath: string;
+  cores?: Cores;
 }
 
 /** Keeps a process, and the threads that it has so far, off the core of the measured one. */
@@ -27,15 +31,24 @@ export function moveToOtherCores(pid: number): void {
   execFileSync('taskset', ['-a', '-cp', OTHER_CORES, String(pid)], { stdio: 'ignore' });
 }
 
-/** What a program prints that ends by itself, on the core of the measured one. */
-export async function runToEnd(script: string, environment: Record<string, string>): Promise<string> {
-  const { stdout } = await promisify(execFile)('taskset', ['-c', MEASURED_CORE, process.execPath, script], {
+/** What a program prints that ends by itself. */
+export async function runToEnd(
+  script: string,
+  environment: Record<string, string>,
+  cores: Cores = 'one',
+): Promise<string> {
+  const { stdout } = await promisify(execFile)('taskset', [...mask(cores), process.execPath, script], {
     env: { PATH: process.env['PATH'] ?? '', ...environment },
   });
   return stdout;
 }
 
-/** A program while it runs, on a core of its own. */
+/** Options of `taskset`. */
+function mask(cores: Cores): string[] {
+  return ['-c', cores === 'one' ? MEASURED_CORE : `0-${availableParallelism() - 1}`];
+}
+
+/** A program while it runs, on a core of its own or, where asked, on all. */
 export class Server {
   private constructor(
     private readonly child: ChildProcess,
@@ -44,10 +57,10 @@ export class Server {
     readonly startMilliseconds: number,
   ) {}
 
-  static async start({ script, environment, readyPath }: Program): Promise<Server> {
+  static async start({ script, environment, readyPath, cores = 'one' }: Program): Promise<Server> {
     const port = await freePort();
     const begun = performance.now();
-    const child = spawn('taskset', ['-c', MEASURED_CORE, process.execPath, script], {
+    const child = spawn('taskset', [...mask(cores), process.execPath, script], {
       env: { PATH: process.env['PATH'] ?? '', ...environment, PORT: String(port) },
       stdio: ['ignore', 'ignore', 'inherit'],
     });

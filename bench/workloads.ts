@@ -5,7 +5,7 @@ import { type Account, logins, makeAccounts, makeKey, refreshes, signIn } from '
 import { fill } from './fill';
 import { type Load, measure, type Measurement } from './load';
 import type { Comparison, Footprint } from './report';
-import { runToEnd, Server } from './servers';
+import { type Cores, runToEnd, Server } from './servers';
 
 const CONNECTIONS = 50;
 const LOGIN_CONNECTIONS = 10;
@@ -58,7 +58,8 @@ export async function compare(run: Run): Promise<Comparison[]> {
       ...(await reading(stage)),
       await refreshing(stage),
       await writing(stage),
-      await signingIn(stage),
+      ...(await signingIn(stage)),
+      await signingInOnAllCores(stage),
       ...(await storm(stage)),
     ];
   } finally {
@@ -89,7 +90,7 @@ async function verification({ run, ours, accounts }: Stage): Promise<Comparison>
   }
 }
 
-/** `GET /users/me`, by token beside the minimal server, and by key beside by token. */
+/** `GET /users/me`, by token and by key beside the minimal server, and by key beside by token. */
 async function reading({ run, ours, minimal, accounts, key }: Stage): Promise<Comparison[]> {
   const byToken = bearer('/api/v1/users/me', accounts);
   const byKey: autocannon.Request = {
@@ -105,6 +106,12 @@ async function reading({ run, ours, minimal, accounts, key }: Stage): Promise<Co
       ...(await inTurns(run, [ours, byToken], [minimal, byToken])),
       by: 'cpu',
       target: run.databaseUrl.startsWith('sqlite:') ? 0.6 : 0.7,
+    },
+    {
+      workload: `${name} by API key`,
+      floor: 'minimal server',
+      ...(await inTurns(run, [ours, byKey], [minimal, byKey])),
+      by: 'cpu',
     },
     {
       workload: `${name} by API key`,
@@ -144,14 +151,36 @@ async function writing({ run, ours, accounts }: Stage): Promise<Comparison> {
 }
 
 /** Logins beside the hash alone, which is nearly all of their work. */
-async function signingIn({ run, ours, accounts }: Stage): Promise<Comparison> {
+async function signingIn({ run, ours, accounts }: Stage): Promise<Comparison[]> {
   const request = logins(accounts);
   const beside = await besideRaw(run, ours, {
     script: 'raw-hash.cjs',
     connections: LOGIN_CONNECTIONS,
     request,
   });
-  return { workload: 'POST /auth/login', floor: 'raw Argon2id', ...beside, by: 'rate', target: 0.95 };
+  const login = { workload: 'POST /auth/login', floor: 'raw Argon2id', ...beside };
+  return [
+    { ...login, by: 'rate', target: 0.95 },
+    { ...login, by: 'beside', target: 2 },
+  ];
+}
+
+/** The same where the hash has a core of its own, as a server with two has it. */
+async function signingInOnAllCores({ run, accounts }: Stage): Promise<Comparison> {
+  const ours = await startOurs(run, 'all');
+  try {
+    const request = logins(accounts);
+    const beside = await besideRaw(run, ours, {
+      script: 'raw-hash.cjs',
+      connections: LOGIN_CONNECTIONS,
+      request,
+      cores: 'all',
+    });
+    const workload = 'POST /auth/login, all cores';
+    return { workload, floor: 'raw Argon2id', ...beside, by: 'rate', target: 0.95 };
+  } finally {
+    await ours.stop();
+  }
 }
 
 /** GETs while logins storm, and what the logins lose by them. */
@@ -231,7 +260,12 @@ async function inTurns(
 async function besideRaw(
   { build, databaseUrl, seconds, rounds }: Run,
   server: Server,
-  { script, connections, request }: { script: string; connections: number; request: autocannon.Request },
+  {
+    script,
+    connections,
+    request,
+    cores,
+  }: { script: string; connections: number; request: autocannon.Request; cores?: Cores },
 ): Promise<Pick<Comparison, 'ours' | 'floors'>> {
   const environment = {
     BUILD: build,
@@ -241,7 +275,7 @@ async function besideRaw(
   };
   const results: Pick<Comparison, 'ours' | 'floors'> = { ours: [], floors: [] };
   for (let round = 0; round <= rounds; round += 1) {
-    const raw = JSON.parse(await runToEnd(floorScript(script), environment)) as Measurement;
+    const raw = JSON.parse(await runToEnd(floorScript(script), environment, cores)) as Measurement;
     const result = await measure(server, { connections, seconds, request });
     if (round === 0) continue;
     results.floors.push(raw);
@@ -250,11 +284,12 @@ async function besideRaw(
   return results;
 }
 
-function startOurs({ build, databaseUrl }: Run): Promise<Server> {
+function startOurs({ build, databaseUrl }: Run, cores?: Cores): Promise<Server> {
   return Server.start({
     script: join(build, 'main.js'),
     environment: { ...SECRETS, DATABASE_URL: databaseUrl, RATE_LIMITS: 'off', NODE_ENV: 'production' },
     readyPath: '/health/ready',
+    ...(cores && { cores }),
   });
 }
 

@@ -25,8 +25,14 @@ import {
   withoutChange,
 } from './support/statements';
 
-/** Rows per table: enough for an engine to prefer an index where there is one. */
-const ROWS = 2_000;
+/**
+ * Rows per table: enough for an engine to prefer an index where there is one. `STATEMENTS_ROWS` of 1,000,000 counts on a database
+ * that has been used for long.
+ */
+const ROWS = Number(process.env['STATEMENTS_ROWS'] ?? 2_000);
+
+/** Putting in a million takes half a minute. */
+const PREPARATION_MS = 120_000 + ROWS / 10;
 
 /** What clients ask for most. */
 const HOT = /^(login|logout|refresh|verification|introspection|GET)\b/;
@@ -49,7 +55,7 @@ describe('the statements that the service sends', () => {
     await quiet(app);
     await leaveTraces(app);
     filled = await fillTables((sql, values) => app.rows(sql, values), {
-      users: ROWS,
+      users: Math.max(2_000, ROWS / 10),
       sessions: ROWS,
       analyze: onMysql ? 'ANALYZE TABLE' : 'ANALYZE',
     });
@@ -68,20 +74,21 @@ describe('the statements that the service sends', () => {
         hot.set(statement.sql, await accessesOf(app, withoutChange(statement)));
       }
     }
-  }, 120_000);
+  }, PREPARATION_MS);
   afterAll(async () => {
     await app.close();
     await way?.close();
   });
 
-  it('find their rows by an index, each of them', async () => {
+  it('find their rows by an index, each of them but the list of migrations', async () => {
     const distinct = new Map([...flows.values()].flat().map((statement) => [statement.sql, statement]));
     const searching = [...distinct.values()].filter(searches);
 
     const scans: string[] = [];
     for (const statement of searching) {
       for (const { table, scans: all, plan } of await accessesOf(app, statement)) {
-        if (all) scans.push(`${table}: ${plan} in ${statement.sql}`);
+        // As many rows as there are migrations, however long the service has been used.
+        if (all && table !== 'migrations') scans.push(`${table}: ${plan} in ${statement.sql}`);
       }
     }
 
@@ -264,6 +271,12 @@ async function prepare(app: TestApp): Promise<Record<string, Flow>> {
     'verification of a key, again': call('GET', '/auth/verify', { key: key.apiKey }),
     'verification of a mistyped key': refused('GET', '/auth/verify', { key: withAnotherLetter(key.apiKey) }),
     'GET /users/me by token': call('GET', '/users/me', { token }),
+    'GET /users/me by key': call('GET', '/users/me', { key: key.apiKey }),
+    'introspection of a key': call('POST', '/auth/introspect', {
+      key: key.apiKey,
+      body: { token: found.apiKey },
+    }),
+    'readiness asked for': { flow: () => app.fetch('/health/ready') },
     'introspection of a token': call('POST', '/auth/introspect', {
       key: key.apiKey,
       body: { token: second.token },
