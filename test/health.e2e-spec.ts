@@ -1,5 +1,7 @@
 import { Drain } from '../src/http/drain';
+import { Readiness } from '../src/health/readiness';
 import { startApp, type TestApp } from './support/app';
+import { statementsDuring } from './support/statements';
 import { fragileDatabase, type FragileDatabase, outageNames } from './support/outages';
 
 const check = async (app: TestApp, path: string) => {
@@ -19,6 +21,16 @@ describe('health', () => {
   it('is alive and ready', async () => {
     expect(await check(app, '/health/live')).toEqual(LIVE);
     expect(await check(app, '/health/ready')).toEqual(READY);
+  });
+
+  it('looks into the database once for all who ask at the same time, and again for who asks later', async () => {
+    const readiness = app.nest.get(Readiness);
+    const ask = () => readiness.check();
+    const looks = async (work: () => Promise<unknown>) =>
+      (await statementsDuring(app, work)).filter(({ sql }) => sql.includes('FROM migrations')).length;
+
+    expect(await looks(() => Promise.all(Array.from({ length: 200 }, ask)))).toBe(1);
+    expect(await looks(ask)).toBe(1);
   });
 
   it('is not ready while migrations of this release are missing, and is when only others are there', async () => {

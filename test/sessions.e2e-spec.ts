@@ -260,6 +260,18 @@ describe('the sessions of an account', () => {
       expect(await statusWith(app, stranger)).toBe(200);
     });
 
+    it('leave one event, and none when there was none to end, however often that is asked for', async () => {
+      const person = await newcomer(app);
+      await logIn(app, person);
+
+      for (let time = 0; time < 20; time += 1) {
+        await app.call('DELETE', '/auth/sessions?keep=current', { token: person.token });
+      }
+
+      const events = await eventsOf(person.id);
+      expect(events.filter(({ type }) => type === 'sessions_ended')).toHaveLength(1);
+    });
+
     it.each([
       ['?keep=all', 'keep'],
       ['?keep=', 'keep'],

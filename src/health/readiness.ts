@@ -19,6 +19,8 @@ export const FEED_PATIENCE_MS = 5_000;
 /** Whether requests should be sent here. */
 @Injectable()
 export class Readiness {
+  private reading: Promise<boolean> | undefined;
+
   constructor(
     private readonly transactions: Transactions,
     private readonly feed: RevocationFeed,
@@ -34,12 +36,17 @@ export class Readiness {
    */
   async check(): Promise<void> {
     if (this.drain.isUnderWay) throw new ApiError('draining');
-    const pending = await withBudget(DATABASE_PATIENCE_MS, () =>
-      this.transactions.read(hasPendingMigrations),
-    ).catch(blameDatabase);
-    if (pending) throw new ApiError('migrations_pending');
+    if (await this.hasPendingMigrations()) throw new ApiError('migrations_pending');
     if (this.feed.age > FEED_PATIENCE_MS) throw new ApiError('revocation_feed_stale');
     if (this.clocks.isAstray) throw new ApiError('clock_astray');
+  }
+
+  /** One look at the database answers all who ask meanwhile: anybody may, as often as he likes. */
+  private hasPendingMigrations(): Promise<boolean> {
+    this.reading ??= withBudget(DATABASE_PATIENCE_MS, () => this.transactions.read(hasPendingMigrations))
+      .catch(blameDatabase)
+      .finally(() => (this.reading = undefined));
+    return this.reading;
   }
 }
 

@@ -55,7 +55,7 @@ export class OwnSessionsService {
   }
 
   /**
-   * Ends all sessions of the caller's account, or all but the caller's own. One event tells of all of them.
+   * Ends all sessions of the caller's account, or all but the caller's own. One event tells of all of them, and none of none.
    *
    * @throws ApiError `token_revoked`, `service_unavailable`
    */
@@ -63,7 +63,8 @@ export class OwnSessionsService {
     const { userId, credentialId: sessionId } = principal;
     await this.transactions.run(async (tx) => {
       await lockForCaller(tx, principal);
-      await this.sessions.revokeAll(tx, userId, 'ended_by_owner', keepOwn ? sessionId : null);
+      const spared = keepOwn ? sessionId : null;
+      if ((await this.sessions.revokeAll(tx, userId, 'ended_by_owner', spared)) === 0) return;
       await this.audit.record(tx, { type: 'sessions_ended', userId, sessionId }, origin);
     });
   }
