@@ -12,6 +12,7 @@ module.exports = {
     'rolling-restarts',
     'shutdown',
     'disk-full',
+    'outages',
     'crowded-pool',
     'killed-service',
     'killed-database',

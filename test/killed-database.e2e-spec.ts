@@ -29,6 +29,8 @@ describe('a database that is killed and started again under load', () => {
   let mariadb: MariadbServer;
   let database: TestDatabase;
   let server: Program & { url: string };
+  /** Milliseconds until it was healthy again, and until an error was told. */
+  const [recoveries, errorTimes]: [number[], number[]] = [[], []];
   beforeAll(async () => {
     mariadb = await MariadbServer.create();
     database = await createMysqlDatabase(mariadb.url);
@@ -48,7 +50,7 @@ describe('a database that is killed and started again under load', () => {
   };
 
   it(
-    `costs nothing that was acknowledged and no session in ${ROUNDS} rounds, and is told of and got over in time`,
+    `costs nothing that was acknowledged and no session in ${ROUNDS} rounds`,
     async () => {
       let underWay = gate();
       const customers = Array.from(
@@ -64,7 +66,6 @@ describe('a database that is killed and started again under load', () => {
         seed: FAULTS_SEED,
         numRuns: ROUNDS,
       });
-      const [recoveries, errorTimes]: [number[], number[]] = [[], []];
       let acknowledged = 0;
 
       for (const { kill, away } of moments) {
@@ -92,9 +93,6 @@ describe('a database that is killed and started again under load', () => {
         for (const customer of customers) expect(await customer.losses(database)).toEqual([]);
       }
 
-      expect(errorTimes.length).toBeGreaterThan(0);
-      expect(Math.max(...errorTimes)).toBeLessThan(ERROR_MS + BUSY_MACHINE_MS);
-      expect(Math.max(...recoveries)).toBeLessThan(HEALTHY_MS + BUSY_MACHINE_MS);
       expect(acknowledged).toBeGreaterThan(2 * ROUNDS);
       if (longFaults) {
         const [slowest, last] = [Math.max(...errorTimes), Math.round(Math.max(...recoveries))];
@@ -105,4 +103,11 @@ describe('a database that is killed and started again under load', () => {
     },
     60_000 + ROUNDS * 30_000,
   );
+
+  it('is told of and got over in time', () => {
+    expect(recoveries).toHaveLength(ROUNDS);
+    expect(errorTimes.length).toBeGreaterThan(0);
+    expect(Math.max(...errorTimes)).toBeLessThan(ERROR_MS + BUSY_MACHINE_MS);
+    expect(Math.max(...recoveries)).toBeLessThan(HEALTHY_MS + BUSY_MACHINE_MS);
+  });
 });

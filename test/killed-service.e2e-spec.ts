@@ -7,8 +7,8 @@ import { halfDone } from './support/half-done';
 import { type Program, settingsFor, startServer } from './support/server-process';
 import { FAULTS_SEED, faultRounds, longFaults } from './support/thoroughness';
 
-/** On either engine. */
-const ROUNDS = faultRounds(10, 200);
+/** In the short run, thirty on both engines together. */
+const ROUNDS = faultRounds(onMysql ? 10 : 20, 200);
 
 const CUSTOMERS = 6;
 
@@ -18,13 +18,18 @@ const KILLED_AFTER = { min: 0, max: 1_000 };
 /** Milliseconds within which the process is ready again, counted from when the operating system was asked to start it. */
 const READY_MS = 2_000;
 
-/** Milliseconds of an ordinary start beyond which a machine is too busy for that, and how many times as long one after a crash may take there. */
+/**
+ * Milliseconds of an ordinary start beyond which a machine is too busy for that, and how many times as long one after a crash may
+ * take there. Not in the long run.
+ */
 const SLOW_START_MS = 1_000;
 const SLOW_MACHINE = 3;
 
 describe('a service that is killed at any moment under load', () => {
   let database: TestDatabase;
   let server: Program & { url: string };
+  /** What each start after a kill took, milliseconds. */
+  const starts: number[] = [];
   beforeAll(async () => (database = await createDatabase()));
   afterAll(async () => {
     server.signal('SIGKILL');
@@ -49,11 +54,10 @@ describe('a service that is killed at any moment under load', () => {
   };
 
   it(
-    `has all that it acknowledged in ${ROUNDS} rounds, is whole, and ready in two seconds`,
+    `has all that it acknowledged in ${ROUNDS} rounds, and is whole`,
     async () => {
       const moments = fc.sample(fc.integer(KILLED_AFTER), { seed: FAULTS_SEED, numRuns: ROUNDS });
-      const ordinary = await ordinaryStart();
-      const longest = ordinary > SLOW_START_MS ? SLOW_MACHINE * ordinary : READY_MS;
+      await start();
       let underWay = gate();
       const customers = Array.from(
         { length: CUSTOMERS },
@@ -65,7 +69,6 @@ describe('a service that is killed at any moment under load', () => {
           ),
       );
       let acknowledged = 0;
-      const starts: number[] = [];
 
       for (const moment of moments) {
         let over = false;
@@ -89,7 +92,6 @@ describe('a service that is killed at any moment under load', () => {
         for (const customer of customers) expect(await customer.losses(database)).toEqual([]);
       }
 
-      expect(Math.max(...starts)).toBeLessThan(longest);
       expect(acknowledged).toBeGreaterThan(2 * ROUNDS);
       if (longFaults) {
         const slowest = Math.round(Math.max(...starts));
@@ -100,4 +102,14 @@ describe('a service that is killed at any moment under load', () => {
     },
     60_000 + ROUNDS * 20_000,
   );
+
+  it('is ready in time: within two seconds of each start', async () => {
+    server.signal('SIGTERM');
+    await server.exit();
+    const ordinary = await ordinaryStart();
+    const longest = !longFaults && ordinary > SLOW_START_MS ? SLOW_MACHINE * ordinary : READY_MS;
+
+    expect(starts).toHaveLength(ROUNDS);
+    expect(Math.max(...starts)).toBeLessThan(longest);
+  });
 });

@@ -29,7 +29,7 @@ interface Trouble {
   name: string;
   passage?: Passage;
   cut?: Cut;
-  /** What there must be among the answers. */
+  /** What there must be among the answers of those who need the database. */
   answers: number[];
 }
 
@@ -66,6 +66,9 @@ interface Reply {
   milliseconds: number;
 }
 
+/** What is asked of a service that has just been asked the same, and needs no database. */
+const FROM_MEMORY = ['verification of a token', 'verification of a key'];
+
 /** A request that may be repeated, and what answers tell that it has been done, this time or before. */
 interface Errand {
   name: string;
@@ -78,6 +81,8 @@ describe('a way to the database that', () => {
   let database: TestDatabase;
   let proxy: TcpProxy;
   let server: Program & { url: string };
+  /** By the name of the trouble. */
+  const replies = new Map<string, Reply[]>();
   beforeAll(async () => {
     mariadb = await MariadbServer.create();
     database = await createMysqlDatabase(mariadb.url);
@@ -162,24 +167,24 @@ describe('a way to the database that', () => {
   };
 
   it.each(TROUBLES)(
-    '$name has everybody answered in three and a half seconds, and ends no session',
+    '$name has everybody answered as it should be or 503, and ends no session',
     async (trouble) => {
-      for (let round = 0; round < ROUNDS; round += 1) {
+      for (let turn = 0; turn < ROUNDS; turn += 1) {
         const errands = (await Promise.all(Array.from({ length: PEOPLE }, errandsOf))).flat();
         const cutBefore = proxy.cuts;
 
-        const replies = await during(trouble, errands);
+        const round = await during(trouble, errands);
+        replies.set(trouble.name, [...(replies.get(trouble.name) ?? []), ...round]);
         const again = await Promise.all(errands.map((errand) => errand.send()));
 
         if (trouble.cut) expect(proxy.cuts - cutBefore).toBeGreaterThanOrEqual(PEOPLE);
         const done = new Map(errands.map((errand) => [errand.name, errand.done]));
         expect(
-          replies.filter(({ name, status }) => status !== 503 && !done.get(name)?.includes(status)),
+          round.filter(({ name, status }) => status !== 503 && !done.get(name)?.includes(status)),
         ).toEqual([]);
-        const statuses = new Set(replies.map(({ status }) => status));
+        const needy = round.filter(({ name }) => !FROM_MEMORY.includes(name));
+        const statuses = new Set(needy.map(({ status }) => status));
         expect(trouble.answers.filter((status) => !statuses.has(status))).toEqual([]);
-        const late = replies.filter(({ milliseconds }) => milliseconds > LONGEST_ANSWER_MS + BUSY_MACHINE_MS);
-        expect(late).toEqual([]);
         expect(again.filter(({ name, status }) => !done.get(name)?.includes(status))).toEqual([]);
         expect(await database.rows('SELECT id FROM sessions WHERE revoked_at IS NOT NULL')).toEqual([]);
         expect(await halfDone(database)).toEqual([]);
@@ -187,4 +192,13 @@ describe('a way to the database that', () => {
     },
     60_000 + ROUNDS * 30_000,
   );
+
+  it.each(TROUBLES)('$name has everybody answered in time: within three and a half seconds', ({ name }) => {
+    const given = replies.get(name) ?? [];
+
+    expect(given.length).toBeGreaterThan(0);
+    expect(given.filter(({ milliseconds }) => milliseconds > LONGEST_ANSWER_MS + BUSY_MACHINE_MS)).toEqual(
+      [],
+    );
+  });
 });
