@@ -135,8 +135,8 @@ describe('a login that was checked before the password changed', () => {
       const gate = new Promise<void>((resolve) => (release = resolve));
       let reached = (): void => undefined;
       const checked = new Promise<void>((resolve) => (reached = resolve));
-      hasher.verify = async (hash, password, lane) => {
-        const matches = await verify(hash, password, lane);
+      hasher.verify = async (hash, password, place) => {
+        const matches = await verify(hash, password, place);
         reached();
         hasher.verify = verify;
         await gate;

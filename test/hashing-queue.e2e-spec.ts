@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
-import type { LaneQueue } from '../src/crypto/lane-queue';
-import { type HashLane, PasswordHasher } from '../src/crypto/password-hasher';
+import { LaneQueue } from '../src/crypto/lane-queue';
+import { type HashLane, type HashPlace, PasswordHasher } from '../src/crypto/password-hasher';
 import { type Answer, startApp, type TestApp } from './support/app';
 import { logIn, type LoginBody, newcomer, type Person, signUp, statusWith } from './support/people';
 
@@ -13,12 +13,12 @@ const STRANGERS = 64;
 describe('a login storm', () => {
   let app: TestApp;
   let queue: LaneQueue<HashLane>;
-  let pool: { threads: unknown[] };
+  let pool: { threads: unknown[]; run: (task: { password: string }) => Promise<unknown> };
   let person: Person & LoginBody;
   beforeAll(async () => {
     // As many hashes a second on every machine: the more threads, the longer each takes.
     app = await startApp(
-      { RATE_LIMITS: 'off' },
+      { RATE_LIMITS: 'off', TRUST_PROXY: 'loopback' },
       { hashCost: { memoryKib: 19_456, passes: THREADS, lanes: 1 } },
     );
     ({ queue, pool } = app.nest.get<{ queue: typeof queue; pool: typeof pool }>(PasswordHasher));
@@ -111,5 +111,41 @@ describe('a login storm', () => {
     expect(waiting.filter((length) => length < bound / 2)).toEqual([]);
     await logIn(app, { ...person, password: 'swift otter paints' });
     await logIn(app, newer);
+  }, 60_000);
+
+  it('of right passwords from one address lets a stranger from another in at the next turn', async () => {
+    const [many, one] = [await signUp(app), await signUp(app, { password: 'seven copper lanterns' })];
+    const login = ({ username, password }: Person, address: string) =>
+      app.call('POST', '/auth/login', {
+        body: { username, password },
+        headers: { 'X-Forwarded-For': address },
+      });
+    const bound = queue.limits.unknown;
+    const begun = jest.spyOn(pool, 'run');
+    const begunWith = () => begun.mock.calls.map(([{ password }]) => password);
+    let atArrival: { begun: number; waiting: number } | undefined;
+    const come = jest.spyOn(queue, 'run').mockImplementation((place: HashPlace, work) => {
+      if (place.subject === '192.0.2.2') {
+        atArrival = { begun: begunWith().length, waiting: queue.length('unknown') };
+      }
+      return LaneQueue.prototype.run.call(queue, place, work);
+    });
+    const statuses: number[] = [];
+    let over = false;
+    const storm = Array.from({ length: bound + 20 }, async () => {
+      while (!over) statuses.push((await login(many, '192.0.2.1')).status);
+    });
+    while (queue.length('unknown') < bound) await statusWith(app, person);
+
+    const { status } = await login(one, '192.0.2.2');
+
+    over = true;
+    await Promise.all(storm);
+    const turn = begunWith().indexOf(one.password) - (atArrival?.begun ?? NaN);
+    for (const spy of [begun, come]) spy.mockRestore();
+    expect(status).toBe(200);
+    expect(atArrival?.waiting).toBeGreaterThan(bound / 2);
+    expect(turn).toBeLessThanOrEqual(1);
+    expect(new Set(statuses)).toEqual(new Set([200, 503]));
   }, 60_000);
 });

@@ -146,8 +146,8 @@ describe('with LOGIN_ERRORS=uniform an unknown user, a wrong password and a disa
   it('would be told apart by this test if the work for an unknown user were left out', async () => {
     const hasher = app.nest.get(PasswordHasher);
     const verify = hasher.verify.bind(hasher);
-    hasher.verify = (hash, password, lane) =>
-      hash === undefined ? Promise.resolve(false) : verify(hash, password, lane);
+    hasher.verify = (hash, password, place) =>
+      hash === undefined ? Promise.resolve(false) : verify(hash, password, place);
 
     const { times } = await measure(200, anHourPasses);
     hasher.verify = verify;

@@ -161,10 +161,10 @@ describe('metrics', () => {
     const { username, password, deviceToken } = await newcomer(app);
     const { limits, held } = { limits: queue.limits, held: gate() };
     // Somebody holds every thread, so that the next one waits; and the lane takes one.
+    queue.limits = { ...limits, known: 1, holder: Infinity };
     const holders = Array.from({ length: (queue as unknown as { free: number }).free }, () =>
-      queue.run('holder', () => held.opened),
+      queue.run({ lane: 'holder', subject: 'test' }, () => held.opened),
     );
-    queue.limits = { ...limits, known: 1, holder: 0 };
     const before = await scrape();
 
     const login = () => app.call('POST', '/auth/login', { body: { username, password, deviceToken } });

@@ -8,6 +8,7 @@ import { AuditTrail } from '../audit/audit-trail';
 import { ApiError } from '../core/errors';
 import { Failpoints } from '../core/failpoints';
 import type { Origin } from '../core/origin';
+import type { HashPlace } from '../crypto/password-hasher';
 import { Transactions } from '../database/transactions';
 import { PasswordAttempts, settleBy } from '../rate-limit/password-attempts';
 import { SessionsService } from '../sessions/sessions.service';
@@ -37,7 +38,12 @@ export class AccountService {
   async changePassword(principal: Principal, request: ChangePasswordRequest, origin: Origin): Promise<void> {
     const { userId, credentialId: sessionId } = principal;
     const user = await this.provePassword(principal, request.currentPassword, origin);
-    const password = await this.users.prepareNewPassword('newPassword', request.newPassword, user, 'account');
+    const password = await this.users.prepareNewPassword(
+      'newPassword',
+      request.newPassword,
+      user,
+      placeOf(userId),
+    );
     await this.failpoints.reach('password_change:password_verified');
     await this.transactions.run(async (tx) => {
       await requireStillProven(tx, user, sessionId);
@@ -130,7 +136,7 @@ export class AccountService {
     keys: 'keep' | 'delete',
     origin: Origin,
   ): Promise<boolean> {
-    const password = await this.users.prepareNewPassword('password', newPassword, user, 'account');
+    const password = await this.users.prepareNewPassword('password', newPassword, user, placeOf(user.id));
     return this.transactions.run(async (tx) => {
       if (!(await takeAccount(tx, user.id))) return false;
       await this.users.setPassword(tx, user.id, password, origin);
@@ -170,10 +176,15 @@ export class AccountService {
     const { userId, credentialId: sessionId } = principal;
     const user = await this.users.get(userId);
     const attempt = await this.attempts.admit('password-proof', sessionId, { userId, origin });
-    const matches = await settleBy(attempt, () => this.users.verifyPassword(user, password, 'account'));
+    const matches = await settleBy(attempt, () => this.users.verifyPassword(user, password, placeOf(userId)));
     if (!matches) throw new ApiError('current_password_wrong');
     return user;
   }
+}
+
+/** Where the passwords of a signed-in user wait, and those that an operator sets. */
+function placeOf(userId: string): HashPlace {
+  return { lane: 'account', subject: userId };
 }
 
 /** The password was checked outside the transaction: it must still be the one, and the caller's session still stand. */

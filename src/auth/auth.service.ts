@@ -7,7 +7,7 @@ import { Config } from '../config/config';
 import { ApiError } from '../core/errors';
 import { Failpoints } from '../core/failpoints';
 import type { Origin } from '../core/origin';
-import type { HashLane } from '../crypto/password-hasher';
+import type { HashPlace } from '../crypto/password-hasher';
 import { Transactions } from '../database/transactions';
 import { type AdmittedAttempt, settleBy } from '../rate-limit/password-attempts';
 import type { SessionHolder } from '../sessions/held-session';
@@ -81,8 +81,8 @@ export class AuthService {
   }
 
   private async signIn(request: LoginRequest, origin: Origin): Promise<LoggedIn> {
-    const { user, lane } = await this.authenticate(request, origin);
-    await this.users.renewOutdatedHash(user, request.password, lane);
+    const { user, place } = await this.authenticate(request, origin);
+    await this.users.renewOutdatedHash(user, request.password, place);
     await this.failpoints.reach('login:password_verified');
     const grant = await this.transactions.run(async (tx) => {
       if (!(await lockAccount(tx, user.id, user.credentialVersion))) return undefined;
@@ -98,11 +98,14 @@ export class AuthService {
     return { user, holder: user, grant, deviceToken: this.limits.deviceTokenFor(user, request.deviceToken) };
   }
 
-  private async authenticate(request: LoginRequest, origin: Origin): Promise<{ user: User; lane: HashLane }> {
+  private async authenticate(
+    request: LoginRequest,
+    origin: Origin,
+  ): Promise<{ user: User; place: HashPlace }> {
     const find = () => this.users.findByUsername(request.username);
     const login = await this.limits.admit(request, origin, find);
-    const { user, lane } = login;
-    const matches = await settleBy(login, () => this.users.verifyPassword(user, request.password, lane));
+    const { user, place } = login;
+    const matches = await settleBy(login, () => this.users.verifyPassword(user, request.password, place));
     if (!user) {
       // Without the name, which may be a password that went into the wrong field.
       await this.recordFailure(
@@ -122,7 +125,7 @@ export class AuthService {
       await this.recordFailure(login, { type: 'sign_in_failed', userId, reason: 'account_disabled' }, origin);
       throw new ApiError('account_disabled');
     }
-    return { user, lane };
+    return { user, place };
   }
 
   /** Known or unknown, recorded or one too many: the same statements and a commit, so that the time it takes tells nobody which. */

@@ -7,7 +7,8 @@ import type { Origin } from '../core/origin';
 import { Random } from '../core/random';
 import { DEVICE_ID_BYTES, type DeviceToken, DeviceTokenFormat } from '../crypto/device-token-format';
 import { KeyRing } from '../crypto/key-ring';
-import { addressBlock } from '../rate-limit/address-block';
+import type { HashPlace } from '../crypto/password-hasher';
+import { addressBlock, addressNetwork } from '../rate-limit/address-block';
 import { type AdmittedAttempt, PasswordAttempts } from '../rate-limit/password-attempts';
 import { RateLimits } from '../rate-limit/rate-limits';
 import type { User } from '../users/user.entity';
@@ -17,8 +18,8 @@ import type { LoginRequest } from './auth.dto';
 export interface AdmittedLogin extends AdmittedAttempt {
   /** The account of that name, if there is one. */
   user: User | null;
-  /** Whether it comes from a device that has signed in to this account before. */
-  lane: 'known' | 'unknown';
+  /** Where it waits to be hashed: apart from others when it comes from a device that has signed in to this account before. */
+  place: HashPlace;
 }
 
 /** Looks up the account whose name was given. */
@@ -78,7 +79,7 @@ export class SignInLimits {
     }
     const caller = { userId: user.id, origin };
     const attempt = await this.attempts.admit('login-device', token.deviceId.toString('hex'), caller);
-    return { user, lane: 'known', ...attempt };
+    return { user, place: { lane: 'known', subject: user.id }, ...attempt };
   }
 
   private async admitStranger(
@@ -106,7 +107,7 @@ export class SignInLimits {
     });
     return {
       user,
-      lane: 'unknown',
+      place: { lane: 'unknown', subject: addressNetwork(origin.ip) },
       succeed: settle('succeed'),
       withdraw,
       decoyWrite: (tx) => attempt.decoyWrite(tx),

@@ -1,24 +1,40 @@
+import fc from 'fast-check';
 import { gate } from '../../test/support/gate';
 import { LaneFull, LaneQueue } from './lane-queue';
 
+type Lane = 'known' | 'unknown';
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
 /** Work that ends when it is told to, in the order in which it was begun. */
-function bench(limits: Record<'known' | 'unknown', number>, slots = 1) {
+function bench(limits: Record<Lane, number>, slots = 1) {
   const queue = new LaneQueue(limits, slots);
   const begun: string[] = [];
+  const refused: string[] = [];
   const ends: (() => void)[] = [];
-  const add = (lane: 'known' | 'unknown', name: string): Promise<void> =>
-    queue.run(lane, () => {
-      begun.push(name);
-      const end = gate();
-      ends.push(() => end.open());
-      return end.opened;
-    });
+  /** Of a subject of its own, where none is named; what is refused is noted. */
+  const add = (lane: Lane, name: string, subject = name): Promise<void> =>
+    queue
+      .run({ lane, subject }, () => {
+        begun.push(name);
+        const end = gate();
+        ends.push(() => end.open());
+        return end.opened;
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof LaneFull)) throw error;
+        refused.push(name);
+      });
   /** Ends the oldest work and lets the next begin. */
   const endOne = async (): Promise<void> => {
     ends.shift()?.();
-    await new Promise((resolve) => setImmediate(resolve));
+    await settled();
   };
-  return { queue, begun, add, endOne };
+  const endAll = async (): Promise<void> => {
+    await settled();
+    while (ends.length > 0) await endOne();
+  };
+  return { queue, begun, refused, add, endOne, endAll };
 }
 
 describe('the queue of the hashing threads', () => {
@@ -26,7 +42,7 @@ describe('the queue of the hashing threads', () => {
     const { begun, add, endOne } = bench({ known: 9, unknown: 9 }, 2);
 
     void ['a', 'b', 'c'].map((name) => add('unknown', name));
-    await new Promise((resolve) => setImmediate(resolve));
+    await settled();
 
     expect(begun).toEqual(['a', 'b']);
     await endOne();
@@ -34,35 +50,131 @@ describe('the queue of the hashing threads', () => {
   });
 
   it('lets the lanes take turns, so that a full one keeps nobody waiting in another', async () => {
-    const { begun, add, endOne } = bench({ known: 9, unknown: 9 });
+    const { begun, add, endAll } = bench({ known: 9, unknown: 9 });
     for (const name of ['a', 'b', 'c', 'd', 'e']) void add('unknown', name);
     for (const name of ['K', 'L']) void add('known', name);
 
-    for (let count = 0; count < 7; count += 1) await endOne();
+    await endAll();
 
     expect(begun).toEqual(['a', 'b', 'K', 'c', 'L', 'd', 'e']);
   });
 
+  it('lets the subjects of a lane take turns, whoever of them has more waiting', async () => {
+    const { begun, add, endAll } = bench({ known: 9, unknown: 9 });
+    for (const name of ['a1', 'a2', 'a3', 'a4']) void add('unknown', name, 'a');
+    for (const name of ['b1', 'b2']) void add('unknown', name, 'b');
+    void add('unknown', 'c1', 'c');
+
+    await endAll();
+
+    expect(begun).toEqual(['a1', 'a2', 'b1', 'c1', 'a3', 'b2', 'a4']);
+  });
+
   it('refuses at once what comes to a full lane, and nobody else', async () => {
-    const { queue, add, begun } = bench({ known: 1, unknown: 2 });
+    const { queue, add, begun, refused } = bench({ known: 1, unknown: 2 });
     for (const name of ['a', 'b', 'c']) void add('unknown', name);
-    await new Promise((resolve) => setImmediate(resolve));
+    await settled();
 
-    await expect(add('unknown', 'd')).rejects.toThrow(LaneFull);
+    await add('unknown', 'd');
     void add('known', 'K');
-    await expect(add('known', 'L')).rejects.toThrow(LaneFull);
+    await add('known', 'L');
 
+    expect(refused).toEqual(['d', 'L']);
     expect([queue.length('unknown'), queue.length('known'), queue.length()]).toEqual([2, 1, 3]);
     expect(begun).toEqual(['a']);
   });
 
+  it('refuses nobody while there is room, however many of them are one', async () => {
+    const { add, begun, refused, endAll } = bench({ known: 1, unknown: 8 });
+    for (let count = 0; count < 9; count += 1) void add('unknown', `a${count}`, 'office');
+
+    await endAll();
+
+    expect([begun.length, refused]).toEqual([9, []]);
+  });
+
+  it('gives the last place of who has most waiting to whoever comes with less, and tells him so at once', async () => {
+    const { queue, add, begun, refused, endAll } = bench({ known: 1, unknown: 4 });
+    for (const name of ['a0', 'a1', 'a2', 'a3', 'a4']) void add('unknown', name, 'a');
+    await settled();
+
+    void add('unknown', 'b1', 'b');
+    await settled();
+
+    expect([refused, queue.length('unknown')]).toEqual([['a4'], 4]);
+    void add('unknown', 'a5', 'a');
+    void add('unknown', 'b2', 'b');
+    await settled();
+    // Three against one is more; two against two, or against the third of one's own, is not.
+    expect(refused).toEqual(['a4', 'a5', 'a3']);
+    expect(queue.hasRoom({ lane: 'unknown', subject: 'b' })).toBe(false);
+    expect(queue.hasRoom({ lane: 'unknown', subject: 'c' })).toBe(true);
+    await endAll();
+    expect(begun).toEqual(['a0', 'a1', 'b1', 'a2', 'b2']);
+  });
+
+  it('takes no place from anybody who has one more than whoever comes, or as much', async () => {
+    const { add, refused, queue } = bench({ known: 1, unknown: 3 });
+    for (const name of ['a', 'b', 'c', 'd']) void add('unknown', name);
+
+    await add('unknown', 'e');
+    await add('unknown', 'd2', 'd');
+
+    expect([refused, queue.length()]).toEqual([['e', 'd2'], 3]);
+  });
+
+  it('begins or refuses each once, and never holds more than it may, whatever comes in whatever order', async () => {
+    const step = fc.oneof(
+      {
+        weight: 4,
+        arbitrary: fc.tuple(fc.constantFrom<Lane>('known', 'unknown'), fc.constantFrom('a', 'b', 'c')),
+      },
+      { weight: 1, arbitrary: fc.constant('end' as const) },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+        const limits = { known: 2, unknown: 5 };
+        const { queue, add, begun, refused, endOne, endAll } = bench(limits, 2);
+        const come: string[] = [];
+        const lanes = new Map<string, { lane: Lane; subject: string }>();
+        for (const [index, what] of steps.entries()) {
+          if (what === 'end') await endOne();
+          else {
+            const name = `${index}`;
+            const [lane, subject] = what;
+            const promised = queue.hasRoom({ lane, subject });
+            come.push(name);
+            lanes.set(name, { lane, subject });
+            void add(lane, name, subject);
+            await settled();
+            expect(refused.includes(name)).toBe(!promised);
+          }
+          const waiting = come.filter((name) => !begun.includes(name) && !refused.includes(name));
+          for (const lane of ['known', 'unknown'] as const) {
+            const there = waiting.filter((name) => lanes.get(name)?.lane === lane);
+            expect(queue.length(lane)).toBe(there.length);
+            expect(there.length).toBeLessThanOrEqual(limits[lane]);
+          }
+        }
+
+        await endAll();
+
+        expect([...begun, ...refused].sort()).toEqual(come.sort());
+        expect(queue.length()).toBe(0);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   it('gives the slot on when work fails', async () => {
     const { queue, begun, add } = bench({ known: 9, unknown: 9 });
-    const failing = queue.run('known', () => Promise.reject(new Error('out of memory')));
+    const failing = queue.run({ lane: 'known', subject: 'a' }, () =>
+      Promise.reject(new Error('out of memory')),
+    );
     void add('known', 'next');
 
     await expect(failing).rejects.toThrow('out of memory');
-    await new Promise((resolve) => setImmediate(resolve));
+    await settled();
 
     expect(begun).toEqual(['next']);
   });

@@ -1,12 +1,29 @@
+import { SubjectTurns } from './subject-turns';
+
 /** The lane is full; nothing was begun. */
 export class LaneFull extends Error {}
 
+/** Where work waits. */
+export interface Place<Lane extends string> {
+  lane: Lane;
+  /** On whose behalf: nobody's work stands in the way of others because there is much of it. */
+  subject: string;
+}
+
+/** One who waits for a slot. */
+interface Waiter {
+  begin: () => void;
+  giveUp: (reason: LaneFull) => void;
+}
+
 /**
  * Hands out a few slots to work that comes by different lanes. Each lane has a length of its own, and the lanes in which
- * something waits take turns: whoever fills one keeps nobody waiting in another for longer than one turn each.
+ * something waits take turns: whoever fills one keeps nobody waiting in another for longer than one turn each. So do the
+ * subjects within a lane. Whoever comes to a full one with clearly less waiting than another subject takes the place of that
+ * one's last: nobody fills a lane for the others, and nobody is turned away while there is room.
  */
 export class LaneQueue<Lane extends string> {
-  private readonly waiting = new Map<Lane, (() => void)[]>();
+  private readonly waiting = new Map<Lane, SubjectTurns<Waiter>>();
   private free: number;
 
   /**
@@ -22,18 +39,27 @@ export class LaneQueue<Lane extends string> {
 
   /** How many wait, in one lane or in all of them. */
   length(lane?: Lane): number {
-    const lanes = lane === undefined ? [...this.waiting.values()] : [this.waiting.get(lane) ?? []];
-    return lanes.reduce((sum, { length }) => sum + length, 0);
+    const lanes = lane === undefined ? [...this.waiting.values()] : [this.waiting.get(lane)];
+    return lanes.reduce((sum, turns) => sum + (turns?.length ?? 0), 0);
+  }
+
+  /** Whether what comes to that place now is let in, be it in the place of another. */
+  hasRoom({ lane, subject }: Place<Lane>): boolean {
+    const turns = this.waiting.get(lane);
+    const length = turns?.length ?? 0;
+    if (length < this.limits[lane]) return true;
+    // Two more: with one more the two would only change places, and turn each other away without end.
+    return turns !== undefined && turns.longest > turns.of(subject) + 1;
   }
 
   /**
    * Does the work when its turn comes.
    *
-   * @throws LaneFull at once, when as many wait in that lane already as may
+   * @throws LaneFull at once, when as many wait in that lane already as may, and later, when the place is given to another
    */
-  async run<T>(lane: Lane, work: () => Promise<T>): Promise<T> {
-    if (this.length(lane) >= this.limits[lane]) throw new LaneFull();
-    await this.turn(lane);
+  async run<T>(place: Place<Lane>, work: () => Promise<T>): Promise<T> {
+    if (!this.hasRoom(place)) throw new LaneFull();
+    await this.turn(place);
     try {
       return await work();
     } finally {
@@ -42,9 +68,12 @@ export class LaneQueue<Lane extends string> {
     }
   }
 
-  private turn(lane: Lane): Promise<void> {
-    return new Promise((resolve) => {
-      this.waiting.set(lane, [...(this.waiting.get(lane) ?? []), resolve]);
+  private turn({ lane, subject }: Place<Lane>): Promise<void> {
+    return new Promise((begin, giveUp) => {
+      const turns = this.waiting.get(lane) ?? new SubjectTurns<Waiter>();
+      if (turns.length >= this.limits[lane]) turns.dropLast()?.giveUp(new LaneFull());
+      turns.add(subject, { begin, giveUp });
+      this.waiting.set(lane, turns);
       this.callNext();
     });
   }
@@ -53,10 +82,11 @@ export class LaneQueue<Lane extends string> {
   private callNext(): void {
     const [next] = this.waiting;
     if (!next || this.free === 0) return;
-    const [lane, [first, ...rest]] = next;
+    const [lane, turns] = next;
+    const waiter = turns.next();
     this.waiting.delete(lane);
-    if (rest.length > 0) this.waiting.set(lane, rest);
+    if (turns.length > 0) this.waiting.set(lane, turns);
     this.free -= 1;
-    first?.();
+    waiter?.begin();
   }
 }

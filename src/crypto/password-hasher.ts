@@ -6,7 +6,7 @@ import { ApiError } from '../core/errors';
 import type { Metrics } from '../core/metrics';
 import { Random } from '../core/random';
 import type { Tracing } from '../core/tracing';
-import { LaneFull, LaneQueue } from './lane-queue';
+import { LaneFull, LaneQueue, type Place } from './lane-queue';
 import { type HashRefusal, readStoredHash, type StoredHash } from './stored-hash';
 
 /** Argon2id parameters. */
@@ -30,6 +30,12 @@ export const DEFAULT_HASH_COST: HashCost = { memoryKib: 19_456, passes: 2, lanes
  * - `registration`: a sign-up, or an operator who makes a user
  */
 export type HashLane = 'known' | 'unknown' | 'account' | 'registration';
+
+/**
+ * Where a hash waits. The subject is the account where it is known who asks, else the network that the request came from:
+ * they take turns in the lane, and none fills it for the others.
+ */
+export type HashPlace = Place<HashLane>;
 
 /**
  * Hashes that may wait in each lane, per thread; beyond that, 503 at once. At 20 ms each the last one of the strangers
@@ -85,10 +91,10 @@ export class PasswordHasher implements OnApplicationShutdown {
   /**
    * The password's hash as a PHC string.
    *
-   * @throws ApiError `overloaded` when too many wait in that lane already
+   * @throws ApiError `overloaded` when the lane is full, or gives the place to somebody who has less waiting
    */
-  async hash(password: string, lane: HashLane): Promise<string> {
-    return (await this.run(lane, { kind: 'hash', password, cost: this.cost })) as string;
+  async hash(password: string, place: HashPlace): Promise<string> {
+    return (await this.run(place, { kind: 'hash', password, cost: this.cost })) as string;
   }
 
   /**
@@ -96,13 +102,13 @@ export class PasswordHasher implements OnApplicationShutdown {
    * the work of one of today's is done through the same queue and the answer is no, so that time does not tell who has an
    * account.
    *
-   * @throws ApiError `overloaded` when too many wait in that lane already
+   * @throws ApiError `overloaded` as `hash` does
    */
-  async verify(hash: string | undefined, password: string, lane: HashLane): Promise<boolean> {
+  async verify(hash: string | undefined, password: string, place: HashPlace): Promise<boolean> {
     const stored = readStoredHash(hash ?? this.decoy);
     // UTF-8 has no form for a lone surrogate: it would be hashed as U+FFFD, and so match another password.
     const comparable = typeof stored === 'object' && password.isWellFormed();
-    const matches = await this.run(lane, {
+    const matches = await this.run(place, {
       kind: 'verify',
       password,
       hash: comparable ? stored : (readStoredHash(this.decoy) as StoredHash),
@@ -126,18 +132,19 @@ export class PasswordHasher implements OnApplicationShutdown {
     await this.pool.close();
   }
 
-  private run(lane: HashLane, task: HashTask): Promise<string | boolean> {
+  private run(place: HashPlace, task: HashTask): Promise<string | boolean> {
     const { tracing } = this.observers;
-    return tracing.span(`password ${task.kind}`, { 'latchkey.hash.lane': lane }, () =>
-      this.queued(lane, task),
+    return tracing.span(`password ${task.kind}`, { 'latchkey.hash.lane': place.lane }, () =>
+      this.queued(place, task),
     );
   }
 
-  private async queued(lane: HashLane, task: HashTask): Promise<string | boolean> {
+  private async queued(place: HashPlace, task: HashTask): Promise<string | boolean> {
+    const { lane } = place;
     const { clock, metrics } = this.observers;
     const come = clock.monotonic();
     try {
-      return await this.queue.run(lane, () => {
+      return await this.queue.run(place, () => {
         metrics.observe('latchkey_hash_queue_wait_seconds', { lane }, (clock.monotonic() - come) / 1000);
         return this.pool.run(task) as Promise<string | boolean>;
       });

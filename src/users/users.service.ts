@@ -11,13 +11,14 @@ import { Failpoints } from '../core/failpoints';
 import { Ids } from '../core/ids';
 import { LOG, type Log } from '../core/log';
 import type { Origin } from '../core/origin';
-import { type HashLane, PasswordHasher } from '../crypto/password-hasher';
+import { type HashPlace, PasswordHasher } from '../crypto/password-hasher';
 import { isUniqueViolation, violates } from '../database/failures';
 import { findOne } from '../database/rows';
 import { execute } from '../database/sql';
 import { Transactions } from '../database/transactions';
 import { PasswordPolicy } from '../passwords/password-policy';
 import type { PasswordOwner } from '../passwords/personal-words';
+import { addressNetwork } from '../rate-limit/address-block';
 import { User } from './user.entity';
 import type { SignUpRequest, UpdateProfileRequest } from './users.dto';
 
@@ -48,12 +49,10 @@ export class UsersService {
    * @throws ApiError `validation_failed` for the password, `username_taken`, `email_taken`, `overloaded`, `service_unavailable`
    */
   async register(request: SignUpRequest, origin: Origin): Promise<User> {
+    const place: HashPlace = { lane: 'registration', subject: addressNetwork(origin.ip) };
     await this.refuseTaken(request);
-    return this.create(
-      request,
-      await this.prepareNewPassword('password', request.password, request, 'registration'),
-      origin,
-    );
+    const password = await this.prepareNewPassword('password', request.password, request, place);
+    return this.create(request, password, origin);
   }
 
   /** The account of that name, compared without regard to case. Opens its own read. */
@@ -106,24 +105,24 @@ export class UsersService {
    * Whether `password` is the account's. Without an account the same work is done, and so it is for a stored hash that must
    * not be computed; that one is an error in the log.
    *
-   * @param lane of the hashing queue, by who asks
+   * @param place in the hashing queue, by who asks
    * @throws ApiError `overloaded`
    */
-  verifyPassword(user: User | null, password: string, lane: HashLane): Promise<boolean> {
+  verifyPassword(user: User | null, password: string, place: HashPlace): Promise<boolean> {
     const refusal = this.hasher.refusalOf(user?.passwordHash);
     if (user && refusal) {
       this.log.error({ userId: user.id, reason: refusal }, 'A stored password hash is refused');
     }
-    return this.hasher.verify(user?.passwordHash, password, lane);
+    return this.hasher.verify(user?.passwordHash, password, place);
   }
 
   /**
    * Hashes anew what was hashed otherwise than today, unless the password has been changed meanwhile. Where the queue is
    * full the next sign-in will do.
    */
-  async renewOutdatedHash(user: User, password: string, lane: HashLane): Promise<void> {
+  async renewOutdatedHash(user: User, password: string, place: HashPlace): Promise<void> {
     if (!this.hasher.isOutdated(user.passwordHash)) return;
-    const renewed = await this.hasher.hash(password, lane).catch((error: unknown) => {
+    const renewed = await this.hasher.hash(password, place).catch((error: unknown) => {
       if (error instanceof ApiError && error.code === 'overloaded') return undefined;
       throw error;
     });
@@ -146,10 +145,10 @@ export class UsersService {
     field: string,
     password: string,
     owner: PasswordOwner,
-    lane: HashLane,
+    place: HashPlace,
   ): Promise<NewPassword> {
     const { breachCheckFailed } = await this.policy.check(field, password, owner);
-    return { hash: await this.hasher.hash(password, lane), breachCheckFailed };
+    return { hash: await this.hasher.hash(password, place), breachCheckFailed };
   }
 
   /** Sets the password inside `tx`, which must hold the account's lock. Proofs against the old one are void from here. */
