@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { preProcessFile } from 'typescript';
 
 const src = join(__dirname, '..', 'src');
@@ -99,6 +99,15 @@ describe('the architecture', () => {
     expect(
       linesWith(/InjectRepository|InjectDataSource|\bDataSource\b|createQueryRunner|getRepository/, inside),
     ).toEqual([]);
+  });
+
+  it('has requests that take the lock of an account wait for each other first', () => {
+    // Of an operator's commands there are no hundreds at a time, and some learn of the account only inside.
+    const request = (file: string) => !basename(file).startsWith('operator-');
+    const nameless =
+      /transactions\.run\((?:(?!\n {2}}\n)[^])*?(?:lockAccount|lockForCaller|takeAccount|requireStillProven|setScopes)\(/;
+
+    expect(files.filter((file) => request(file) && nameless.test(textOf(file)))).toEqual([]);
   });
 
   it('has one source of time and one of randomness', () => {

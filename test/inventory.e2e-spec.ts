@@ -11,6 +11,7 @@ import { BODY_LIMIT } from '../src/core/json-body';
 import { MOST_COMMAS, MOST_LEVELS } from '../src/core/json-bounds';
 import { REQUEST_BUDGET_MS } from '../src/core/request-budget';
 import { PasswordHasher, WAITING_PER_THREAD } from '../src/crypto/password-hasher';
+import { MOST_IN_LINE } from '../src/database/account-lines';
 import { dataSourceOptions } from '../src/database/data-source-options';
 import { BATCH_SIZE, BATCHES_PER_ROUND } from '../src/database/row-cleanup';
 import { LONGEST_TRANSACTION_MS } from '../src/database/transactions';
@@ -114,6 +115,8 @@ describe('docs/inventory.md', () => {
       'time without a byte taken or sent': seconds(server.timeout),
       'time with the database, for a request': seconds(REQUEST_BUDGET_MS),
       'a transaction': seconds(LONGEST_TRANSACTION_MS),
+      'changes of one account under way': '1',
+      'changes of one account that wait for each other': `${MOST_IN_LINE}`,
       'hashes that wait, per thread: strangers': `${(hasher.queue.limits['unknown'] ?? 0) / threads}`,
       'hashes that wait, per thread: known devices': `${(hasher.queue.limits['known'] ?? 0) / threads}`,
       'hashes that wait, per thread: signed-in users': `${(hasher.queue.limits['account'] ?? 0) / threads}`,

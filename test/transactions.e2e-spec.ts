@@ -196,13 +196,55 @@ describe('the door to the database', () => {
     expect(begun).toBe(false);
   });
 
+  it('has units that name one account wait for each other, and lets those of others pass between them', async () => {
+    const [begun, leave] = [gate(), gate()];
+    const order: string[] = [];
+    const unit = (account: string) =>
+      door.runFor(account, () => {
+        order.push(account);
+        return Promise.resolve();
+      });
+    const first = door.runFor('jane', () => {
+      begun.open();
+      return leave.opened;
+    });
+    await begun.opened;
+
+    const all = ['jane', 'jane', 'john', 'jane'].map(unit);
+    // On SQLite there is but one connection.
+    if (onMysql) await all[2];
+    leave.open();
+    await Promise.all([first, ...all]);
+
+    expect(order).toEqual(['john', 'jane', 'jane', 'jane']);
+  });
+
+  it('charges a request for the time that it waits for others of its account, and does nothing of it afterwards', async () => {
+    const leave = gate();
+    const first = door.runFor('jane', () => leave.opened);
+    const late = withBudget(50, () => door.runFor('jane', (tx) => tx.insert(User, row('out-of-line'))));
+
+    await expect(late).rejects.toMatchObject({ code: 'service_unavailable' });
+    const next = door.runFor('jane', (tx) => tx.insert(User, row('next-in-line')));
+    leave.open();
+    await Promise.all([first, next]);
+
+    expect([await exists('out-of-line'), await exists('next-in-line')]).toEqual([false, true]);
+  });
+
+  it('refuses a unit that names an account inside of another', async () => {
+    const nested = door.runFor('jane', () => door.runFor('jane', () => Promise.resolve()));
+
+    await expect(nested).rejects.toThrow('A unit of work is open already');
+  });
+
   if (onMysql) {
     it('runs a transaction again that lost a deadlock', async () => {
       const [first, second] = [await signUp(app), await signUp(app)];
       const held = [gate(), gate()] as const;
       let attempts = 0;
       const lock = (id: string, index: 0 | 1, then: string) =>
-        door.run(async (tx) => {
+        door.runFor(id, async (tx) => {
           attempts += 1;
           await execute(tx, 'UPDATE users SET scopes = ? WHERE id = ?', [`by ${index}`, id]);
           held[index].open();

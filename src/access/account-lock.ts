@@ -7,7 +7,8 @@ import { parseScopes } from './scopes';
 /**
  * Takes the account's row for the rest of the transaction, if it is enabled and, where a version is given, its password
  * is still the one that was proven. Whoever makes something lasting in an account's name (a session, a key) or takes
- * such things away goes through here first, so that neither can outrun the other.
+ * such things away goes through here first, so that neither can outrun the other. A request does so in `runFor`: those who would only
+ * wait for the row then wait without a connection.
  *
  * @returns whether the account still stands as expected
  */

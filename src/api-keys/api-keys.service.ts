@@ -58,7 +58,7 @@ export class ApiKeysService {
     this.changes.requireRecentLogin(principal);
     const secret = this.format.generate(this.random);
     const key = this.draft(principal.userId, request);
-    await this.transactions.run(async (tx) => {
+    await this.transactions.runFor(principal.userId, async (tx) => {
       await lockForCaller(tx, principal);
       await requireHeld(tx, principal.userId, parseScopes(key.scopes));
       await requireRoom(tx, key.userId);
@@ -107,7 +107,7 @@ export class ApiKeysService {
     const { userId } = principal;
     const now = this.clock.now();
     const settings = this.settingsOf(request, now);
-    return this.transactions.run(async (tx) => {
+    return this.transactions.runFor(userId, async (tx) => {
       await lockForCaller(tx, principal);
       const key = await lockKey(tx, keyId, userId);
       if (!key) throw new ApiError('api_key_not_found');
@@ -139,7 +139,7 @@ export class ApiKeysService {
    * @throws ApiError `api_key_not_found` also for a key of somebody else and for any other text
    */
   async delete(userId: string, keyId: string, origin: Origin): Promise<void> {
-    await this.transactions.run(async (tx) => {
+    await this.transactions.runFor(userId, async (tx) => {
       const { affected } = await tx.delete(ApiKey, { id: keyId, userId });
       if (affected !== 1) throw new ApiError('api_key_not_found');
       await this.changes.announce(tx, [keyId]);

@@ -48,7 +48,8 @@ export class KeyReports {
     if (!known) return;
     await this.failpoints.reach('key_report:secret_found');
     const { keyId } = known;
-    const ended = await this.transactions.run((tx) => this.end(tx, known, origin));
+    // Reports of one key wait for its row, and whose it is only the transaction finds out.
+    const ended = await this.transactions.runFor(keyId, (tx) => this.end(tx, known, origin));
     if (ended) this.log.warn({ keyId, requestId: origin.requestId }, `A reported ${ended} was ended`);
   }
 

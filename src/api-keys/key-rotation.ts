@@ -56,7 +56,7 @@ export class KeyRotation {
     const { userId } = principal;
     const now = this.clock.now();
     const secret = this.format.generate(this.random);
-    const overview = await this.transactions.run(async (tx) => {
+    const overview = await this.transactions.runFor(userId, async (tx) => {
       await lockForCaller(tx, principal);
       const key = await lockKey(tx, keyId, userId);
       if (!key) throw new ApiError('api_key_not_found');

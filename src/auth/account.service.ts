@@ -45,7 +45,7 @@ export class AccountService {
       placeOf(userId),
     );
     await this.failpoints.reach('password_change:password_verified');
-    await this.transactions.run(async (tx) => {
+    await this.transactions.runFor(userId, async (tx) => {
       await requireStillProven(tx, user, sessionId);
       await this.users.setPassword(tx, userId, password, origin);
       await this.failpoints.reach('password_change:password_written');
@@ -65,7 +65,7 @@ export class AccountService {
   async delete(principal: Principal, password: string, origin: Origin): Promise<void> {
     const { userId, credentialId: sessionId } = principal;
     const user = await this.provePassword(principal, password, origin);
-    await this.transactions.run(async (tx) => {
+    await this.transactions.runFor(userId, async (tx) => {
       await requireStillProven(tx, user, sessionId);
       await this.erase(tx, userId, origin);
       await this.audit.record(tx, { type: 'account_deleted', userId, sessionId }, origin);
@@ -79,7 +79,7 @@ export class AccountService {
    * @returns whether it was enabled before
    */
   async disable(userId: string, origin: Origin): Promise<boolean> {
-    const changed = await this.transactions.run(async (tx) => {
+    const changed = await this.transactions.runFor(userId, async (tx) => {
       if (!(await lockAccount(tx, userId))) return false;
       await this.users.setEnabled(tx, userId, false);
       await this.sessions.revokeAll(tx, userId, 'account_disabled');
@@ -98,7 +98,7 @@ export class AccountService {
    * @returns whether it was disabled before
    */
   async enable(userId: string, origin: Origin): Promise<boolean> {
-    return this.transactions.run(async (tx) => {
+    return this.transactions.runFor(userId, async (tx) => {
       if (!(await this.users.setEnabled(tx, userId, true))) return false;
       await this.keys.announceAll(tx, userId);
       await this.audit.record(tx, { type: 'account_enabled', userId }, origin);
@@ -113,7 +113,7 @@ export class AccountService {
    * @returns what it was before
    */
   async setScopes(userId: string, scopes: string[], origin: Origin): Promise<string[] | undefined> {
-    return this.transactions.run(async (tx) => {
+    return this.transactions.runFor(userId, async (tx) => {
       const before = await this.users.setScopes(tx, userId, scopes);
       if (!before) return undefined;
       if (!coversScopes(scopes, before)) await this.sessions.revokeAll(tx, userId, 'account_scopes_changed');
@@ -137,7 +137,7 @@ export class AccountService {
     origin: Origin,
   ): Promise<boolean> {
     const password = await this.users.prepareNewPassword('password', newPassword, user, placeOf(user.id));
-    return this.transactions.run(async (tx) => {
+    return this.transactions.runFor(user.id, async (tx) => {
       if (!(await takeAccount(tx, user.id))) return false;
       await this.users.setPassword(tx, user.id, password, origin);
       await this.sessions.revokeAll(tx, user.id, 'password_changed');
@@ -155,7 +155,7 @@ export class AccountService {
    * @throws ApiError `service_unavailable`
    */
   async deleteForOperator(userId: string, origin: Origin): Promise<boolean> {
-    return this.transactions.run(async (tx) => {
+    return this.transactions.runFor(userId, async (tx) => {
       if (!(await takeAccount(tx, userId))) return false;
       await this.erase(tx, userId, origin);
       await this.audit.record(tx, { type: 'account_deleted', userId, reason: 'by_operator' }, origin);

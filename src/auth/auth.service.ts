@@ -72,7 +72,7 @@ export class AuthService {
    * @throws ApiError `service_unavailable`
    */
   async logout({ userId, credentialId: sessionId }: Principal, origin: Origin): Promise<void> {
-    await this.transactions.run(async (tx) => {
+    await this.transactions.runFor(userId, async (tx) => {
       const ended = await this.sessions.revoke(tx, sessionId, 'logout');
       await this.failpoints.reach('logout:session_revoked');
       if (ended) await this.audit.record(tx, { type: 'signed_out', userId, sessionId }, origin);
@@ -84,7 +84,7 @@ export class AuthService {
     const { user, place } = await this.authenticate(request, origin);
     await this.users.renewOutdatedHash(user, request.password, place);
     await this.failpoints.reach('login:password_verified');
-    const grant = await this.transactions.run(async (tx) => {
+    const grant = await this.transactions.runFor(user.id, async (tx) => {
       if (!(await lockAccount(tx, user.id, user.credentialVersion))) return undefined;
       const opened = await this.sessions.open(tx, user.id, origin);
       const { sessionId } = opened;

@@ -81,7 +81,7 @@ export const METRICS = {
   },
   latchkey_database_waiting: {
     kind: 'gauge',
-    help: 'Units of work that wait for a connection.',
+    help: 'Units of work that wait for a connection, or for another of the same account.',
     labels: [],
   },
   latchkey_database_failures_total: {

@@ -7,6 +7,7 @@ import { ApiError } from '../core/errors';
 import { Metrics } from '../core/metrics';
 import { currentBudget } from '../core/request-budget';
 import { type SpanAttributes, Tracing } from '../core/tracing';
+import { AccountLines } from './account-lines';
 import { ConnectionUse } from './connection-use';
 import { isBusy, isDeadlock, isUniqueViolation } from './failures';
 import { Lease } from './lease';
@@ -44,13 +45,15 @@ export type Work<T> = (tx: EntityManager) => Promise<T>;
  * The only door to the database.
  *
  * TypeORM's SQLite driver shares one connection, on which overlapping transactions corrupt each other: there, one unit
- * of work passes at a time. On MySQL each has a connection of the pool. Trouble of the engine comes out as
+ * of work passes at a time. On MySQL each has a connection of the pool. Units that name the same account wait for each other
+ * before they wait for a connection. Trouble of the engine comes out as
  * `service_unavailable`; a violated unique index comes out as it is, for the caller to name.
  */
 @Injectable()
 export class Transactions {
   private readonly inside = new AsyncLocalStorage<true>();
   private readonly queue: SerialQueue | undefined;
+  private readonly accounts = new AccountLines();
   private readonly connections: ConnectionUse;
   private readonly spanAttributes: SpanAttributes;
 
@@ -78,6 +81,17 @@ export class Transactions {
   }
 
   /**
+   * Runs several statements, all or nothing, of which one takes the row of `account`, or of a session or key of it, for which
+   * others may wait as well. In this process one such unit of an account passes at a time, so that none holds a connection
+   * while it could only wait for another. What holds in the database is still the row's lock: there are other instances.
+   *
+   * @throws ApiError `service_unavailable` when the database is in trouble, or too many of the account come at once
+   */
+  runFor<T>(account: string, work: Work<T>): Promise<T> {
+    return this.enter('transaction', (lease) => this.retryDeadlocks(work, lease), account);
+  }
+
+  /**
    * Runs reads. Each sees what was committed when it began.
    *
    * @throws ApiError `service_unavailable` when the database is in trouble
@@ -99,6 +113,7 @@ export class Transactions {
   private async enter<T>(
     kind: 'read' | 'statement' | 'transaction',
     unit: (lease: Lease) => Promise<T>,
+    account?: string,
   ): Promise<T> {
     if (this.inside.getStore()) {
       throw new Error('A unit of work is open already: hand its tx on instead of opening another');
@@ -109,7 +124,7 @@ export class Transactions {
     try {
       return await this.tracing.span(`database ${kind}`, this.spanAttributes, () =>
         Lease.run(milliseconds, (lease) =>
-          this.inTurn(() => this.inside.run(true, () => unit(lease)), lease),
+          this.inTurn(() => this.inside.run(true, () => unit(lease)), lease, account),
         ),
       );
     } catch (error) {
@@ -120,10 +135,12 @@ export class Transactions {
     }
   }
 
-  private async inTurn<T>(unit: () => Promise<T>, lease: Lease): Promise<T> {
+  private async inTurn<T>(unit: () => Promise<T>, lease: Lease, account: string | undefined): Promise<T> {
+    const { queue } = this;
+    const pass = queue ? () => queue.push(() => this.waitForOthers(unit, lease)) : unit;
     this.connections.arrive();
     try {
-      return await (this.queue ? this.queue.push(() => this.waitForOthers(unit, lease)) : unit());
+      return await (account === undefined ? pass() : this.accounts.pass(account, lease, pass));
     } finally {
       this.connections.leave();
     }

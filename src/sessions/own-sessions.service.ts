@@ -41,7 +41,7 @@ export class OwnSessionsService {
    */
   async end(principal: Principal, sessionId: string, origin: Origin): Promise<void> {
     const { userId } = principal;
-    await this.transactions.run(async (tx) => {
+    await this.transactions.runFor(userId, async (tx) => {
       await lockForCaller(tx, principal);
       const session = await tx.findOneBy(Session, {
         id: sessionId,
@@ -61,7 +61,7 @@ export class OwnSessionsService {
    */
   async endAll(principal: Principal, keepOwn: boolean, origin: Origin): Promise<void> {
     const { userId, credentialId: sessionId } = principal;
-    await this.transactions.run(async (tx) => {
+    await this.transactions.runFor(userId, async (tx) => {
       await lockForCaller(tx, principal);
       const spared = keepOwn ? sessionId : null;
       if ((await this.sessions.revokeAll(tx, userId, 'ended_by_owner', spared)) === 0) return;

@@ -244,7 +244,7 @@ export class SessionsService {
   }
 
   private async endReused({ userId, id: sessionId }: HeldSession, origin: Origin): Promise<void> {
-    const wasFirst = await this.transactions.run(async (tx) => {
+    const wasFirst = await this.transactions.runFor(userId, async (tx) => {
       const ended = await this.revoke(tx, sessionId, 'refresh_token_reused');
       await this.failpoints.reach('reuse:session_revoked');
       if (!ended) return false;

@@ -84,7 +84,7 @@ export class UsersService {
   async updateProfile(principal: Principal, change: UpdateProfileRequest, origin: Origin): Promise<User> {
     const { userId, credentialId: sessionId } = principal;
     return this.namingConflicts(() =>
-      this.transactions.run(async (tx) => {
+      this.transactions.runFor(userId, async (tx) => {
         await lockForCaller(tx, principal);
         const { username, email } = change;
         if (username !== undefined) {
@@ -127,7 +127,8 @@ export class UsersService {
       throw error;
     });
     if (renewed === undefined) return;
-    await this.transactions.statement((tx) =>
+    // More than the statement alone would cost, once in an account's life: it may have to wait for others who sign in.
+    await this.transactions.runFor(user.id, (tx) =>
       execute(tx, 'UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?', [
         renewed,
         user.id,
