@@ -1,4 +1,13 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { atTheConsole } from '../src/cli/operator';
@@ -137,6 +146,55 @@ describe('an import of users', () => {
 
     expect([code, stdout]).toEqual([1, '']);
     expect(stderr).toMatch(/\/dev\/full cannot be written \(ENOSPC\)\.\n$/);
+  });
+
+  it.each<[string, (users: string, report: string) => void]>([
+    ['a hard link to it', (users, report) => linkSync(users, report)],
+    ['a symbolic link to it', (users, report) => symlinkSync(users, report)],
+    ['the draft of the report', (users, report) => linkSync(users, `${report}.partial`)],
+  ])('takes what is to be imported for no place to write to: %s', async (_, arrange) => {
+    const text = toLines([person('ab'), person('sam.hill')]);
+    const [users, report] = [file(text), join(folder, 'refused.jsonl')];
+    arrange(users, report);
+
+    await expect(desk.report('user', 'import', users, '--refused', report)).rejects.toThrow(
+      /refused\.jsonl(\.partial)? is what is to be imported\./,
+    );
+    await expect(desk.report('user', 'import', users, '--refused', users)).rejects.toThrow(
+      `${users} is what is to be imported.`,
+    );
+
+    expect(readFileSync(users, 'utf8')).toBe(text);
+    expect(await count('SELECT COUNT(*) AS n FROM users')).toBe(0);
+  });
+
+  it('overwrites no report, and is repeated with the same one when it was cut short', async () => {
+    const users = file(toLines([person('ab'), person('sam.hill')]));
+    const report = join(folder, 'refused.jsonl');
+    // Of a run that was cut short.
+    writeFileSync(`${report}.partial`, '{"line": 1, "fie');
+
+    const first = await desk.report('user', 'import', users, '--refused', report);
+    const written = readFileSync(report, 'utf8');
+    const second = desk.report('user', 'import', users, '--refused', report);
+
+    await expect(second).rejects.toThrow(
+      `${report} is there already; name a new file, or move that one away.`,
+    );
+    expect(first.data).toEqual({ imported: 1, present: 0, refused: 1 });
+    expect(written).toMatch(/^\{"line":1,.*\}\n$/);
+    expect(readFileSync(report, 'utf8')).toBe(written);
+    expect(readdirSync(folder).sort()).toEqual(['refused.jsonl', 'users.jsonl']);
+  });
+
+  it('leaves no report that could pass for a whole one where it comes to no end', async () => {
+    const csv = `username,email,passwordHash\nab,ab@example.com,x\n"${'x'.repeat(100_000)}`;
+    const report = join(folder, 'refused.jsonl');
+
+    const cut = desk.report('user', 'import', file(csv, 'users.csv'), '--refused', report);
+
+    await expect(cut).rejects.toThrow('This cannot be read as CSV');
+    expect([existsSync(report), existsSync(`${report}.partial`)]).toEqual([false, true]);
   });
 
   it('judges a second line of one name by what became of the first', async () => {

@@ -1,4 +1,5 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { fstatSync, type Stats } from 'node:fs';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { SystemClock } from '../core/clock';
 import { type LineOutcome, UserImport } from '../users/user-import';
 import { type Command, CommandError, UsageError } from './command';
@@ -18,7 +19,11 @@ export const IMPORT_COMMANDS: Command[] = [
     summary: 'makes accounts for users of another system, with the password hashes that were kept there',
     options: {
       format: { value: 'FORMAT', summary: 'ndjson or csv; by the name of the file if it is left out' },
-      refused: { value: 'FILE', summary: 'where to write the lines that were refused, and why, as JSON' },
+      refused: {
+        value: 'FILE',
+        summary:
+          'a new file for the lines that were refused, and why, as JSON; FILE.partial until it is whole',
+      },
     },
     examples: [
       {
@@ -30,7 +35,7 @@ export const IMPORT_COMMANDS: Command[] = [
     async run({ words: [file = ''], options }, { services }) {
       const format = formatOf(file, options['format']);
       const source = await openSource(file);
-      const refusals = await RefusalReport.open(options['refused']);
+      const refusals = await RefusalReport.open(options['refused'], await statusOf(file));
       const context = await services();
       const counts = { imported: 0, present: 0, refused: 0 };
       const progress = new Progress(new SystemClock());
@@ -41,6 +46,7 @@ export const IMPORT_COMMANDS: Command[] = [
           if (outcome.kind === 'refused') await refusals.add(outcome);
           progress.show(`${describe(counts)}, at line ${outcome.line}`);
         }
+        await refusals.finish();
       } finally {
         progress.end();
         await refusals.close();
@@ -61,23 +67,46 @@ function describe({ imported, present, refused }: Record<LineOutcome['kind'], nu
   return `${imported} imported, ${present} there already, ${refused} refused`;
 }
 
-/** Tells of refused lines: all of them in a file, or the first of them on standard error. */
+/** The source's own file, to be told from others whatever they are called. */
+async function statusOf(source: string): Promise<Stats> {
+  return source === '-' ? fstatSync(process.stdin.fd) : stat(source);
+}
+
+/** Where a report is written: beside its place until it is whole, or straight into what is no file, such as a pipe. */
+interface ReportFile {
+  handle: FileHandle;
+  path: string;
+  draft: string | undefined;
+}
+
+/**
+ * Tells of refused lines: all of them in a file, or the first of them on standard error. A file appears whole or not at all, so
+ * that a run that was cut short can be repeated as it stands; what is there already, the source above all, is not overwritten.
+ */
 class RefusalReport {
   private shown = 0;
 
-  private constructor(private readonly file: { handle: FileHandle; path: string } | undefined) {}
+  private constructor(private readonly file: ReportFile | undefined) {}
 
-  /** @throws CommandError where the file cannot be written */
-  static async open(path: string | undefined): Promise<RefusalReport> {
+  /** @throws CommandError where the file is there already, or cannot be written */
+  static async open(path: string | undefined, source: Stats): Promise<RefusalReport> {
     if (path === undefined) return new RefusalReport(undefined);
-    return new RefusalReport({ path, handle: await open(path, 'w', 0o600).catch(cannotWrite(path)) });
+    const existing = await statusIfThere(path);
+    if (existing && isSame(existing, source)) throw new CommandError(`${path} is what is to be imported.`);
+    if (existing?.isFile()) {
+      throw new CommandError(`${path} is there already; name a new file, or move that one away.`);
+    }
+    const draft = existing ? undefined : `${path}.partial`;
+    if (draft !== undefined) await clear(draft, source);
+    const handle = await open(draft ?? path, draft ? 'wx' : 'w', 0o600).catch(cannotWrite(draft ?? path));
+    return new RefusalReport({ handle, path, draft });
   }
 
   /** @throws CommandError where the file cannot take it: a report with a gap would pass for a whole one */
   async add({ line, field, reason }: Refused): Promise<void> {
     if (this.file) {
-      const { handle, path } = this.file;
-      await handle.appendFile(`${JSON.stringify({ line, field, reason })}\n`).catch(cannotWrite(path));
+      const { handle, path, draft = path } = this.file;
+      await handle.appendFile(`${JSON.stringify({ line, field, reason })}\n`).catch(cannotWrite(draft));
       return;
     }
     this.shown += 1;
@@ -89,9 +118,30 @@ class RefusalReport {
     );
   }
 
+  /** Puts a whole report in its place. */
+  async finish(): Promise<void> {
+    if (this.file?.draft === undefined) return;
+    await rename(this.file.draft, this.file.path).catch(cannotWrite(this.file.path));
+  }
+
   async close(): Promise<void> {
     await this.file?.handle.close();
   }
+}
+
+/** Takes away what a run that was cut short has left. */
+async function clear(draft: string, source: Stats): Promise<void> {
+  const existing = await statusIfThere(draft);
+  if (existing && isSame(existing, source)) throw new CommandError(`${draft} is what is to be imported.`);
+  await rm(draft, { force: true }).catch(cannotWrite(draft));
+}
+
+function statusIfThere(path: string): Promise<Stats | undefined> {
+  return stat(path).catch(() => undefined);
+}
+
+function isSame(one: Stats, other: Stats): boolean {
+  return one.dev === other.dev && one.ino === other.ino;
 }
 
 function cannotWrite(path: string): (error: unknown) => never {
