@@ -94,6 +94,23 @@ describe("the operator's audit commands", () => {
     expect(rest.stdout).toBe(`${lines.slice(4).join('\n')}\n`);
   });
 
+  it('say how many events an export leaves out because they wait to be sealed, or print them too, before the others', async () => {
+    const [text, json] = [await audit('export'), await audit('export', '--json')];
+    const whole = await audit('export', '--unsealed', '--json');
+
+    const warning = 'Events that wait to be sealed and are left out: 2; --unsealed prints them too.';
+    expect(text.stderr).toBe(`${warning}\n`);
+    expect(JSON.parse(json.stderr)).toEqual({ warning, unsealed: 2 });
+    expect([whole.code, whole.stderr]).toEqual([0, '']);
+    expect(whole.stdout.endsWith(text.stdout)).toBe(true);
+    const waiting = whole.stdout.slice(0, -text.stdout.length).trimEnd().split('\n');
+    expect(waiting.map((line) => JSON.parse(line) as object)).toMatchObject([
+      { type: 'account_created', sequence: null, link: null },
+      { type: 'signed_in', sequence: null, link: null },
+    ]);
+    expect(whole.stdout).not.toContain('"salt"');
+  });
+
   it('name the first event that is wrong, and exit with 1', async () => {
     const [row] = await app.rows<{ id: string; type: string }>(
       'SELECT * FROM audit_events WHERE sequence = 6',

@@ -64,6 +64,25 @@ describe('sealing', () => {
     expect(await verify(app)).toMatchObject({ intact: true, verified: 3 });
   });
 
+  it('of what the last moment brought is done before the server stops', async () => {
+    await app.restart();
+    await recordEvents(BATCH_SIZE + 3);
+
+    await app.restart();
+
+    expect(await sequences()).toEqual(upTo(BATCH_SIZE + 3));
+  });
+
+  it('keeps nobody from stopping for longer than a second, and the batch that has begun', async () => {
+    await recordEvents(2 * BATCH_SIZE);
+    const sealer = sealerBeside(app, { 'seal:committed': () => Promise.resolve(app.clock.push(1)) });
+    sealer.start();
+
+    await sealer.onApplicationShutdown();
+
+    expect(await verify(app)).toMatchObject({ intact: true, verified: BATCH_SIZE, unsealed: BATCH_SIZE });
+  });
+
   it('is left to the one that holds the lease, until the lease lapses', async () => {
     await recordEvents(3);
     const entered = gate();

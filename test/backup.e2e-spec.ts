@@ -112,9 +112,19 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     chmodSync(file(), 0o600);
   };
 
-  const everythingIsSealed = async (): Promise<void> => {
-    while ((await database.rows('SELECT id FROM audit_events WHERE sequence IS NULL')).length > 0)
-      await call('GET', '/users/me');
+  /** Step 2 of the page. */
+  const lostEvents = async (): Promise<{ type: string; userId: string }[]> => {
+    expect(page).toContain('npm run --silent latchkey -- audit export --unsealed > lost-events.jsonl\n');
+    const { code, stdout, stderr } = await latchkey('audit', 'export', '--unsealed');
+    expect([code, stderr]).toEqual([0, '']);
+    return stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string; userId: string });
+  };
+  const idOf = async (username: string): Promise<string> => {
+    const [row] = await database.rows<{ id: string }>(`SELECT id FROM users WHERE username = '${username}'`);
+    return row?.id ?? '';
   };
 
   it('brings the users back, and neither a session that was logged out nor a false alarm of theft', async () => {
@@ -132,11 +142,13 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     const newer = await refresh(first.body['refreshToken']);
     await signUp('comes-later');
     const later = await tokens('comes-later');
-    await everythingIsSealed();
+    expect((await call('POST', '/auth/logout', bearer(later.token))).status).toBe(200);
     await stop();
-    const lost = await latchkey('audit', 'export');
+    const ofTheLastMoment = { type: 'signed_out', userId: await idOf('comes-later') };
+    const lost = await lostEvents();
     const head = (await latchkey('audit', 'head')).stdout.trim();
-    expect([lost.code, head]).toEqual([0, expect.stringMatching(/^\d+:[0-9a-f]{64}$/)]);
+    expect(lost).toContainEqual(expect.objectContaining(ofTheLastMoment));
+    expect(head).toMatch(/^\d+:[0-9a-f]{64}$/);
 
     restore();
     const revoked = await latchkey('session', 'revoke', '--all', '--json');
@@ -169,6 +181,25 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     expect((JSON.parse(missed.stdout) as { fault: { kind: string } }).fault.kind).toMatch(
       /^(tail_missing|head_replaced)$/,
     );
+  });
+
+  it('lists what is lost also where the service did not stop cleanly, and what was done after it had stopped', async () => {
+    if (!server) await start();
+    await signUp('shut-out');
+    expect((await logIn('shut-out')).status).toBe(200);
+    server?.signal('SIGKILL');
+    await server?.exit();
+    server = undefined;
+    expect((await latchkey('user', 'disable', 'shut-out')).code).toBe(0);
+
+    const lost = await lostEvents();
+    const sealedOnly = await latchkey('audit', 'export');
+
+    const userId = await idOf('shut-out');
+    for (const type of ['account_created', 'signed_in', 'account_disabled'])
+      expect(lost).toContainEqual(expect.objectContaining({ type, userId }));
+    expect(sealedOnly.stdout).not.toContain('account_disabled');
+    expect(sealedOnly.stderr).toMatch(/^Events that wait to be sealed and are left out: \d+; --unsealed/);
   });
 
   it('without ending the sessions would let a refresh token that is newer than it be refused all the same', async () => {

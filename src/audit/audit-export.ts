@@ -1,12 +1,15 @@
 import { Injectable } from '@nestjs/common';
 import { Transactions } from '../database/transactions';
-import { readHead, readSealed, type StoredEvent } from './chained-events';
+import { countUnsealed, readHead, readSealed, readUnsealed, type StoredEvent } from './chained-events';
 import type { Head } from './event-seal';
 
 /** Events in memory at a time. */
 const PAGE_SIZE = 500;
 
-/** A sealed event as it is exported: all that is known of it, without the salt, which has to go with the account. */
+/**
+ * An event as it is exported: all that is known of it, without the salt, which has to go with the account. Without a place and a
+ * link where it waits to be sealed.
+ */
 export type ExportedEvent = Omit<StoredEvent, 'salt'>;
 
 /** Hands the audit trail out, so that it can be kept where the database's administrator has no hand in it. */
@@ -17,6 +20,25 @@ export class AuditExport {
   /** How far the trail is sealed. */
   head(): Promise<Head> {
     return this.transactions.read(readHead);
+  }
+
+  /** How many events wait to be sealed: those of the last second, or more where nobody seals. */
+  unsealed(): Promise<number> {
+    return this.transactions.read(countUnsealed);
+  }
+
+  /**
+   * The events that wait to be sealed, oldest first. Whoever asks for them before he asks for the sealed ones has all of both: what
+   * is sealed meanwhile comes twice.
+   */
+  async *waiting(): AsyncGenerator<ExportedEvent> {
+    for (let behindId = ''; ;) {
+      const page = await this.transactions.read((tx) => readUnsealed(tx, behindId, PAGE_SIZE));
+      for (const { salt: _, ...event } of page) yield event;
+      const last = page.at(-1);
+      if (!last || page.length < PAGE_SIZE) return;
+      behindId = last.id;
+    }
   }
 
   /** The sealed events in their order, behind `after`. Reads page after page, each in a read of its own. */

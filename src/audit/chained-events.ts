@@ -53,6 +53,15 @@ export async function readUnsealed(
   return rows.map(toStoredEvent);
 }
 
+export async function countUnsealed(tx: EntityManager): Promise<number> {
+  const [row] = await select<{ count: number | string }>(
+    tx,
+    'SELECT COUNT(*) AS count FROM audit_events WHERE sequence IS NULL',
+    [],
+  );
+  return Number(row?.count);
+}
+
 /** How far the chain has come, by its own account. */
 export async function readHead(tx: EntityManager): Promise<Head> {
   const [row] = await select<{ sequence: number | string; link: string }>(

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { AuditExport } from '../audit/audit-export';
+import { AuditExport, type ExportedEvent } from '../audit/audit-export';
 import { AuditVerifier, type Verdict } from '../audit/audit-verifier';
 import type { Head } from '../audit/event-seal';
 import { type Command, type Given, UsageError } from './command';
@@ -42,17 +42,41 @@ export const AUDIT_COMMANDS: Command[] = [
   {
     name: 'audit export',
     summary: 'prints the sealed events as JSON, one a line; the last line serves as a head',
-    options: AFTER,
+    options: {
+      ...AFTER,
+      unsealed: { summary: 'prints first the events that wait to be sealed, without number and link' },
+    },
     examples: [
       { line: 'latchkey audit export > events.jsonl', purpose: 'everything' },
       { line: 'latchkey audit export --after events.jsonl >> events.jsonl', purpose: 'what has come since' },
+      { line: 'latchkey audit export --unsealed > lost-events.jsonl', purpose: 'before a restore' },
     ],
-    async run(given, { services }) {
+    async run(given, { services, json }) {
       const after = headOf(given, 'after');
-      return { rows: (await services()).get(AuditExport).events(after) };
+      const trail = (await services()).get(AuditExport);
+      if (given.flags.has('unsealed'))
+        return { rows: oneAfterTheOther(trail.waiting(), trail.events(after)) };
+      return { rows: withWarning(trail, after, json) };
     },
   },
 ];
+
+async function* oneAfterTheOther<T>(...parts: AsyncIterable<T>[]): AsyncGenerator<T> {
+  for (const part of parts) yield* part;
+}
+
+/** An export that misses the last events must not pass for all of them. */
+async function* withWarning(
+  trail: AuditExport,
+  after: Head | undefined,
+  json: boolean,
+): AsyncGenerator<ExportedEvent> {
+  yield* trail.events(after);
+  const unsealed = await trail.unsealed();
+  if (unsealed === 0) return;
+  const warning = `Events that wait to be sealed and are left out: ${unsealed}; --unsealed prints them too.`;
+  process.stderr.write(`${json ? JSON.stringify({ warning, unsealed }) : warning}\n`);
+}
 
 /**
  * A head, as text or out of a file: what `audit head` printed, in either form, or what `audit export` did.
