@@ -1,7 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { LaneQueue } from '../src/crypto/lane-queue';
 import { type HashLane, type HashPlace, PasswordHasher } from '../src/crypto/password-hasher';
+import { type NewPasswordLane, PasswordStrength, QUEUE_LIMITS } from '../src/passwords/password-strength';
 import { type Answer, startApp, type TestApp } from './support/app';
+import { gate } from './support/gate';
 import { logIn, type LoginBody, newcomer, type Person, signUp, statusWith } from './support/people';
 
 /** One core is left to the event loop. */
@@ -147,5 +149,55 @@ describe('a login storm', () => {
     expect(atArrival?.waiting).toBeGreaterThan(bound / 2);
     expect(turn).toBeLessThanOrEqual(1);
     expect(new Set(statuses)).toEqual(new Set([200, 503]));
+  }, 60_000);
+});
+
+describe('a storm of sign-ups with weak passwords', () => {
+  let app: TestApp;
+  let queue: LaneQueue<NewPasswordLane>;
+  let pool: { run: (task: unknown) => Promise<unknown> };
+  beforeAll(async () => {
+    app = await startApp({ RATE_LIMITS: 'off', TRUST_PROXY: 'loopback' });
+    ({ queue, pool } = app.nest.get<{ queue: typeof queue; pool: typeof pool }>(PasswordStrength));
+  });
+  afterAll(() => app.close());
+
+  it('from one address fills its own places and keeps neither an owner nor another address from setting a password', async () => {
+    const person = await newcomer(app);
+    const goOn = gate();
+    const judge = pool.run.bind(pool);
+    jest.spyOn(pool, 'run').mockImplementation(async (task) => {
+      await goOn.opened;
+      return judge(task);
+    });
+    let count = 0;
+    const weakSignUp = () => {
+      const username = `weak-${(count += 1)}`;
+      const body = { username, email: `${username}@example.com`, password: 'password1234' };
+      return app.call('POST', '/users', { body, headers: { 'X-Forwarded-For': '192.0.2.1' } });
+    };
+    const most = QUEUE_LIMITS.registration;
+    // One more is under way, and the last finds no room.
+    const storm = Array.from({ length: most + 1 }, weakSignUp);
+    while (queue.length('registration') < most) await statusWith(app, person);
+    const oneTooMany = await weakSignUp();
+
+    const changed = app.call('POST', '/users/me/password', {
+      token: person.token,
+      body: { currentPassword: person.password, newPassword: 'swift otter paints' },
+    });
+    const newer = signUp(app);
+    while (queue.length('account') === 0) await statusWith(app, person);
+    // One of those who came before makes room for the other address.
+    const displaced = await Promise.race(storm);
+    goOn.open();
+
+    expect([oneTooMany.status, displaced.status]).toEqual([503, 503]);
+    expect((await changed).status).toBe(204);
+    await logIn(app, await newer);
+    const statuses = (await Promise.all(storm)).map(({ status }) => status);
+    expect(statuses.filter((status) => status === 503)).toHaveLength(1);
+    expect(statuses.filter((status) => status === 400)).toHaveLength(most);
+    expect(queue.length()).toBe(0);
   }, 60_000);
 });

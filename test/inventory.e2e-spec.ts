@@ -21,7 +21,7 @@ import { entities } from '../src/entities';
 import { MOST_PIPELINED, MOST_RECEIVED } from '../src/http/connections';
 import { MOST_SCRAPERS } from '../src/observability/metrics-server';
 import { TIMEOUT_MS } from '../src/passwords/breached-passwords';
-import { QUEUE_LIMIT } from '../src/passwords/password-strength';
+import { QUEUE_LIMITS } from '../src/passwords/password-strength';
 import { BATCH_SIZE as COUNTERS_PER_ROUND, BATCHES_AT_STOP } from '../src/rate-limit/counter-keeper';
 import { MOST_COUNTERS } from '../src/rate-limit/window-counters';
 import { SESSIONS_PER_ACCOUNT } from '../src/sessions/sessions.service';
@@ -121,7 +121,8 @@ describe('docs/inventory.md', () => {
       'hashes that wait, per thread: known devices': `${(hasher.queue.limits['known'] ?? 0) / threads}`,
       'hashes that wait, per thread: signed-in users': `${(hasher.queue.limits['account'] ?? 0) / threads}`,
       'hashes that wait, per thread: sign-ups': `${(hasher.queue.limits['registration'] ?? 0) / threads}`,
-      'new passwords that wait to be judged': `${QUEUE_LIMIT}`,
+      'new passwords that wait to be judged: signed-in users': `${QUEUE_LIMITS.account}`,
+      'new passwords that wait to be judged: sign-ups': `${QUEUE_LIMITS.registration}`,
       'the breached-password service': seconds(TIMEOUT_MS),
       'user name at sign-up': characters(signUp['username']),
       'e-mail address': characters(signUp['email']),

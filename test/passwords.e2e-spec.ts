@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { PasswordStrength } from '../src/passwords/password-strength';
+import { type NewPasswordPlace, PasswordStrength } from '../src/passwords/password-strength';
 import { startApp, type TestApp } from './support/app';
 import { logIn, newcomer, signUp } from './support/people';
 import { runCommand, settingsFor } from './support/server-process';
@@ -175,10 +175,13 @@ describe('the list of common passwords', () => {
     expect(same).toBe(true);
   }, 60_000);
 
+  const PLACE: NewPasswordPlace = { lane: 'registration', subject: 'a network' };
+
   /** How many of them are let through. */
   const missed = async (passwords: string[]): Promise<string[]> => {
     const through: string[] = [];
-    for (const password of passwords) if (!(await strength.weaknessOf(password, []))) through.push(password);
+    for (const password of passwords)
+      if (!(await strength.weaknessOf(password, [], PLACE))) through.push(password);
     return through;
   };
 
@@ -211,7 +214,7 @@ describe('the list of common passwords', () => {
 
     const weak: string[] = [];
     for (let seed = 0; seed < 2_000; seed += 1) {
-      if (await strength.weaknessOf(random(seed), [])) weak.push(random(seed));
+      if (await strength.weaknessOf(random(seed), [], PLACE)) weak.push(random(seed));
     }
 
     expect(weak).toEqual([]);

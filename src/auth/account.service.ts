@@ -8,8 +8,8 @@ import { AuditTrail } from '../audit/audit-trail';
 import { ApiError } from '../core/errors';
 import { Failpoints } from '../core/failpoints';
 import type { Origin } from '../core/origin';
-import type { HashPlace } from '../crypto/password-hasher';
 import { Transactions } from '../database/transactions';
+import type { NewPasswordPlace } from '../passwords/password-strength';
 import { PasswordAttempts, settleBy } from '../rate-limit/password-attempts';
 import { SessionsService } from '../sessions/sessions.service';
 import type { User } from '../users/user.entity';
@@ -183,7 +183,7 @@ export class AccountService {
 }
 
 /** Where the passwords of a signed-in user wait, and those that an operator sets. */
-function placeOf(userId: string): HashPlace {
+function placeOf(userId: string): NewPasswordPlace {
   return { lane: 'account', subject: userId };
 }
 

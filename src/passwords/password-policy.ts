@@ -3,7 +3,7 @@ import { Config } from '../config/config';
 import { countCodePoints } from '../core/canonical';
 import { fieldError } from '../core/errors';
 import { BreachedPasswords } from './breached-passwords';
-import { PasswordStrength } from './password-strength';
+import { type NewPasswordPlace, PasswordStrength } from './password-strength';
 import { type PasswordOwner, personalWords } from './personal-words';
 
 /** What a check found besides that the password will do. */
@@ -28,14 +28,21 @@ export class PasswordPolicy {
    * Checks a password that is to be set. Opens no transaction; must not be called inside one.
    *
    * @param field name of the request's field, for the answer
+   * @param place where it waits for its turn
    * @throws ApiError `validation_failed` naming the rule that is broken, `overloaded`
    */
-  async check(field: string, password: string, owner: PasswordOwner): Promise<Approval> {
+  async check(
+    field: string,
+    password: string,
+    owner: PasswordOwner,
+    place: NewPasswordPlace,
+  ): Promise<Approval> {
     const least = this.config.passwordMinLength;
     if (countCodePoints(password) < least) {
       throw fieldError(field, 'minCharacters', `${field} must be no shorter than ${least} characters`);
     }
-    const weakness = await this.strength.weaknessOf(password, personalWords(owner, this.config.jwtIssuer));
+    const words = personalWords(owner, this.config.jwtIssuer);
+    const weakness = await this.strength.weaknessOf(password, words, place);
     if (weakness === 'personal') {
       throw fieldError(
         field,

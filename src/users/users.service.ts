@@ -17,6 +17,7 @@ import { findOne } from '../database/rows';
 import { execute } from '../database/sql';
 import { Transactions } from '../database/transactions';
 import { PasswordPolicy } from '../passwords/password-policy';
+import type { NewPasswordPlace } from '../passwords/password-strength';
 import type { PasswordOwner } from '../passwords/personal-words';
 import { addressNetwork } from '../rate-limit/address-block';
 import { User } from './user.entity';
@@ -49,7 +50,7 @@ export class UsersService {
    * @throws ApiError `validation_failed` for the password, `username_taken`, `email_taken`, `overloaded`, `service_unavailable`
    */
   async register(request: SignUpRequest, origin: Origin): Promise<User> {
-    const place: HashPlace = { lane: 'registration', subject: addressNetwork(origin.ip) };
+    const place: NewPasswordPlace = { lane: 'registration', subject: addressNetwork(origin.ip) };
     await this.refuseTaken(request);
     const password = await this.prepareNewPassword('password', request.password, request, place);
     return this.create(request, password, origin);
@@ -140,15 +141,16 @@ export class UsersService {
   /**
    * Checks and hashes a password that is to be set.
    *
+   * @param place in both queues, of those that are judged and of those that are hashed
    * @throws ApiError `validation_failed` naming `field`, `overloaded`
    */
   async prepareNewPassword(
     field: string,
     password: string,
     owner: PasswordOwner,
-    place: HashPlace,
+    place: NewPasswordPlace,
   ): Promise<NewPassword> {
-    const { breachCheckFailed } = await this.policy.check(field, password, owner);
+    const { breachCheckFailed } = await this.policy.check(field, password, owner, place);
     return { hash: await this.hasher.hash(password, place), breachCheckFailed };
   }
 
