@@ -1,31 +1,62 @@
-import { DataSource } from 'typeorm';
+import { join } from 'node:path';
+import { DataSource, type DataSourceOptions, type MigrationInterface, type QueryRunner } from 'typeorm';
 import { loadConfig } from '../src/config/load-config';
 import { dataSourceOptions } from '../src/database/data-source-options';
 import { migrate } from '../src/database/migrate';
 import { migrations } from '../src/database/migrations';
+import { prepareDatabase } from '../src/database/open-database';
 import { entities } from '../src/entities';
 import { MASTER_SECRET } from './support/app';
-import { createDatabase, type TestDatabase } from './support/database';
+import { createDatabase, onMysql, type TestDatabase } from './support/database';
+import { nameOf, schemaOf, statementsOf, tablesAfter, writeRow } from './support/schemas';
+import { Program, settingsFor, startServer } from './support/server-process';
+import { type Cut, TcpProxy } from './support/tcp-proxy';
+
+/** Only there does a statement that was executed outlive its migration. */
+const describeOnMysql = onMysql ? describe : () => undefined;
+
+let database: TestDatabase;
+beforeEach(async () => (database = await createDatabase()));
+afterEach(() => database.drop());
+
+const locationOf = (url: string) => loadConfig({ DATABASE_URL: url, AUTH_SECRET: MASTER_SECRET }).database;
+
+const options = (url = database.url): Promise<DataSourceOptions> => {
+  const location = locationOf(url);
+  return dataSourceOptions(location, entities(location.engine));
+};
+
+const withDataSource = async <T>(work: (dataSource: DataSource) => Promise<T>): Promise<T> => {
+  const dataSource = await new DataSource(await options()).initialize();
+  try {
+    return await work(dataSource);
+  } finally {
+    await dataSource.destroy();
+  }
+};
+
+/** As every start does, with what it says when it fails. */
+const start = (url = database.url) => prepareDatabase(locationOf(url));
+
+/** Migrates as a release that has so many migrations. */
+const migrateTo = async (known: number, url?: string) =>
+  migrate({ ...(await options(url)), migrations: migrations.slice(0, known) });
+
+/** What there is where nothing has gone wrong. Made once: it takes its time. */
+let undisturbed: Record<string, string>;
+beforeAll(async () => {
+  const other = await createDatabase();
+  await migrate(await options(other.url));
+  undisturbed = await schemaOf(other);
+  await other.drop();
+}, 60_000);
+
+const applied = async (): Promise<string[]> =>
+  (await database.rows<{ name: string }>('SELECT name FROM migrations ORDER BY id')).map(({ name }) => name);
+
+const NAMES = migrations.map(({ name }) => name);
 
 describe('migrations', () => {
-  let database: TestDatabase;
-  beforeEach(async () => (database = await createDatabase()));
-  afterEach(() => database.drop());
-
-  const options = () => {
-    const { database: location } = loadConfig({ DATABASE_URL: database.url, AUTH_SECRET: MASTER_SECRET });
-    return dataSourceOptions(location, entities(location.engine));
-  };
-
-  const withDataSource = async <T>(work: (dataSource: DataSource) => Promise<T>): Promise<T> => {
-    const dataSource = await new DataSource(await options()).initialize();
-    try {
-      return await work(dataSource);
-    } finally {
-      await dataSource.destroy();
-    }
-  };
-
   const driftStatements = (dataSource: DataSource) =>
     dataSource.driver
       .createSchemaBuilder()
@@ -52,10 +83,7 @@ describe('migrations', () => {
   it('are run by one of several that start together, and once', async () => {
     await Promise.all([migrate(await options()), migrate(await options()), migrate(await options())]);
 
-    const applied = await withDataSource((dataSource) =>
-      dataSource.query<object[]>('SELECT name FROM migrations'),
-    );
-    expect(applied).toHaveLength(migrations.length);
+    expect(await applied()).toEqual(NAMES);
   });
 
   it('can be undone, one after the other, until nothing is left', async () => {
@@ -71,5 +99,218 @@ describe('migrations', () => {
       (statement) => /^CREATE TABLE \W(?!temporary_)(\w+)/.exec(statement)?.[1] ?? [],
     );
     expect(names.sort()).toEqual(tables.map(({ tableName }) => tableName).sort());
+  });
+});
+
+/** A migration that fails at one of its statements, before that is done or after, and what it is called by. */
+function failingAt(
+  Migration: (typeof migrations)[number],
+  statement: number,
+  moment: 'before' | 'after',
+): new () => MigrationInterface {
+  class Failing extends Migration {
+    override async up(runner: QueryRunner): Promise<void> {
+      let count = 0;
+      const query = async (sql: string) => {
+        count += 1;
+        if (count === statement && moment === 'before') throw new Error('cut short');
+        await runner.query(sql);
+        if (count === statement) throw new Error('cut short');
+      };
+      await super.up({ query, dataSource: runner.dataSource } as unknown as QueryRunner);
+    }
+  }
+  return Object.defineProperty(Failing, 'name', { value: Migration.name });
+}
+
+describe('a migration', () => {
+  it('is refused in words where another application has a table of that name', async () => {
+    await database.rows('CREATE TABLE users (id integer)');
+
+    await expect(start()).rejects.toThrow(/table '?users'?.* (other|own) .*DATABASE_URL/);
+    expect(Object.keys(await schemaOf(database))).not.toContain('sessions');
+  });
+});
+
+describe('a migration that is cut short', () => {
+  it('goes on at the next start, whichever statement it fails at, and ends in the same schema', async () => {
+    const type = onMysql ? 'mariadb' : 'better-sqlite3';
+    for (const [index, Migration] of migrations.entries()) {
+      const earlier = migrations.slice(0, index);
+      const statements = await statementsOf(new Migration(), type);
+      for (const number of statements.keys()) {
+        for (const moment of ['before', 'after'] as const) {
+          const failing = [...earlier, failingAt(Migration, number + 1, moment)];
+          await expect(migrate({ ...(await options()), migrations: failing })).rejects.toThrow('cut short');
+        }
+      }
+      await migrateTo(index + 1);
+    }
+
+    expect(await applied()).toEqual(NAMES);
+    expect(await schemaOf(database)).toEqual(undisturbed);
+  }, 120_000);
+});
+
+describeOnMysql('a migration on MySQL that is cut short', () => {
+  let proxy: TcpProxy;
+  beforeEach(async () => (proxy = await TcpProxy.to(Number(new URL(database.url).port))));
+  afterEach(() => proxy.close());
+
+  const byProxy = (): string => {
+    const url = new URL(database.url);
+    url.port = String(proxy.port);
+    return url.href;
+  };
+
+  /** Whatever the server is told while a migration is under way by which something is written down. */
+  const wordsOf = async (Migration: (typeof migrations)[number]): Promise<string[]> => {
+    const statements = await statementsOf(new Migration(), 'mariadb');
+    return [
+      'CREATE TABLE IF NOT EXISTS migration_under_way',
+      ...statements.flatMap((sql, index) => [
+        `VALUES ('${Migration.name}', ${index + 1})`,
+        // Up to where it is laid out in lines.
+        sql.startsWith('CREATE TABLE') ? `${sql.split(' (')[0]} (` : sql,
+      ]),
+      'DELETE FROM migration_under_way',
+      '`migrations`(`timestamp`',
+      'COMMIT',
+    ];
+  };
+
+  const cutsOf = async (Migration: (typeof migrations)[number]): Promise<Cut[]> =>
+    (await wordsOf(Migration)).flatMap((at) => [
+      { at, heard: false },
+      { at, heard: true },
+    ]);
+
+  /** A row in every table that the latest of so many migrations has made. */
+  const fill = (known: number) =>
+    withDataSource(async (dataSource) => {
+      const before = await tablesAfter(known - 1);
+      const made = (await tablesAfter(known)).filter((name) => !before.includes(name));
+      const runner = dataSource.createQueryRunner();
+      const tables = await runner.getTables(made);
+      for (const name of made) {
+        await writeRow(runner, tables.find((table) => nameOf(table) === name) as (typeof tables)[number]);
+      }
+      await runner.release();
+    });
+
+  it('goes on at the next start, whatever the connection is lost at, heard or not, and keeps every row', async () => {
+    for (const [index, Migration] of migrations.entries()) {
+      for (const cut of await cutsOf(Migration)) {
+        const before = proxy.cuts;
+        proxy.cutAt(cut);
+        await migrateTo(index + 1, byProxy()).catch(() => undefined);
+        expect([cut, proxy.cuts - before]).toEqual([cut, 1]);
+      }
+      proxy.cutAt(undefined);
+      await migrateTo(index + 1, byProxy());
+      await fill(index + 1);
+    }
+
+    expect(await applied()).toEqual(NAMES);
+    expect(await schemaOf(database)).toEqual(undisturbed);
+    expect(await database.rows('SELECT * FROM migration_under_way')).toEqual([]);
+    for (const table of await tablesAfter(migrations.length)) {
+      expect([table, (await database.rows(`SELECT * FROM ${table}`)).length]).toEqual([
+        table,
+        table === 'audit_chain' ? 2 : 1,
+      ]);
+    }
+  }, 240_000);
+
+  it('goes on at the next start when its process is killed in the middle of a statement', async () => {
+    for (const statement of ['CREATE TABLE sessions', 'CREATE INDEX ix_sessions_user', 'INTO audit_chain']) {
+      const program = new Program(
+        [join('scripts', 'start.mjs'), 'main'],
+        settingsFor({ ...database, url: byProxy() }),
+      );
+      await new Promise<void>((resolve) => {
+        proxy.overhear((chunk) => {
+          if (!chunk.includes(statement)) return;
+          // Killed before the statement is handed on to the server, which does not know that nobody is there any more.
+          proxy.let({ delayMs: 100 });
+          resolve();
+        });
+      });
+      program.signal('SIGKILL');
+      expect(await program.exit()).toBeNull();
+      proxy.let({ delayMs: 0 });
+    }
+    const killed = await applied();
+
+    const server = await startServer(settingsFor(database));
+
+    expect(killed).toEqual(NAMES.slice(0, 2));
+    expect((await fetch(`${server.url}/health/ready`)).status).toBe(200);
+    server.signal('SIGTERM');
+    expect(await server.exit()).toBe(0);
+    expect(await schemaOf(database)).toEqual(undisturbed);
+  }, 120_000);
+
+  it.each([
+    ['table', 0, 'CREATE TABLE users (id integer)', 'DROP TABLE users', "the table 'users'"],
+    ['later table', 0, 'CREATE TABLE sessions (id integer)', 'DROP TABLE sessions', "the table 'sessions'"],
+    ['view', 0, 'CREATE VIEW sessions AS SELECT 1', 'DROP VIEW sessions', "the table 'sessions'"],
+    [
+      'column',
+      1,
+      'ALTER TABLE sessions ADD COLUMN last_used_at datetime(3)',
+      'ALTER TABLE sessions DROP COLUMN last_used_at',
+      "the column 'last_used_at' of table 'sessions'",
+    ],
+    [
+      'index',
+      1,
+      'CREATE INDEX ix_sessions_revoked ON sessions (revoked_at)',
+      'DROP INDEX ix_sessions_revoked ON sessions',
+      "the index 'ix_sessions_revoked' of table 'sessions'",
+    ],
+  ])(
+    'takes nothing for its own that somebody else has made, however often it is started: a %s',
+    async (_, known, made, removed, named) => {
+      if (known > 0) await migrateTo(known);
+      await database.rows(made);
+
+      await expect(start()).rejects.toThrow(named);
+      const refused = await schemaOf(database);
+      for (const _again of [1, 2]) await expect(start()).rejects.toThrow(named);
+
+      expect(await schemaOf(database)).toEqual(refused);
+      await database.rows(removed);
+      await start();
+      expect(await schemaOf(database)).toEqual(undisturbed);
+    },
+    60_000,
+  );
+
+  it.each(['migrations', 'migration_under_way'])(
+    'makes nothing where another application has a table %s',
+    async (table) => {
+      await database.rows(`CREATE TABLE ${table} (id integer, migration varchar(255), batch integer)`);
+
+      await expect(start()).rejects.toThrow(`The database has a table '${table}' of another application`);
+
+      expect(Object.keys(await schemaOf(database))).not.toContain('users');
+    },
+  );
+
+  it('does not take for its own what is made where it was refused, and says what it lacks', async () => {
+    const url = new URL(database.url);
+    const user = "latchkey_migrator@'%'";
+    await database.rows(`CREATE OR REPLACE USER ${user} IDENTIFIED BY 'kettle-lagoon-73'`);
+    const rights = 'SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, REFERENCES';
+    await database.rows(`GRANT ${rights} ON ${url.pathname.slice(1)}.* TO ${user}`);
+    [url.username, url.password] = ['latchkey_migrator', 'kettle-lagoon-73'];
+
+    const lacking = await start(url.href).catch((error: Error) => error.message);
+    await database.rows('CREATE INDEX uq_users_username ON users (email)');
+
+    expect(lacking).toMatch(/INDEX command denied .*; check the grants of user 'latchkey_migrator'/);
+    await expect(start()).rejects.toThrow("'uq_users_username' of table 'users'");
+    await database.rows(`DROP USER ${user}`);
   });
 });

@@ -7,6 +7,9 @@ const MYSQL_DUPLICATE_ENTRY = 1062;
 /** MySQL and MariaDB: deadlock. TiDB: write conflict, and its retryable form. */
 const MYSQL_TRY_AGAIN = new Set([1213, 8002, 9007]);
 
+/** MySQL and MariaDB: the user may not do that with the database, the table, the column, or anything. */
+const MYSQL_FORBIDDEN = new Set([1044, 1142, 1143, 1227]);
+
 /** SQLite's result code while another process writes; its extended codes have it in the lowest byte. */
 const SQLITE_BUSY = 5;
 
@@ -48,4 +51,9 @@ export function isDeadlock(error: unknown): boolean {
 /** Whether another process is writing to the SQLite file, and nothing has been done. */
 export function isBusy(error: unknown): boolean {
   return (driverErrorOf(error)?.errcode ?? 0) % 256 === SQLITE_BUSY;
+}
+
+/** Whether the user of the database lacks a right. */
+export function isForbidden(error: unknown): boolean {
+  return MYSQL_FORBIDDEN.has(driverErrorOf(error)?.errno ?? 0);
 }

@@ -1,16 +1,25 @@
-import { DataSource, type DataSourceOptions } from 'typeorm';
+import { setTimeout as delay } from 'node:timers/promises';
+import { DataSource, type DataSourceOptions, MigrationExecutor, type QueryRunner } from 'typeorm';
 import { StartError } from '../core/start-error';
+import { isBusy } from './failures';
+import { refuseOthersTable, StepwiseMigration } from './stepwise-migration';
 
-/** Seconds to wait for another instance that is migrating. */
+/** Seconds to wait for another instance that is migrating, on MySQL. A second at a time, to hear of a stop meanwhile. */
 const LOCK_WAIT_SECONDS = 60;
+
+/** How often to look whether another process still writes to the SQLite file, and the milliseconds in between. */
+const BUSY_TRIES = 100;
+const BUSY_PAUSE_MS = 50;
 
 /**
  * Brings the schema up to date, on a connection of its own, without the time limit of everyday statements. Instances that
- * start together take turns; the lock dies with the process that holds it.
+ * start together take turns; the lock dies with the process that holds it. What was cut short goes on at the next call.
  *
- * @throws StartError when another instance holds the lock for longer than a minute
+ * @param stop aborted when the process is to end: what is being waited for is given up, and no further statement is begun
+ * @throws StartError when another instance holds the lock for longer than a minute, or another application's tables are in
+ * the way; the reason of `stop`
  */
-export async function migrate(options: DataSourceOptions): Promise<void> {
+export async function migrate(options: DataSourceOptions, stop?: AbortSignal): Promise<void> {
   const dataSource = await new DataSource({
     ...options,
     entities: [],
@@ -19,36 +28,60 @@ export async function migrate(options: DataSourceOptions): Promise<void> {
       : { enableQueryTimeout: false, maxQueryExecutionTime: undefined }),
   }).initialize();
   try {
-    if (options.type === 'better-sqlite3') await migrateSqlite(dataSource);
-    else await migrateMysql(dataSource);
+    if (options.type === 'better-sqlite3') await migrateSqlite(dataSource, stop);
+    else await migrateMysql(dataSource, stop);
   } finally {
     await dataSource.destroy();
   }
 }
 
 /** All pending migrations are one transaction that locks writers out from its beginning. */
-async function migrateSqlite(dataSource: DataSource): Promise<void> {
-  await dataSource.transaction(async () => {
-    await dataSource.runMigrations({ transaction: 'none' });
-  });
+async function migrateSqlite(dataSource: DataSource, stop?: AbortSignal): Promise<void> {
+  // SQLite's own way of waiting holds up the whole process, which would not hear of a stop.
+  await dataSource.query('PRAGMA busy_timeout = 0');
+  for (let tries = 1; ; tries += 1) {
+    stop?.throwIfAborted();
+    try {
+      await dataSource.transaction(() => dataSource.runMigrations({ transaction: 'none' }));
+      return;
+    } catch (error) {
+      if (!isBusy(error) || tries === BUSY_TRIES) throw error;
+    }
+    await delay(BUSY_PAUSE_MS);
+  }
 }
 
-/** MySQL commits each DDL statement by itself, so a lock by name keeps the others out. */
-async function migrateMysql(dataSource: DataSource): Promise<void> {
-  const holder = dataSource.createQueryRunner();
+/**
+ * MySQL commits each DDL statement by itself, so a lock by name keeps the others out. The connection that holds it is the one
+ * that migrates: a statement that outlives its process keeps the lock until it is through.
+ */
+async function migrateMysql(dataSource: DataSource, stop?: AbortSignal): Promise<void> {
+  const runner = dataSource.createQueryRunner();
   try {
-    const [{ granted }] = (await holder.query(
-      "SELECT GET_LOCK(CONCAT('latchkey:', DATABASE()), ?) AS granted",
-      [LOCK_WAIT_SECONDS],
-    )) as [{ granted: number | string | null }];
-    if (Number(granted) !== 1) {
-      throw new StartError(
-        'Another instance has been migrating the database for more than a minute; wait for it, then start again.',
-      );
+    await takeLock(runner, stop);
+    await refuseOthersTable(runner, 'migrations', ['timestamp', 'name']);
+    for (const migration of dataSource.migrations) {
+      const up = migration.up.bind(migration);
+      migration.up = (own) => new StepwiseMigration(migration.constructor.name, own, stop).run(up);
     }
-    await dataSource.runMigrations({ transaction: 'each' });
-    await holder.query("SELECT RELEASE_LOCK(CONCAT('latchkey:', DATABASE()))");
+    const executor = new MigrationExecutor(dataSource, runner);
+    executor.transaction = 'each';
+    await executor.executePendingMigrations();
+    await runner.query("SELECT RELEASE_LOCK(CONCAT('latchkey:', DATABASE()))");
   } finally {
-    await holder.release();
+    await runner.release();
   }
+}
+
+async function takeLock(runner: QueryRunner, stop?: AbortSignal): Promise<void> {
+  for (let seconds = 0; seconds < LOCK_WAIT_SECONDS; seconds += 1) {
+    stop?.throwIfAborted();
+    const [{ granted }] = (await runner.query(
+      "SELECT GET_LOCK(CONCAT('latchkey:', DATABASE()), 1) AS granted",
+    )) as [{ granted: number | string | null }];
+    if (Number(granted) === 1) return;
+  }
+  throw new StartError(
+    'Another instance has been migrating the database for more than a minute; wait for it, then start again.',
+  );
 }

@@ -4,19 +4,23 @@ import type { DatabaseLocation } from '../config/database-location';
 import { makeFolder } from '../core/make-folder';
 import { StartError } from '../core/start-error';
 import { dataSourceOptions, type Entities } from './data-source-options';
+import { isForbidden } from './failures';
 import { migrate } from './migrate';
 
 /**
  * Opens the database with its schema up to date.
  *
- * @throws StartError saying what to change when it cannot be reached, opened or migrated
+ * @param stop aborted when the process is to end, by a StartError
+ * @throws StartError saying what to change when it cannot be reached, opened or migrated; the reason of `stop`
  */
 export async function openDatabase(
   location: DatabaseLocation,
   entities: (engine: 'sqlite' | 'mysql') => Entities,
+  stop?: AbortSignal,
 ): Promise<DataSource> {
   return inWords(location, async () => {
-    const options = await prepare(location, entities(location.engine));
+    const options = await prepare(location, entities(location.engine), stop);
+    stop?.throwIfAborted();
     const dataSource = await new DataSource(options).initialize();
     // SQLite's own way of waiting for another process holds up the whole of this one. From here on the door waits.
     if (location.engine === 'sqlite') await dataSource.query('PRAGMA busy_timeout = 0');
@@ -33,10 +37,14 @@ export async function prepareDatabase(location: DatabaseLocation): Promise<void>
   await inWords(location, () => prepare(location, []));
 }
 
-async function prepare(location: DatabaseLocation, entities: Entities): Promise<DataSourceOptions> {
+async function prepare(
+  location: DatabaseLocation,
+  entities: Entities,
+  stop?: AbortSignal,
+): Promise<DataSourceOptions> {
   if (location.engine === 'sqlite') makeFolder(dirname(location.file));
   const options = await dataSourceOptions(location, entities);
-  await migrate(options);
+  await migrate(options, stop);
   return options;
 }
 
@@ -45,12 +53,17 @@ async function inWords<T>(location: DatabaseLocation, work: () => Promise<T>): P
     return await work();
   } catch (error) {
     if (error instanceof StartError) throw error;
-    const reason = (error as Error).message;
-    throw new StartError(
-      location.engine === 'sqlite'
-        ? `The database file ${location.file} cannot be used (${reason}); check the permissions of its folder, or set DATABASE_URL.`
-        : `The database '${location.database}' at ${location.host}:${location.port} cannot be prepared (${reason}); check the grants of user '${location.user}', or set DATABASE_URL.`,
-      error,
-    );
+    throw new StartError(describeFailure(location, error as Error), error);
   }
+}
+
+function describeFailure(location: DatabaseLocation, error: Error): string {
+  const reason = error.message;
+  if (location.engine === 'sqlite') {
+    return `The database file ${location.file} cannot be used (${reason}); check the permissions of its folder, and that it is no other application's, or set DATABASE_URL.`;
+  }
+  const remedy = isForbidden(error)
+    ? `check the grants of user '${location.user}', or set DATABASE_URL`
+    : 'put that right and start again, which goes on where this start has stopped';
+  return `The database '${location.database}' at ${location.host}:${location.port} cannot be prepared (${reason}); ${remedy}.`;
 }
