@@ -59,6 +59,7 @@ async function assemble(
   log: Log,
   observability: Observability,
   replacements: Replacements,
+  stop?: AbortSignal,
 ): Promise<Assembly> {
   const { hashCost } = replacements;
   const {
@@ -71,7 +72,7 @@ async function assemble(
     previous: config.previousAuthSecrets,
     accessToken: config.jwtSecret,
   };
-  const dataSource = await openDatabase(config.database, entities);
+  const dataSource = await openDatabase(config.database, entities, stop);
   const ids = new Ids(clock, random);
   // Told from here, because the bundles of the server and of the commands lie where this file lies, not where their users do.
   const hashWorkerFile = join(__dirname, 'crypto', 'hash-worker.js');
@@ -89,15 +90,17 @@ async function assemble(
 /**
  * The whole application, ready to listen: database migrated, secrets read, routes in place. The tests use it too.
  *
- * @throws StartError, ConfigError
+ * @param stop aborted when the process is to end: the database is not opened any more
+ * @throws StartError, ConfigError; the reason of `stop`
  */
 export async function createApp(
   config: Config,
   log: Log,
   replacements: Replacements = {},
+  stop?: AbortSignal,
 ): Promise<NestFastifyApplication> {
   const observability = openObservability(config, log);
-  const { module, ids } = await assemble(config, log, observability, replacements);
+  const { module, ids } = await assemble(config, log, observability, replacements, stop);
   if (!config.rateLimits) log.warn(NO_LIMITS);
   const adapter = new FastifyAdapter({
     // The server's own news (that it listens, that a path is unknown) is told elsewhere.

@@ -1,3 +1,4 @@
+import './keep-signals';
 import 'reflect-metadata';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from './app';
@@ -14,9 +15,11 @@ async function main(): Promise<void> {
   process.umask(0o077);
   const config = loadConfig(process.env);
   const log = createLog(config.logLevel);
-  const app = await createApp(config, log);
-  const address = await listen(app, config);
-  stopOnSignal(app, log, config.shutdownDelay);
+  const stopping = stopOnSignal(log);
+  const app = await createApp(config, log, {}, stopping.told).catch(stopping.giveUp);
+  stopping.serve(app, config.shutdownDelay);
+  if (stopping.told.aborted) return;
+  const address = await listen(app, config).catch(stopping.giveUp);
   if (config.production) log.info({ address }, 'listening');
   else process.stdout.write(banner(address, config));
 }

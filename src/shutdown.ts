@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { Clock } from './core/clock';
+import { SystemClock } from './core/clock';
 import type { Log } from './core/log';
 import { withBudget } from './core/request-budget';
+import { StartError } from './core/start-error';
 import { Drain } from './http/drain';
 
 /** Milliseconds from the moment when no connection is accepted any more until the process has ended, whatever hangs. */
@@ -27,26 +28,40 @@ const ONE_SIGNAL_MS = 500;
 /** By convention, the exit code of a program that a signal has ended. */
 const EXIT_CODES: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 130, SIGTERM: 143 };
 
+/** What a start goes by, which may be told to stop at any moment. */
+export interface Stopping {
+  /** Aborted, by a StartError, as soon as the process has been told to stop. */
+  readonly told: AbortSignal;
+  /** From now on the service is stopped, and no longer its start. */
+  serve(app: NestFastifyApplication, shutdownDelay: number): void;
+  /** Ends the process after a start that has failed because it was told to stop. Any other failure is thrown on. */
+  giveUp(error: unknown): never;
+}
+
 /**
- * Stops on SIGTERM and SIGINT. First the load balancers learn of it, for as long as the setting says; then no connection is
- * accepted any more, requests under way are answered, and what is noted in memory is written. Whoever says it again, later
- * than npm would, has it end at once. After an error that nobody has caught it stops in the same way, without waiting for load
- * balancers (ASVS 16.5.4): nobody knows in what state that leaves the process, but other requests had nothing to do with it.
- *
- * @param shutdownDelay seconds
+ * Stops on SIGTERM and SIGINT, from now on. A start is given up: it begins nothing more, and what it waits for is let be. As for
+ * a service, first the load balancers learn of it, for as long as the setting says; then no connection is accepted any more,
+ * requests under way are answered, and what is noted in memory is written. Whoever says it again, later than npm would, has it
+ * end at once. After an error that nobody has caught a service stops in the same way, without waiting for load balancers
+ * (ASVS 16.5.4): nobody knows in what state that leaves the process, but other requests had nothing to do with it.
  */
-export function stopOnSignal(app: NestFastifyApplication, log: Log, shutdownDelay: number): void {
-  const clock = app.get(Clock);
+export function stopOnSignal(log: Log): Stopping {
+  const clock = new SystemClock();
   const ending = { exitCode: 0 };
+  const start = new AbortController();
+  let stopService: ((patience: number) => void) | undefined;
+  let patienceOnSignal = 0;
   let begun: number | undefined;
   const begin = (reason: object, patience: number): void => {
     begun = clock.monotonic();
     log.info(reason, 'stopping');
-    void stop(app, log, patience, ending);
+    start.abort(new StartError('It has been told to stop.'));
+    if (stopService) stopService(patience);
+    else limitTime(log);
   };
   const onSignal = (signal: NodeJS.Signals): void => {
     if (begun === undefined) {
-      begin({ signal }, shutdownDelay);
+      begin({ signal }, patienceOnSignal);
     } else if (clock.monotonic() - begun > ONE_SIGNAL_MS) {
       log.warn({ signal }, 'The stop was cut short by a second signal');
       process.exit(EXIT_CODES[signal]);
@@ -54,12 +69,26 @@ export function stopOnSignal(app: NestFastifyApplication, log: Log, shutdownDela
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
-  process.on('uncaughtException', (error, origin) => {
-    // Also when the service is stopping already: that was no clean stop then.
-    ending.exitCode = 1;
-    log.fatal({ err: error, origin }, 'Nobody has caught this error; the process ends');
-    if (begun === undefined) begin({ origin }, 0);
-  });
+  return {
+    told: start.signal,
+    serve(app, shutdownDelay) {
+      process.on('uncaughtException', (error, origin) => {
+        // Also when the service is stopping already: that was no clean stop then.
+        ending.exitCode = 1;
+        log.fatal({ err: error, origin }, 'Nobody has caught this error; the process ends');
+        if (begun === undefined) begin({ origin }, 0);
+      });
+      patienceOnSignal = shutdownDelay;
+      stopService = (patience) => void stop(app, log, patience, ending);
+      // No load balancer knows of it yet.
+      if (start.signal.aborted) stopService(0);
+    },
+    giveUp(error) {
+      if (!start.signal.aborted) throw error;
+      if (error !== start.signal.reason) log.warn({ err: error }, 'The start failed while it was given up');
+      process.exit(0);
+    },
+  };
 }
 
 async function stop(
@@ -74,10 +103,7 @@ async function stop(
     drain.sendAway();
     await delay(shutdownDelay * 1000);
   }
-  setTimeout(() => {
-    log.error('The stop took too long and was cut short');
-    process.exit(1);
-  }, LONGEST_STOP_MS).unref();
+  limitTime(log);
   try {
     await drain.finish(DRAIN_LIMITS);
     await withBudget(LONGEST_FLUSH_MS, () => app.close());
@@ -86,4 +112,11 @@ async function stop(
     log.error({ err: error }, 'The stop failed');
     process.exit(1);
   }
+}
+
+function limitTime(log: Log): void {
+  setTimeout(() => {
+    log.error('The stop took too long and was cut short');
+    process.exit(1);
+  }, LONGEST_STOP_MS).unref();
 }

@@ -19,7 +19,7 @@ const FLOORS: string[][] = [
   ['auth'],
   ['entities', 'app.module'],
   ['app'],
-  ['banner', 'shutdown'],
+  ['banner', 'shutdown', 'keep-signals'],
   ['cli', 'main'],
 ];
 

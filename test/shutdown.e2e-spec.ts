@@ -1,16 +1,30 @@
 import { once } from 'node:events';
+import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { Agent, request, type IncomingMessage } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createConnection } from 'mysql2/promise';
 import { SqliteConnection } from '../src/database/sqlite-connection';
+import { MASTER_SECRET } from './support/app';
 import { createDatabase, createMysqlDatabase, onMysql, type TestDatabase } from './support/database';
 import { bearer } from './support/instances';
 import { MariadbServer } from './support/mariadb-server';
-import { type Program, settingsFor, startServer } from './support/server-process';
+import { Program, settingsFor, startServer } from './support/server-process';
+import { TcpProxy } from './support/tcp-proxy';
 
 /** What is promised from the signal to the end, whatever hangs. */
 const LONGEST_STOP_MS = 10_000;
+
+const START = join('scripts', 'start.mjs');
+
+/** What it has logged. */
+const linesOf = ({ stdout }: Program): Record<string, unknown>[] =>
+  stdout
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
 
 interface Reply {
   status: number;
@@ -182,6 +196,24 @@ describe('a stop', () => {
     await Promise.all(closed);
   }, 30_000);
 
+  it('is cut short where it takes too long, and says so by its exit code and in the log', async () => {
+    await open();
+    const { socket } = await halfASignUp();
+    socket.on('error', () => undefined);
+    await signal();
+
+    // As when the machine stands still.
+    server.signal('SIGSTOP');
+    await delay(LONGEST_STOP_MS);
+    server.signal('SIGCONT');
+
+    expect(await server.exit()).toBe(1);
+    expect(linesOf(server).at(-1)).toMatchObject({
+      level: 'error',
+      msg: 'The stop took too long and was cut short',
+    });
+  }, 60_000);
+
   it('is cut short by a signal that comes later than npm would repeat it', async () => {
     await open();
     const { socket } = await halfASignUp();
@@ -200,8 +232,183 @@ describe('a stop', () => {
   });
 });
 
+describe('a stop during the start', () => {
+  let database: TestDatabase;
+  let programs: Program[];
+  beforeEach(async () => {
+    programs = [];
+    database = await createDatabase();
+  });
+  afterEach(async () => {
+    for (const program of programs) program.signal('SIGKILL');
+    await Promise.all(programs.map((program) => program.exit()));
+    await database.drop();
+  });
+
+  const start = (settings: Record<string, string> = {}, url = database.url) => {
+    const program = new Program([START, 'main'], settingsFor({ ...database, url }, settings));
+    programs.push(program);
+    return program;
+  };
+
+  /** Tells it to stop, and how long that takes. */
+  const stop = async (program: Program) => {
+    const begun = performance.now();
+    program.signal('SIGTERM');
+    const code = await program.exit();
+    return { code, milliseconds: performance.now() - begun };
+  };
+
+  const cleanly = { code: 0, milliseconds: expect.any(Number) as number };
+
+  it('is heard from the first moment on, while the code is still being loaded', async () => {
+    const program = start({
+      NODE_OPTIONS: `--require ${join(__dirname, 'support', 'told-while-loading.cjs')}`,
+    });
+
+    expect(await program.exit()).toBe(0);
+    expect([program.stdout.match(/"stopping"/g), program.stderr]).toEqual([['"stopping"'], '']);
+    expect(program.stdout).not.toContain('Ctrl+C');
+    expect(await tables(database)).not.toContain('users');
+  });
+
+  it('does not wait for another that migrates, and does not migrate afterwards', async () => {
+    const other = await holdMigrations(database);
+    const program = start();
+    await other.untilWaitedFor(program);
+
+    const { code, milliseconds } = await stop(program);
+    await other.release();
+
+    expect([code, program.stderr]).toEqual([0, '']);
+    expect(program.stdout).toContain('"stopping"');
+    expect(milliseconds).toBeLessThan(3_000);
+    expect(await tables(database)).not.toContain('users');
+  }, 60_000);
+
+  it('ends cleanly while nobody answers where the database should be', async () => {
+    const silent = createServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const connected = once(silent, 'connection');
+    const { port } = silent.address() as { port: number };
+    const program = start({ AUTH_SECRET: MASTER_SECRET }, `mysql://root@127.0.0.1:${port}/latchkey`);
+    const [socket] = (await connected) as [Socket];
+
+    expect(await stop(program)).toEqual(cleanly);
+    expect(program.stdout).toMatch(/"stopping"[\s\S]*The start failed while it was given up/);
+    expect(program.stderr).toBe('');
+    socket.destroy();
+    silent.close();
+  });
+
+  if (!onMysql) return;
+
+  const throughProxy = async () => {
+    const url = new URL(database.url);
+    const proxy = await TcpProxy.to(Number(url.port));
+    url.port = String(proxy.port);
+    const hears = (words: string, then: () => void) =>
+      new Promise<void>((resolve) => {
+        proxy.overhear((chunk) => {
+          if (!chunk.includes(words)) return;
+          then();
+          resolve();
+        });
+      });
+    return { proxy, hears, program: start({}, url.href) };
+  };
+
+  it('brings the statement of a migration to its end that is under way, and begins no other', async () => {
+    const { proxy, hears, program } = await throughProxy();
+    await hears('CREATE TABLE sessions', () => proxy.let({ delayMs: 300 }));
+
+    const { code } = await stop(program);
+    const stopped = await tables(database);
+    await proxy.close();
+    const next = await startServer(settingsFor(database));
+
+    expect([code, program.stderr]).toEqual([0, '']);
+    expect(stopped).toContain('sessions');
+    expect(stopped).not.toContain('api_keys');
+    expect(await stop(next)).toEqual(cleanly);
+    expect(await tables(database)).toContain('limit_counters');
+  }, 60_000);
+
+  it('is over within ten seconds, though the database hangs', async () => {
+    const { proxy, hears, program } = await throughProxy();
+    await hears('GET_LOCK', () => proxy.let('nothing passes'));
+
+    const { code, milliseconds } = await stop(program);
+    await proxy.close();
+
+    expect(code).toBe(1);
+    expect(milliseconds).toBeLessThan(LONGEST_STOP_MS);
+    expect(program.stdout).toContain('The stop took too long and was cut short');
+  }, 60_000);
+
+  it('is cut short by a second signal', async () => {
+    const { proxy, hears, program } = await throughProxy();
+    await hears('GET_LOCK', () => proxy.let('nothing passes'));
+    program.signal('SIGTERM');
+    await program.says(/"stopping"/);
+
+    await delay(600);
+    const { code, milliseconds } = await stop(program);
+    await proxy.close();
+
+    expect(code).toBe(143);
+    expect(milliseconds).toBeLessThan(1_000);
+  }, 60_000);
+});
+
+const tables = async (database: TestDatabase): Promise<string[]> => {
+  const rows = await database.rows<{ name: string }>(
+    onMysql
+      ? 'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE()'
+      : 'SELECT name FROM sqlite_master',
+  );
+  return rows.map(({ name }) => name);
+};
+
+/** What another instance holds while it migrates. */
+async function holdMigrations(database: TestDatabase) {
+  if (!onMysql) {
+    const file = database.url.slice('sqlite:'.length);
+    const other = new SqliteConnection(file);
+    other.exec('BEGIN IMMEDIATE');
+    return {
+      untilWaitedFor: async ({ pid }: Program) => {
+        const opened = () =>
+          readdirSync(`/proc/${pid}/fd`).some((fd) => {
+            const link = `/proc/${pid}/fd/${fd}`;
+            return existsSync(link) && readlinkSync(link) === file;
+          });
+        while (!opened()) await delay(10);
+      },
+      release: () => {
+        other.exec('ROLLBACK');
+        return Promise.resolve(other.close());
+      },
+    };
+  }
+  const other = await createConnection(database.url);
+  await other.query("SELECT GET_LOCK(CONCAT('latchkey:', DATABASE()), 0)");
+  const waiting = async () =>
+    (
+      await database.rows(
+        "SELECT 1 FROM information_schema.processlist WHERE info LIKE 'SELECT GET_LOCK%' AND db = DATABASE()",
+      )
+    ).length > 0;
+  return {
+    untilWaitedFor: async () => {
+      while (!(await waiting())) await delay(10);
+    },
+    release: () => other.end(),
+  };
+}
+
 describe('a stop while the database hangs', () => {
-  it('is over within ten seconds', async () => {
+  it('is over within ten seconds, loses what could not be written, and says so', async () => {
     const hanging = onMysql ? await hangingServer() : await hangingFile();
     const server = await startServer(settingsFor(hanging.database));
     const call = (path: string, body: object) =>
@@ -222,12 +429,17 @@ describe('a stop while the database hangs', () => {
     const begun = performance.now();
     server.signal('SIGTERM');
     const { status } = await waiting;
-    await server.exit();
+    const code = await server.exit();
     const milliseconds = performance.now() - begun;
     await hanging.end();
 
     expect(status).toBe(503);
     expect(milliseconds).toBeLessThan(LONGEST_STOP_MS);
+    // Nothing had to be cut short, and what could not be written is told of.
+    expect(code).toBe(0);
+    expect(linesOf(server).filter(({ msg }) => msg === 'Last uses could not be written yet')).toEqual([
+      expect.objectContaining({ level: 'warn', table: 'sessions', rows: 1 }),
+    ]);
   }, 60_000);
 });
 

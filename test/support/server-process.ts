@@ -49,6 +49,10 @@ export class Program {
     return code;
   }
 
+  get pid(): number {
+    return this.child.pid as number;
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.child.kill(signal);
   }
