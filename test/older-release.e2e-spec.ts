@@ -1,27 +1,11 @@
-import {
-  DataSource,
-  type DataSourceOptions,
-  type MigrationInterface,
-  type QueryRunner,
-  type Table,
-} from 'typeorm';
+import { DataSource, type DataSourceOptions, type QueryRunner, type Table } from 'typeorm';
 import { loadConfig } from '../src/config/load-config';
 import { dataSourceOptions } from '../src/database/data-source-options';
 import { migrate } from '../src/database/migrate';
 import { migrations } from '../src/database/migrations';
 import { MASTER_SECRET } from './support/app';
 import { createDatabase, type TestDatabase } from './support/database';
-
-/** What a migration sends to an engine, without an engine. */
-async function statementsOf(
-  migration: MigrationInterface,
-  type: DataSourceOptions['type'],
-): Promise<string[]> {
-  const statements: string[] = [];
-  const query = (sql: string) => Promise.resolve(void statements.push(sql.trim().replace(/\s+/g, ' ')));
-  await migration.up({ query, dataSource: { options: { type } } } as unknown as QueryRunner);
-  return statements;
-}
+import { nameOf, schemaOf, statementsOf, tablesAfter, valueFor, writeRow } from './support/schemas';
 
 /**
  * The statements of a migration that a release might not survive which knows nothing of it. It is a list of what is allowed:
@@ -42,16 +26,6 @@ function breaking(statements: string[]): string[] {
     const required = /\bNOT NULL\b/.test(column) && !/\bDEFAULT\b/.test(column);
     return required || /\b(UNIQUE|PRIMARY|CHECK|REFERENCES)\b/.test(column);
   });
-}
-
-/** What the release would write into a column that has this table, in the row of that name. */
-function valueFor(table: Table, name: string): string | number {
-  const column = table.findColumnByName(name);
-  const owner = table.foreignKeys.find(({ columnNames }) => columnNames.includes(name));
-  if (owner) return `row-of-${owner.referencedTableName.split('.').at(-1)}`;
-  if (/int/.test(column?.type ?? '')) return 7;
-  if (column?.type === 'datetime') return '2026-03-14 09:26:53.589';
-  return `row-of-${table.name.split('.').at(-1)}`.slice(0, Number(column?.length || 255));
 }
 
 describe('an older release', () => {
@@ -88,67 +62,130 @@ describe('an older release', () => {
   );
 
   describe('on a database that a newer one has migrated', () => {
-    let older: TestDatabase;
     let newest: TestDatabase;
-    beforeEach(async () => ([older, newest] = [await createDatabase(), await createDatabase()]));
-    afterEach(async () => {
-      await older.drop();
-      await newest.drop();
-    });
+    let runner: QueryRunner;
+    /** The tables that a release knows of that has so many migrations, those first that others belong to. */
+    const known: Table[][] = [];
 
     const optionsFor = async ({ url }: TestDatabase): Promise<DataSourceOptions> => {
       const { database } = loadConfig({ DATABASE_URL: url, AUTH_SECRET: MASTER_SECRET });
       return { ...(await dataSourceOptions(database, [])), entities: [] };
     };
 
-    const withRunner = async <T>(
-      database: TestDatabase,
-      work: (runner: QueryRunner) => Promise<T>,
-    ): Promise<T> => {
-      const dataSource = await new DataSource(await optionsFor(database)).initialize();
-      try {
-        return await work(dataSource.createQueryRunner());
-      } finally {
-        await dataSource.destroy();
+    const open = async (database: TestDatabase) =>
+      (await new DataSource(await optionsFor(database)).initialize()).createQueryRunner();
+
+    beforeAll(async () => {
+      const older = await createDatabase();
+      for (let count = 1; count <= migrations.length; count += 1) {
+        await migrate({ ...(await optionsFor(older)), migrations: migrations.slice(0, count) });
+        const names = await tablesAfter(count);
+        const reader = await open(older);
+        const tables = await reader.getTables(names);
+        known[count] = names.map((name) => tables.find((table) => nameOf(table) === name) as Table);
+        await reader.dataSource.destroy();
       }
+      await older.drop();
+      newest = await createDatabase();
+      await migrate(await optionsFor(newest));
+      runner = await open(newest);
+    }, 120_000);
+    afterAll(async () => {
+      await runner.dataSource.destroy();
+      await newest.drop();
+    });
+
+    const older = migrations.slice(0, -1).map(({ name }, index) => [name, index + 1] as const);
+
+    const columnsOf = (table: Table) => table.columns.map(({ name }) => name);
+
+    /** How many rows have just these values in the columns of `table`: as a release finds them that knows no others. */
+    const count = async (table: Table, values: Record<string, string | number>): Promise<number> => {
+      const columns = Object.keys(values);
+      const where = columns.map((column) => `${column} = ?`).join(' AND ');
+      const sql = `SELECT ${columnsOf(table).join(', ')} FROM ${nameOf(table)} WHERE ${where}`;
+      return ((await runner.query(sql, Object.values(values))) as unknown[]).length;
     };
 
-    /** The tables that a release knows that has so many migrations, those first that others belong to. */
-    const tablesOf = async (known: number): Promise<Table[]> => {
-      await migrate({ ...(await optionsFor(older)), migrations: migrations.slice(0, known) });
-      const created: string[] = [];
-      for (const Migration of migrations.slice(0, known)) {
-        for (const sql of await statementsOf(new Migration(), 'better-sqlite3')) {
-          created.push(...(/^CREATE TABLE (\w+)/.exec(sql)?.slice(1) ?? []));
-        }
-      }
-      const tables = await withRunner(older, (runner) => runner.getTables(created));
-      return created.map((name) => tables.find((table) => table.name.split('.').at(-1) === name) as Table);
-    };
+    const valuesOf = (table: Table, columns: string[], suffix: string) =>
+      Object.fromEntries(columns.map((column) => [column, valueFor(table, column, suffix)]));
 
-    it.each(migrations.slice(0, -1).map(({ name }, index) => [name, index + 1] as const))(
-      'writes and finds all that it knows of, as of %s',
-      async (_, known) => {
-        const tables = await tablesOf(known);
-        await migrate(await optionsFor(newest));
+    const keyOf = (table: Table, suffix: string) =>
+      valuesOf(
+        table,
+        table.primaryColumns.map(({ name }) => name),
+        suffix,
+      );
 
-        const found = await withRunner(newest, async (runner) => {
-          const counts: number[] = [];
-          for (const table of tables) {
-            const name = table.name.split('.').at(-1) ?? '';
-            const columns = table.columns.map((column) => column.name);
-            const values = columns.map((column) => valueFor(table, column));
-            const places = columns.map(() => '?').join(', ');
-            await runner.query(`INSERT INTO ${name} (${columns.join(', ')}) VALUES (${places})`, values);
-            const where = columns.map((column) => `${column} = ?`).join(' AND ');
-            const sql = `SELECT * FROM ${name} WHERE ${where}`;
-            counts.push(((await runner.query(sql, values)) as unknown as unknown[]).length);
+    const remove = (table: Table, suffix: string) =>
+      runner.query(
+        `DELETE FROM ${nameOf(table)} WHERE ${Object.keys(keyOf(table, suffix)).join(' = ? AND ')} = ?`,
+        Object.values(keyOf(table, suffix)),
+      );
+
+    it.each(older)(
+      'writes and finds, changes and removes all that it knows of, as of %s, and leaves the rest of a row alone',
+      async (_, release) => {
+        const tables = known[release] as Table[];
+        const today = known[migrations.length] as Table[];
+        const ofToday = (table: Table) =>
+          today.find(({ name }) => nameOf({ name } as Table) === nameOf(table)) as Table;
+        for (const table of tables) await writeRow(runner, table, '-own');
+        for (const table of today) await writeRow(runner, table, '-new');
+
+        for (const table of tables) {
+          const ours = columnsOf(table);
+          const unknown = columnsOf(ofToday(table)).filter((column) => !ours.includes(column));
+          const fixed = [
+            ...table.primaryColumns.map(({ name }) => name),
+            ...table.foreignKeys.flatMap(({ columnNames }) => columnNames),
+          ];
+          const free = ours.filter((column) => !fixed.includes(column));
+          for (const suffix of ['-own', '-new']) {
+            expect([nameOf(table), await count(table, valuesOf(table, ours, suffix))]).toEqual([
+              nameOf(table),
+              1,
+            ]);
+
+            const changed = valuesOf(table, free, `${suffix}-2`);
+            const set = free.map((column) => `${column} = ?`).join(', ');
+            const where = Object.keys(keyOf(table, suffix))
+              .map((column) => `${column} = ?`)
+              .join(' AND ');
+            await runner.query(`UPDATE ${nameOf(table)} SET ${set} WHERE ${where}`, [
+              ...Object.values(changed),
+              ...Object.values(keyOf(table, suffix)),
+            ]);
+
+            const kept = suffix === '-new' ? valuesOf(ofToday(table), unknown, suffix) : {};
+            const found = await count(table, { ...keyOf(table, suffix), ...changed, ...kept });
+            expect([nameOf(table), found]).toEqual([nameOf(table), 1]);
           }
-          return counts;
-        });
+        }
 
-        expect(found).toEqual(tables.map(() => 1));
+        // An account goes with all that belongs to it, whoever has written that; everything else by itself.
+        const users = tables.find((table) => nameOf(table) === 'users') as Table;
+        for (const suffix of ['-own', '-new']) await remove(users, suffix);
+        for (const table of tables) {
+          const left = table.foreignKeys.length > 0 || table === users ? 0 : 1;
+          for (const suffix of ['-own', '-new']) {
+            expect([nameOf(table), await count(table, keyOf(table, suffix))]).toEqual([nameOf(table), left]);
+            await remove(table, suffix);
+            expect(await count(table, keyOf(table, suffix))).toBe(0);
+          }
+        }
+        for (const table of today) await remove(table, '-new');
       },
     );
+
+    it.each(older)('starts and changes nothing, as of %s', async (_, release) => {
+      await writeRow(runner, known[migrations.length]?.[0] as Table, '-new');
+      const before = [await schemaOf(newest), await newest.dump()];
+
+      await migrate({ ...(await optionsFor(newest)), migrations: migrations.slice(0, release) });
+
+      expect([await schemaOf(newest), await newest.dump()]).toEqual(before);
+      await remove(known[migrations.length]?.[0] as Table, '-new');
+    });
   });
 });

@@ -31,7 +31,8 @@ export function valueFor(table: Table, name: string, suffix = ''): string | numb
   const column = table.findColumnByName(name);
   const owner = table.foreignKeys.find(({ columnNames }) => columnNames.includes(name));
   if (owner) return `row-of-${owner.referencedTableName.split('.').at(-1)}${suffix}`;
-  if (/int/.test(column?.type ?? '')) return 7 + suffix.length;
+  if (/int/.test(column?.type ?? ''))
+    return 7 + [...Buffer.from(suffix)].reduce((sum, byte) => sum * 2 + byte, 0);
   if (column?.type === 'datetime') return '2026-03-14 09:26:53.589';
   return `row-of-${nameOf(table)}${suffix}`.slice(0, Number(column?.length || 255));
 }
