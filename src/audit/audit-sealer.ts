@@ -7,6 +7,7 @@ import { addSeconds } from '../core/instant';
 import { LOG, type Log } from '../core/log';
 import { PeriodicTask } from '../core/periodic-task';
 import { Random } from '../core/random';
+import { withBudget } from '../core/request-budget';
 import { execute } from '../database/sql';
 import { Transactions } from '../database/transactions';
 import {
@@ -27,7 +28,7 @@ export const BATCH_SIZE = 25;
 /** Seconds after which another instance takes the place of one that has stopped without a word. */
 export const LEASE_SECONDS = 10;
 
-/** Milliseconds that a stop may spend on sealing what its last moments brought; a batch that has begun is finished. */
+/** Milliseconds that a stop may spend on sealing what its last moments brought. */
 const LAST_SEALING_MS = 1_000;
 
 const SALT_BYTES = 16;
@@ -72,7 +73,7 @@ export class AuditSealer implements OnApplicationShutdown {
     this.deadline = this.clock.monotonic() + LAST_SEALING_MS;
     await this.sealing.stop();
     // Whoever copies the database of a service that was stopped finds nothing waiting, unless the database has failed already.
-    if (this.started && !this.failing) await this.round();
+    if (this.started && !this.failing) await withBudget(LAST_SEALING_MS, () => this.round());
     this.started = false;
     if (this.holding) await this.handBackLease();
   }
