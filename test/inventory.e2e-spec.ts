@@ -18,6 +18,7 @@ import { LONGEST_TRANSACTION_MS } from '../src/database/transactions';
 import { MOST_QUERY_FIELDS } from '../src/core/request-validation.pipe';
 import { MOST_FIELDS } from '../src/http/form-body';
 import { entities } from '../src/entities';
+import { LONGEST_LEAVE_MS } from '../src/http/hang-up';
 import { MOST_PIPELINED, MOST_RECEIVED } from '../src/http/connections';
 import { MOST_SCRAPERS } from '../src/observability/metrics-server';
 import { TIMEOUT_MS } from '../src/passwords/breached-passwords';
@@ -107,6 +108,8 @@ describe('docs/inventory.md', () => {
       'commas in a JSON body': `${MOST_COMMAS}`,
       'request line and headers': `${maxHeaderSize} bytes`,
       connections: `${server.maxConnections}`,
+      'connections of one address or IPv6 network': 'what is left',
+      'time to take leave when it is hung up on': `${LONGEST_LEAVE_MS / 1000} s`,
       'requests of one connection received and not answered': `${MOST_RECEIVED}`,
       'requests of one connection under way': `${MOST_PIPELINED}`,
       'time for the headers': seconds(server.headersTimeout),

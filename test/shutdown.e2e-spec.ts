@@ -5,9 +5,11 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { createConnection } from 'mysql2/promise';
 import { SqliteConnection } from '../src/database/sqlite-connection';
-import { MASTER_SECRET } from './support/app';
+import { Drain } from '../src/http/drain';
+import { MASTER_SECRET, startApp } from './support/app';
 import { createDatabase, createMysqlDatabase, onMysql, type TestDatabase } from './support/database';
 import { bearer } from './support/instances';
 import { MariadbServer } from './support/mariadb-server';
@@ -214,6 +216,22 @@ describe('a stop', () => {
     });
   }, 60_000);
 
+  it('does not wait for who has asked for a tunnel, was refused and stays', async () => {
+    await open();
+    const port = Number(new URL(server.url).port);
+    const silent = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    silent.write('CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n');
+    const [refusal] = (await once(silent, 'data')) as [Buffer];
+
+    const begun = await signal();
+    const code = await server.exit();
+    silent.destroy();
+
+    expect(refusal.toString()).toMatch(/^HTTP\/1\.1 400 /);
+    expect(code).toBe(0);
+    expect(performance.now() - begun).toBeLessThan(3_000);
+  }, 30_000);
+
   it('is cut short by a signal that comes later than npm would repeat it', async () => {
     await open();
     const { socket } = await halfASignUp();
@@ -406,6 +424,23 @@ async function holdMigrations(database: TestDatabase) {
     release: () => other.end(),
   };
 }
+
+describe('a connection that was handed over to somebody', () => {
+  it('is closed with the others when the time is up', async () => {
+    const app = await startApp();
+    const { server } = app.nest.getHttpAdapter().getInstance();
+    server.on('upgrade', (_request, socket: Socket) => socket.on('error', () => undefined));
+    const client = connect({ port: Number(new URL(app.url).port), host: '127.0.0.1', allowHalfOpen: true });
+    client.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
+    await once(server, 'upgrade');
+
+    await app.nest.get(Drain).finish({ idle: 10, busy: 20 });
+
+    expect(await promisify(server.getConnections.bind(server))()).toBe(0);
+    client.destroy();
+    await app.close();
+  });
+});
 
 describe('a stop while the database hangs', () => {
   it('is over within ten seconds, loses what could not be written, and says so', async () => {

@@ -60,7 +60,14 @@ function toApiError(exception: unknown): ApiError {
 }
 
 function codeOf(exception: unknown): ErrorCode {
+  if (isBrokenOff(exception)) return 'bad_request';
   if (!(exception instanceof HttpException)) return 'internal_error';
   const status = exception.getStatus();
   return BY_STATUS[status] ?? (status < 500 ? 'bad_request' : 'internal_error');
+}
+
+/** A client that goes away before its body has come to its end: no trouble of ours, and not for anybody to fill the log with. */
+function isBrokenOff(exception: unknown): boolean {
+  const { code, message } = exception as NodeJS.ErrnoException;
+  return exception instanceof Error && code === 'ECONNRESET' && message === 'aborted';
 }

@@ -4,6 +4,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { type ErrorResponse, toErrorResponse } from '../core/error-response';
 import { ApiError, type ErrorCode } from '../core/errors';
 import type { Ids } from '../core/ids';
+import { hangUp } from './hang-up';
 import { CONTENT_POLICY } from './response-headers';
 
 /** What Node's HTTP parser and Fastify's router complain of, as our codes. Everything else is a `bad_request`. */
@@ -51,7 +52,8 @@ export function answerUnparsable(ids: Ids) {
       'content-length': Buffer.byteLength(body),
       connection: 'close',
     });
-    socket.end(
+    hangUp(
+      socket,
       [
         `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
         ...lines.map(([name, value]) => `${name}: ${value}`),

@@ -4,9 +4,10 @@ import type { FastifyInstance, FastifyServerOptions } from 'fastify';
 import { ApiError } from '../core/errors';
 import type { Ids } from '../core/ids';
 import { answerUnparsable } from './broken-requests';
+import { ConnectionShares } from './connection-shares';
 import { timesSent } from './raw-headers';
 
-/** Connections at a time; who comes then is hung up on. Each costs some ten kilobytes. */
+/** Connections at a time; who comes then is hung up on, and so is who has as many as are left. Each costs some ten kilobytes. */
 const MOST_CONNECTIONS = 10_000;
 
 /**
@@ -35,9 +36,19 @@ export const CONNECTION_LIMITS = {
   },
 } as const satisfies FastifyServerOptions & { http: object };
 
-/** Sees to what Node's HTTP server would answer by itself, or take though it may be read in two ways. */
-export function guardConnections(server: FastifyInstance, ids: Ids): void {
+/**
+ * Sees to what Node's HTTP server would answer by itself, or take though it may be read in two ways.
+ *
+ * @param ownerOf whose a connection is, by its address
+ */
+export function guardConnections(
+  server: FastifyInstance,
+  ids: Ids,
+  ownerOf: (address: string) => string,
+): void {
   server.server.maxConnections = MOST_CONNECTIONS;
+  const shares = new ConnectionShares(server.server, ownerOf);
+  server.server.on('connection', (socket: Socket) => shares.admit(socket));
   // An expectation that nobody knows may be ignored (RFC 9110 section 10.1.1).
   server.server.on('checkExpectation', (request, response) =>
     server.server.emit('request', request, response),
