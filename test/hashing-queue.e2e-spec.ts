@@ -1,10 +1,17 @@
 import { availableParallelism } from 'node:os';
+import { KeyUsage, SecretUsage } from '../src/api-keys/key-usage';
+import { AuditSealer } from '../src/audit/audit-sealer';
 import { LaneQueue } from '../src/crypto/lane-queue';
 import { type HashLane, type HashPlace, PasswordHasher } from '../src/crypto/password-hasher';
 import { type NewPasswordLane, PasswordStrength, QUEUE_LIMITS } from '../src/passwords/password-strength';
+import { CounterKeeper } from '../src/rate-limit/counter-keeper';
+import { RateLimits } from '../src/rate-limit/rate-limits';
+import { RevocationFeed } from '../src/revocation/revocation-feed';
+import { SessionUsage } from '../src/sessions/session-usage';
 import { type Answer, startApp, type TestApp } from './support/app';
 import { gate } from './support/gate';
 import { logIn, type LoginBody, newcomer, type Person, signUp, statusWith } from './support/people';
+import { statementsDuring } from './support/statements';
 
 /** One core is left to the event loop. */
 const THREADS = Math.max(1, availableParallelism() - 1);
@@ -200,4 +207,106 @@ describe('a storm of sign-ups with weak passwords', () => {
     expect(statuses.filter((status) => status === 400)).toHaveLength(most);
     expect(queue.length()).toBe(0);
   }, 60_000);
+});
+
+describe('a lane that is full', () => {
+  let app: TestApp;
+  let queue: LaneQueue<HashLane>;
+  let limits: LaneQueue<HashLane>['limits'];
+  let person: Person & LoginBody;
+  beforeAll(async () => {
+    app = await startApp({ TRUST_PROXY: 'loopback' });
+    ({ queue } = app.nest.get<{ queue: typeof queue }>(PasswordHasher));
+    ({ limits } = queue);
+    person = await newcomer(app);
+    await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
+    // Else what the service does by itself would be counted too.
+    for (const background of [
+      RevocationFeed,
+      AuditSealer,
+      SessionUsage,
+      KeyUsage,
+      SecretUsage,
+      CounterKeeper,
+    ]) {
+      await app.nest.get<{ onApplicationShutdown(): Promise<void> }>(background).onApplicationShutdown();
+    }
+  });
+  afterEach(() => void (queue.limits = limits));
+  afterAll(() => app.close());
+
+  const login = (body: object, address = '192.0.2.1') =>
+    app.call('POST', '/auth/login', { body, headers: { 'X-Forwarded-For': address } });
+  const signIn = (more: object = {}) => {
+    const { username, password } = person;
+    return login({ username, password, ...more });
+  };
+
+  it.each<[string, string[], () => Promise<Answer>]>([
+    ['a stranger who signs in', [], () => signIn()],
+    ['a known device', ['SELECT users'], () => signIn({ deviceToken: person.deviceToken })],
+    [
+      'a sign-up',
+      [],
+      () =>
+        app.call('POST', '/users', {
+          body: { username: 'newer', email: 'newer@example.com', password: 'nine brass kettles' },
+        }),
+    ],
+    [
+      'a change of the password',
+      [],
+      () =>
+        app.call('POST', '/users/me/password', {
+          token: person.token,
+          body: { currentPassword: person.password, newPassword: 'swift otter paints' },
+        }),
+    ],
+    [
+      'a deletion of the account',
+      [],
+      () => app.call('DELETE', '/users/me', { token: person.token, body: { password: person.password } }),
+    ],
+  ])('sends %s away before the database is asked for more than this: %j', async (_, asked, call) => {
+    queue.limits = { known: 0, unknown: 0, account: 0, registration: 0 };
+    const counted = () => app.nest.get(RateLimits).counters.get('login-address')?.held;
+    const before = counted();
+    await app.nest.get(RevocationFeed).poll();
+    let status: number | undefined;
+
+    const sent = await statementsDuring(app, async () => ({ status } = await call()));
+
+    expect(status).toBe(503);
+    expect(sent.map(({ sql }) => sql.replace(/^\s*(\w+)[\s\S]*?\bFROM\W+(\w+)[\s\S]*$/, '$1 $2'))).toEqual(
+      asked,
+    );
+    expect(await app.rows('SELECT id FROM password_attempts')).toEqual([]);
+    expect(counted()).toBe(before);
+  });
+
+  it('counts no failure of who has made room for another', async () => {
+    const held = gate();
+    const holders = Array.from({ length: (queue as unknown as { free: number }).free }, () =>
+      queue.run({ lane: 'account', subject: 'test' }, () => held.opened),
+    );
+    queue.limits = { ...limits, unknown: 2 };
+    const wait = async (login: Promise<Answer>, waiting: number) => {
+      while (queue.length('unknown') < waiting) await app.fetch('/health/live');
+      return { login };
+    };
+    const guess = { username: person.username, password: 'a guess' };
+
+    const first = await wait(login(guess), 1);
+    const second = await wait(login(guess), 2);
+    const other = login({ username: 'somebody else', password: 'a guess' }, '192.0.2.2');
+    const displaced = await second.login;
+    held.open();
+    const answers = await Promise.all([first.login, other, ...holders]);
+
+    expect(displaced.status).toBe(503);
+    expect(displaced.headers.get('retry-after')).toBe('1');
+    expect(answers.slice(0, 2)).toMatchObject([{ status: 401 }, { status: 401 }]);
+    const rows = await app.rows<{ evaluated: string }>('SELECT evaluated FROM password_attempts');
+    expect(rows.map(({ evaluated }) => evaluated.split(',').length)).toEqual([1, 1]);
+  });
 });

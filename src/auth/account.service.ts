@@ -8,6 +8,7 @@ import { AuditTrail } from '../audit/audit-trail';
 import { ApiError } from '../core/errors';
 import { Failpoints } from '../core/failpoints';
 import type { Origin } from '../core/origin';
+import { PasswordHasher } from '../crypto/password-hasher';
 import { Transactions } from '../database/transactions';
 import type { NewPasswordPlace } from '../passwords/password-strength';
 import { PasswordAttempts, settleBy } from '../rate-limit/password-attempts';
@@ -27,6 +28,7 @@ export class AccountService {
     private readonly transactions: Transactions,
     private readonly audit: AuditTrail,
     private readonly failpoints: Failpoints,
+    private readonly hasher: PasswordHasher,
   ) {}
 
   /**
@@ -174,9 +176,11 @@ export class AccountService {
   /** Counted by session: whoever has stolen one cannot keep the owner, in another, from changing the password. */
   private async provePassword(principal: Principal, password: string, origin: Origin): Promise<User> {
     const { userId, credentialId: sessionId } = principal;
+    const place = placeOf(userId);
+    this.hasher.requireRoom(place);
     const user = await this.users.get(userId);
     const attempt = await this.attempts.admit('password-proof', sessionId, { userId, origin });
-    const matches = await settleBy(attempt, () => this.users.verifyPassword(user, password, placeOf(userId)));
+    const matches = await settleBy(attempt, () => this.users.verifyPassword(user, password, place));
     if (!matches) throw new ApiError('current_password_wrong');
     return user;
   }

@@ -7,7 +7,7 @@ import type { Origin } from '../core/origin';
 import { Random } from '../core/random';
 import { DEVICE_ID_BYTES, type DeviceToken, DeviceTokenFormat } from '../crypto/device-token-format';
 import { KeyRing } from '../crypto/key-ring';
-import type { HashPlace } from '../crypto/password-hasher';
+import { type HashPlace, PasswordHasher } from '../crypto/password-hasher';
 import { addressBlock, addressNetwork } from '../rate-limit/address-block';
 import { type AdmittedAttempt, PasswordAttempts } from '../rate-limit/password-attempts';
 import { RateLimits } from '../rate-limit/rate-limits';
@@ -45,6 +45,7 @@ export class SignInLimits {
     private readonly random: Random,
     private readonly proxies: ProxyWatch,
     private readonly clock: Clock,
+    private readonly hasher: PasswordHasher,
     keys: KeyRing,
   ) {
     this.format = new DeviceTokenFormat(keys.deviceToken);
@@ -52,9 +53,10 @@ export class SignInLimits {
 
   /**
    * Lets a login in to be evaluated, or not. A name that nobody has is counted like any other. Strangers are let in before
-   * the account is looked up: while a name is closed to them, they cost neither a hash nor a query for the account.
+   * the account is looked up: while a name is closed to them, they cost neither a hash nor a query for the account. While
+   * the queue is full they cost nothing at all, nor do known devices but for the account that their token names.
    *
-   * @throws ApiError `rate_limited`, `service_unavailable`
+   * @throws ApiError `rate_limited`, `overloaded`, `service_unavailable`
    */
   async admit(request: LoginRequest, origin: Origin, find: FindUser): Promise<AdmittedLogin> {
     this.proxies.noteSignIn(origin.ip);
@@ -77,9 +79,11 @@ export class SignInLimits {
       this.mismatches.set(pair, now);
       return undefined;
     }
+    const place: HashPlace = { lane: 'known', subject: user.id };
+    this.hasher.requireRoom(place);
     const caller = { userId: user.id, origin };
     const attempt = await this.attempts.admit('login-device', token.deviceId.toString('hex'), caller);
-    return { user, place: { lane: 'known', subject: user.id }, ...attempt };
+    return { user, place, ...attempt };
   }
 
   private async admitStranger(
@@ -87,6 +91,8 @@ export class SignInLimits {
     origin: Origin,
     find: FindUser,
   ): Promise<AdmittedLogin> {
+    const place: HashPlace = { lane: 'unknown', subject: addressNetwork(origin.ip) };
+    this.hasher.requireRoom(place);
     const caller = { userId: async () => (await find())?.id ?? null, origin };
     const taken = await this.limits.take('login-address', addressBlock(origin.ip), caller);
     const attempt = await this.attempts
@@ -107,7 +113,7 @@ export class SignInLimits {
     });
     return {
       user,
-      place: { lane: 'unknown', subject: addressNetwork(origin.ip) },
+      place,
       succeed: settle('succeed'),
       withdraw,
       decoyWrite: (tx) => attempt.decoyWrite(tx),

@@ -116,6 +116,16 @@ export class PasswordHasher implements OnApplicationShutdown {
     return hash !== undefined && comparable && matches === true;
   }
 
+  /**
+   * Asks for a hash that is to be computed soon. Before anything else is done for it, so that whoever meets a full lane costs
+   * nothing; meanwhile others may come, so that there is no promise in it.
+   *
+   * @throws ApiError `overloaded` when it would be refused now
+   */
+  requireRoom(place: HashPlace): void {
+    if (!this.queue.hasRoom(place)) throw this.refusal(place);
+  }
+
   /** Why a hash must not be computed, if so: its form is unknown, or it asks for more than is granted to any. */
   refusalOf(hash: string | undefined): HashRefusal | undefined {
     const stored = readStoredHash(hash ?? this.decoy);
@@ -150,9 +160,13 @@ export class PasswordHasher implements OnApplicationShutdown {
       });
     } catch (error) {
       if (!(error instanceof LaneFull)) throw error;
-      metrics.count('latchkey_hash_queue_refusals_total', { lane });
-      throw new ApiError('overloaded');
+      throw this.refusal(place);
     }
+  }
+
+  private refusal({ lane }: HashPlace): ApiError {
+    this.observers.metrics.count('latchkey_hash_queue_refusals_total', { lane });
+    return new ApiError('overloaded');
   }
 }
 

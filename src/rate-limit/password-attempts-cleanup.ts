@@ -5,7 +5,7 @@ import { LOG, type Log } from '../core/log';
 import { RowCleanup } from '../database/row-cleanup';
 import { Transactions } from '../database/transactions';
 
-/** Still far more than two clocks may differ by; whoever is answered that the service is busy leaves a row as well. */
+/** Still far more than two clocks may differ by; whoever makes room for another in the hashing queue leaves a row as well. */
 const KEPT_FOR_SECONDS = 3600;
 
 /** Removes what is remembered of attempts that count no more. */

@@ -51,6 +51,7 @@ export class UsersService {
    */
   async register(request: SignUpRequest, origin: Origin): Promise<User> {
     const place: NewPasswordPlace = { lane: 'registration', subject: addressNetwork(origin.ip) };
+    this.hasher.requireRoom(place);
     await this.refuseTaken(request);
     const password = await this.prepareNewPassword('password', request.password, request, place);
     return this.create(request, password, origin);
