@@ -43,7 +43,7 @@ const failures = (app: TestApp) => app.logged.filter(({ msg }) => msg === FAILUR
 describe('limits by windows of time', () => {
   let app: TestApp;
   // A token that outlives the longest window.
-  beforeEach(async () => (app = await startApp({ ACCESS_TOKEN_TTL: '7200' })));
+  beforeEach(async () => (app = await startApp({ ACCESS_TOKEN_TTL: '7200', TRUST_PROXY: 'loopback' })));
   afterEach(() => app.close());
 
   it('that are used up stay so over a restart, until they would have ended', async () => {
@@ -59,6 +59,14 @@ describe('limits by windows of time', () => {
         call: () => app.call('POST', '/auth/refresh', { body: { refreshToken } }),
       },
       'login-address': { subject: HERE, call: () => app.call('POST', '/auth/login', { body: nobody }) },
+      'login-network': {
+        subject: '2001:db8:1::/48',
+        call: () =>
+          app.call('POST', '/auth/login', {
+            body: nobody,
+            headers: { 'X-Forwarded-For': '2001:db8:1:2::3' },
+          }),
+      },
       'sign-up': { subject: HERE, call: () => signUp(app) },
       'account-changes': {
         subject: person.id,
@@ -88,7 +96,7 @@ describe('limits by windows of time', () => {
 
     expect(await answers()).toEqual(before);
     expect(before.map(({ status }) => status)).toEqual(all.map(() => 429));
-    expect(await points(app)).toEqual([600, 300, 100, 100, 60]);
+    expect(await points(app)).toEqual([1000, 600, 300, 100, 100, 60]);
     let passed = 0;
     for (const [index, [, { call }]] of all.entries()) {
       const wait = before[index]?.['wait'] as number;

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import { PasswordAttemptsCleanup } from '../src/rate-limit/password-attempts-cleanup';
+import { RateLimits, type Taken } from '../src/rate-limit/rate-limits';
 import { type Answer, newSecret, startApp, type TestApp } from './support/app';
 import { type LoginBody, logIn, newcomer, type Person, signUp } from './support/people';
 
@@ -365,6 +366,55 @@ describe('logins', () => {
       expect(same.headers.get('ratelimit-policy')).toBe('"login-address";q=100;w=600');
       app.clock.advance(retryAfter(same));
       expect((await login({ username, password }, address)).status).toBe(200);
+    });
+
+    it('are a thousand from one IPv6 /48, over all its addresses, whatever succeeds, and not counted for IPv4', async () => {
+      const limits = app.nest.get(RateLimits);
+      const network = (block: number) => ({ 'X-Forwarded-For': `2001:db8:48:${block.toString(16)}::1` });
+      const origin = { ip: '', userAgent: null, requestId: 'req_of_the_test' };
+      const { username, password } = await signUp(app);
+      for (let count = 0; count < 998; count += 1) {
+        await limits.take('login-network', '2001:db8:48::/48', { userId: null, origin });
+      }
+
+      const statuses: number[] = [];
+      for (let block = 0; block < 5; block += 1) {
+        statuses.push((await login({ username, password }, network(block))).status);
+      }
+      for (let block = 5; block < 7; block += 1) {
+        statuses.push((await login({ username: `in-${block}`, password: 'x' }, network(block))).status);
+      }
+      const refused = await login({ username, password }, network(7));
+
+      expect(statuses).toEqual([200, 200, 200, 200, 200, 401, 401]);
+      expect(refused.status).toBe(429);
+      expect(refused.headers.get('ratelimit-policy')).toBe('"login-network";q=1000;w=600');
+      expect((await login({ username, password }, { 'X-Forwarded-For': '2001:db8:49::1' })).status).toBe(200);
+      const counted = () => limits.counters.get('login-network')?.held;
+      const before = counted();
+      await login({ username: 'by IPv4', password: 'x' });
+      expect(counted()).toBe(before);
+      app.clock.advance(retryAfter(refused));
+      expect((await login({ username, password }, network(7))).status).toBe(200);
+    });
+
+    it('count nothing for an address that is refused for its network', async () => {
+      const limits = app.nest.get(RateLimits);
+      const origin = { ip: '', userAgent: null, requestId: 'req_of_the_test' };
+      const from = { 'X-Forwarded-For': '2001:db8:4a:1::1' };
+      const taken: Taken[] = [];
+      for (let count = 0; count < 1000; count += 1) {
+        taken.push(await limits.take('login-network', '2001:db8:4a::/48', { userId: null, origin }));
+      }
+      const statuses = new Set<number>();
+      for (let count = 0; count < 101; count += 1) {
+        statuses.add((await login({ username: `refused-${count}`, password: 'x' }, from)).status);
+      }
+
+      for (const one of taken) await one.giveBack();
+
+      expect(statuses).toEqual(new Set([429]));
+      expect((await login({ username: 'after all', password: 'x' }, from)).status).toBe(401);
     });
 
     it('are no more than a hundred when they all come at once', async () => {

@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { ProxyWatch } from '../access/proxy-watch';
@@ -10,7 +11,8 @@ import { KeyRing } from '../crypto/key-ring';
 import { type HashPlace, PasswordHasher } from '../crypto/password-hasher';
 import { addressBlock, addressNetwork } from '../rate-limit/address-block';
 import { type AdmittedAttempt, PasswordAttempts } from '../rate-limit/password-attempts';
-import { RateLimits } from '../rate-limit/rate-limits';
+import type { Caller } from '../rate-limit/limit-hits';
+import { RateLimits, type Taken } from '../rate-limit/rate-limits';
 import type { User } from '../users/user.entity';
 import type { LoginRequest } from './auth.dto';
 
@@ -94,11 +96,11 @@ export class SignInLimits {
     const place: HashPlace = { lane: 'unknown', subject: addressNetwork(origin.ip) };
     this.hasher.requireRoom(place);
     const caller = { userId: async () => (await find())?.id ?? null, origin };
-    const taken = await this.limits.take('login-address', addressBlock(origin.ip), caller);
+    const taken = await this.takeAddress(caller);
     const attempt = await this.attempts
       .admit('login-account', canonical(username), caller)
       .catch(async (error: unknown) => {
-        // What is not evaluated is no failure of that address.
+        // What is not evaluated is no failure of that address, nor of its network.
         await taken.giveBack();
         throw error;
       });
@@ -117,6 +119,25 @@ export class SignInLimits {
       succeed: settle('succeed'),
       withdraw,
       decoyWrite: (tx) => attempt.decoyWrite(tx),
+    };
+  }
+
+  /** From the address, and from the network around it where there may be many that belong to one. */
+  private async takeAddress(caller: Caller): Promise<Taken> {
+    const { ip } = caller.origin;
+    const address = await this.limits.take('login-address', addressBlock(ip), caller);
+    if (!isIPv6(ip)) return address;
+    const network = await this.limits
+      .take('login-network', addressNetwork(ip), caller)
+      .catch(async (error: unknown) => {
+        await address.giveBack();
+        throw error;
+      });
+    return {
+      giveBack: async () => {
+        await network.giveBack();
+        await address.giveBack();
+      },
     };
   }
 

@@ -54,6 +54,13 @@ export const LIMITS = {
     counts: 'failed logins from one address, over all user names; not those with a `deviceToken`',
     why: 'trying one password on many accounts; an office behind one address has room for its typing errors',
   },
+  'login-network': {
+    kind: 'window',
+    points: 1_000,
+    seconds: 600,
+    counts: 'the same from one IPv6 /48, over all its addresses',
+    why: 'whoever has a /48 has 65,536 addresses to count; ten times as much as one of them may do',
+  },
   'password-proof': {
     ...PASSWORD_RULE,
     counts: 'wrong current passwords shown by one session',
