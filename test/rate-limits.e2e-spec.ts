@@ -126,6 +126,37 @@ describe('limits', () => {
   }, 60_000);
 });
 
+describe('sign-ins of an account', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp()));
+  afterAll(() => app.close());
+
+  it('are six hundred an hour, over all devices; only who knows the password is told, and one more leaves nothing', async () => {
+    const { username, password, id, deviceToken } = await newcomer(app);
+    const origin = { ip: '', userAgent: null, requestId: 'req_of_the_test' };
+    const login = (more: object) =>
+      app.call('POST', '/auth/login', { body: { username, password, ...more } });
+    const left = async () => [
+      (await app.rows('SELECT id FROM sessions WHERE user_id = ?', [id])).length,
+      (await app.rows("SELECT id FROM audit_events WHERE user_id = ? AND type = 'signed_in'", [id])).length,
+    ];
+    await times(598, () => app.nest.get(RateLimits).take('sign-in', id, { userId: id, origin }));
+
+    const last = await login({});
+    const before = await left();
+    const refused = [await login({}), await login({ deviceToken })];
+    const guessed = await login({ password: 'a guess' });
+
+    expect([last.status, guessed.status]).toEqual([200, 401]);
+    expect(refused.map(({ status }) => status)).toEqual([429, 429]);
+    expect(refused[0]?.headers.get('ratelimit-policy')).toBe('"sign-in";q=600;w=3600');
+    expect(await left()).toEqual(before);
+    expect(before).toEqual([2, 2]);
+    app.clock.advance(Number(refused[0]?.headers.get('retry-after')));
+    expect((await login({})).status).toBe(200);
+  });
+});
+
 describe('changes of an account', () => {
   let app: TestApp;
   beforeAll(async () => (app = await startApp()));

@@ -26,7 +26,7 @@ export type SecurityEvent =
   | { type: 'sessions_ended'; userId: string; sessionId: string }
   | { type: 'sessions_ended'; userId: string; reason: 'by_operator' }
   | { type: 'refresh_token_reused'; userId: string; sessionId: string }
-  | { type: 'limit_reached'; userId: string | null; reason: string }
+  | { type: 'limit_reached'; userId: string | null; reason: ReachedLimit }
   | { type: 'api_key_created'; userId: string; keyId: string }
   | { type: 'api_key_changed'; userId: string; keyId: string }
   | { type: 'api_key_enabled'; userId: string; keyId: string }
@@ -36,6 +36,19 @@ export type SecurityEvent =
   | { type: 'api_key_old_secret_reported'; userId: string; keyId: string }
   | { type: 'api_key_deleted'; userId: string; keyId: string }
   | ({ type: 'access_refused'; userId: string; reason: AccessRefusal } & Credential);
+
+/** Names of the limits; the numbers are in `LIMITS`. */
+export type ReachedLimit =
+  | 'login-account'
+  | 'login-device'
+  | 'login-address'
+  | 'login-network'
+  | 'sign-in'
+  | 'password-proof'
+  | 'sign-up'
+  | 'refresh-session'
+  | 'account-changes'
+  | 'key-report';
 
 /** Why somebody who is known was not let through. */
 export type AccessRefusal =

@@ -82,6 +82,7 @@ export class AuthService {
 
   private async signIn(request: LoginRequest, origin: Origin): Promise<LoggedIn> {
     const { user, place } = await this.authenticate(request, origin);
+    const counted = await this.limits.countSuccess(user.id, origin);
     await this.users.renewOutdatedHash(user, request.password, place);
     await this.failpoints.reach('login:password_verified');
     const grant = await this.transactions.runFor(user.id, async (tx) => {
@@ -94,7 +95,10 @@ export class AuthService {
     });
     await this.failpoints.reach('login:committed');
     // While the password was being checked it was changed, or the account disabled. What was proven no longer counts.
-    if (!grant) return this.signIn(request, origin);
+    if (!grant) {
+      await counted.giveBack();
+      return this.signIn(request, origin);
+    }
     return { user, holder: user, grant, deviceToken: this.limits.deviceTokenFor(user, request.deviceToken) };
   }
 

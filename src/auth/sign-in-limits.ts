@@ -122,6 +122,16 @@ export class SignInLimits {
     };
   }
 
+  /**
+   * Counts a sign-in before anything of it is written that lasts. After the password has turned out right: nobody else learns
+   * how often the owner comes, nor keeps him out.
+   *
+   * @throws ApiError `rate_limited`
+   */
+  countSuccess(userId: string, origin: Origin): Promise<Taken> {
+    return this.limits.take('sign-in', userId, { userId, origin });
+  }
+
   /** From the address, and from the network around it where there may be many that belong to one. */
   private async takeAddress(caller: Caller): Promise<Taken> {
     const { ip } = caller.origin;

@@ -1,3 +1,5 @@
+import type { ReachedLimit } from '../audit/security-event';
+
 /**
  * A limit on how often a password may be tried against one thing. The first failures in a row are evaluated at once; each
  * further one is let in after a pause that doubles. A success ends the row.
@@ -61,6 +63,13 @@ export const LIMITS = {
     counts: 'the same from one IPv6 /48, over all its addresses',
     why: 'whoever has a /48 has 65,536 addresses to count; ten times as much as one of them may do',
   },
+  'sign-in': {
+    kind: 'window',
+    points: 600,
+    seconds: 3600,
+    counts: 'successful sign-ins of one account, over all devices and addresses',
+    why: 'each leaves an event for ever and a session; only who knows the password learns of it',
+  },
   'password-proof': {
     ...PASSWORD_RULE,
     counts: 'wrong current passwords shown by one session',
@@ -94,7 +103,7 @@ export const LIMITS = {
     counts: 'reports of found API keys from one address',
     why: 'flooding what anybody may call',
   },
-} as const satisfies Record<string, AttemptLimit | WindowLimit>;
+} as const satisfies Record<ReachedLimit, AttemptLimit | WindowLimit>;
 
 export type LimitName = keyof typeof LIMITS;
 
