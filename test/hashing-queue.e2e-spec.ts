@@ -1,16 +1,13 @@
 import { availableParallelism } from 'node:os';
-import { KeyUsage, SecretUsage } from '../src/api-keys/key-usage';
-import { AuditSealer } from '../src/audit/audit-sealer';
 import { LaneQueue } from '../src/crypto/lane-queue';
 import { type HashLane, type HashPlace, PasswordHasher } from '../src/crypto/password-hasher';
 import { type NewPasswordLane, PasswordStrength, QUEUE_LIMITS } from '../src/passwords/password-strength';
-import { CounterKeeper } from '../src/rate-limit/counter-keeper';
 import { RateLimits } from '../src/rate-limit/rate-limits';
 import { RevocationFeed } from '../src/revocation/revocation-feed';
-import { SessionUsage } from '../src/sessions/session-usage';
 import { type Answer, startApp, type TestApp } from './support/app';
 import { gate } from './support/gate';
 import { logIn, type LoginBody, newcomer, type Person, signUp, statusWith } from './support/people';
+import { quiet } from './support/quiet';
 import { statementsDuring } from './support/statements';
 
 /** One core is left to the event loop. */
@@ -220,17 +217,7 @@ describe('a lane that is full', () => {
     ({ limits } = queue);
     person = await newcomer(app);
     await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
-    // Else what the service does by itself would be counted too.
-    for (const background of [
-      RevocationFeed,
-      AuditSealer,
-      SessionUsage,
-      KeyUsage,
-      SecretUsage,
-      CounterKeeper,
-    ]) {
-      await app.nest.get<{ onApplicationShutdown(): Promise<void> }>(background).onApplicationShutdown();
-    }
+    await quiet(app);
   });
   afterEach(() => void (queue.limits = limits));
   afterAll(() => app.close());

@@ -1,9 +1,13 @@
 import { readFile } from 'node:fs/promises';
+import { AuditTrail, MOST_OF_NOBODY } from '../src/audit/audit-trail';
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import { PasswordAttemptsCleanup } from '../src/rate-limit/password-attempts-cleanup';
+import { LimitHits } from '../src/rate-limit/limit-hits';
 import { RateLimits, type Taken } from '../src/rate-limit/rate-limits';
 import { type Answer, newSecret, startApp, type TestApp } from './support/app';
 import { type LoginBody, logIn, newcomer, type Person, signUp } from './support/people';
+import { quiet } from './support/quiet';
+import { statementsDuring } from './support/statements';
 
 const DAY = 24 * 3600;
 
@@ -430,6 +434,50 @@ describe('logins', () => {
       expect(answers.filter(({ status }) => status !== 429 && status !== 401)).toEqual([]);
       expect(evaluated.mock.calls.length).toBeLessThanOrEqual(100);
     });
+  });
+});
+
+describe('what is written of a login that is refused', () => {
+  it("takes the same statements and one commit for an account and for nobody, also when nobody's events of the hour are used up", async () => {
+    const app = await startApp({ LOGIN_ERRORS: 'uniform' });
+    try {
+      const { username, id } = await signUp(app);
+      const origin = { ip: '', userAgent: null, requestId: 'req_of_the_test' };
+      await quiet(app);
+      for (let count = 0; count < MOST_OF_NOBODY; count += 1) {
+        await app.nest.get(LimitHits).note('sign-up', `subject ${count}`, { userId: null, origin });
+        const event = { type: 'sign_in_failed', userId: null, reason: 'unknown_user' } as const;
+        await app.inDatabase((tx) => app.nest.get(AuditTrail).record(tx, event, origin));
+      }
+      const guess = (name: string) => () =>
+        app.call('POST', '/auth/login', { body: { username: name, password: 'a guess' } });
+      const events = (userId: string) =>
+        app.rows<{ type: string }>('SELECT type FROM audit_events WHERE user_id = ? ORDER BY id', [userId]);
+      const [ofNobody, sent] = [await events(''), new Map<string, string[][]>()];
+
+      for (const name of [username, 'nobody.of.that.name']) {
+        const each: string[][] = [];
+        for (let count = 0; count < 11; count += 1) {
+          each.push((await statementsDuring(app, guess(name))).map(({ sql }) => sql));
+        }
+        sent.set(name, each);
+      }
+
+      expect(sent.get('nobody.of.that.name')).toEqual(sent.get(username));
+      const first429 = sent.get(username)?.at(-1) ?? [];
+      expect(first429.slice(first429.indexOf('BEGIN')).map((sql) => sql.trim().split(' ')[0])).toEqual([
+        ...['BEGIN', 'INSERT', 'DELETE', 'COMMIT'],
+      ]);
+      const types = (await events(id)).map(({ type }) => type);
+      expect(types).toEqual([
+        'account_created',
+        ...Array<string>(10).fill('sign_in_failed'),
+        'limit_reached',
+      ]);
+      expect(await events('')).toEqual(ofNobody);
+    } finally {
+      await app.close();
+    }
   });
 });
 

@@ -15,6 +15,7 @@ import { startApp, type TestApp } from './support/app';
 import { createDatabase, onMysql } from './support/database';
 import { DatabaseTraffic, type Traffic } from './support/database-traffic';
 import { fillTables } from './support/many-rows';
+import { quiet } from './support/quiet';
 import { createKey, logIn, newcomer, sessionIdOf, signUp } from './support/people';
 import {
   type Access,
@@ -184,16 +185,7 @@ function documentedTraffic(): Record<string, unknown> {
   );
 }
 
-const BACKGROUND = [RevocationFeed, SessionUsage, KeyUsage, SecretUsage, AuditSealer, CounterKeeper];
-
 const CLEANUPS = [SessionCleanup, RevocationCleanup, PasswordAttemptsCleanup, LimitCountersCleanup];
-
-/** Ends what goes on behind the requests' backs, so that only what a flow asks for is counted. The cleanups come once a minute. */
-async function quiet(app: TestApp): Promise<void> {
-  for (const background of BACKGROUND) {
-    await app.nest.get<{ onApplicationShutdown(): Promise<void> }>(background).onApplicationShutdown();
-  }
-}
 
 /** A row in every table that grows with use. */
 async function leaveTraces(app: TestApp): Promise<void> {

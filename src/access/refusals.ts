@@ -31,7 +31,7 @@ export class Refusals {
    */
   async note(error: unknown, holder: Holder | undefined, origin: Origin): Promise<void> {
     const event = error instanceof ApiError && holder && eventOf(error, holder);
-    if (event) await this.transactions.statement((tx) => this.audit.recordBounded(tx, event, origin));
+    if (event) await this.transactions.run((tx) => this.audit.recordBounded(tx, event, origin));
   }
 }
 

@@ -9,7 +9,7 @@ import { Failpoints } from '../core/failpoints';
 import type { Origin } from '../core/origin';
 import type { HashPlace } from '../crypto/password-hasher';
 import { Transactions } from '../database/transactions';
-import { type AdmittedAttempt, settleBy } from '../rate-limit/password-attempts';
+import { settleBy } from '../rate-limit/password-attempts';
 import type { SessionHolder } from '../sessions/held-session';
 import { type SessionGrant, SessionsService } from '../sessions/sessions.service';
 import type { User } from '../users/user.entity';
@@ -112,31 +112,23 @@ export class AuthService {
     const matches = await settleBy(login, () => this.users.verifyPassword(user, request.password, place));
     if (!user) {
       // Without the name, which may be a password that went into the wrong field.
-      await this.recordFailure(
-        login,
-        { type: 'sign_in_failed', userId: null, reason: 'unknown_user' },
-        origin,
-      );
+      await this.recordFailure({ type: 'sign_in_failed', userId: null, reason: 'unknown_user' }, origin);
       throw new ApiError(this.config.uniformLoginErrors ? 'invalid_credentials' : 'user_not_found');
     }
     const { id: userId } = user;
     if (!matches) {
-      await this.recordFailure(login, { type: 'sign_in_failed', userId, reason: 'wrong_password' }, origin);
+      await this.recordFailure({ type: 'sign_in_failed', userId, reason: 'wrong_password' }, origin);
       throw new ApiError('invalid_credentials');
     }
     // Only to who knows the password: nobody else learns that there is such an account, and how it stands.
     if (user.disabledAt !== null) {
-      await this.recordFailure(login, { type: 'sign_in_failed', userId, reason: 'account_disabled' }, origin);
+      await this.recordFailure({ type: 'sign_in_failed', userId, reason: 'account_disabled' }, origin);
       throw new ApiError('account_disabled');
     }
     return { user, place };
   }
 
-  /** Known or unknown, recorded or one too many: the same statements and a commit, so that the time it takes tells nobody which. */
-  private recordFailure(attempt: AdmittedAttempt, event: SecurityEvent, origin: Origin): Promise<void> {
-    return this.transactions.run(async (tx) => {
-      await this.audit.recordBounded(tx, event, origin);
-      await attempt.decoyWrite(tx);
-    });
+  private recordFailure(event: SecurityEvent, origin: Origin): Promise<void> {
+    return this.transactions.run((tx) => this.audit.recordBounded(tx, event, origin));
   }
 }

@@ -118,7 +118,6 @@ export class SignInLimits {
       place,
       succeed: settle('succeed'),
       withdraw,
-      decoyWrite: (tx) => attempt.decoyWrite(tx),
     };
   }
 

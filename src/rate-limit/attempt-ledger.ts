@@ -1,6 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
 import { Injectable } from '@nestjs/common';
-import type { EntityManager } from 'typeorm';
 import { Clock } from '../core/clock';
 import { addSeconds } from '../core/instant';
 import { isUniqueViolation } from '../database/failures';
@@ -60,11 +59,6 @@ export class AttemptLedger {
       this.waiting.set(id, [turn]);
       void this.serve(id);
     });
-  }
-
-  /** Writes to what is remembered under `id` inside `tx`, if anything is, and changes nothing of what it means. */
-  async rewrite(tx: EntityManager, id: string): Promise<void> {
-    await execute(tx, 'UPDATE password_attempts SET version = version + 1 WHERE id = ?', [id]);
   }
 
   /** Serves all who have come meanwhile, until nobody has. */

@@ -53,7 +53,7 @@ export class LimitHits {
       const userId = typeof whose === 'function' ? await whose() : whose;
       const { ip, requestId } = origin;
       this.log.warn({ limit: name, userId, ip, requestId }, 'A limit is reached');
-      await this.transactions.statement((tx) =>
+      await this.transactions.run((tx) =>
         this.audit.recordBounded(tx, { type: 'limit_reached', userId, reason: name }, origin),
       );
     } catch (error) {

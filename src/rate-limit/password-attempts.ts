@@ -1,5 +1,4 @@
 import { Injectable } from '@nestjs/common';
-import type { EntityManager } from 'typeorm';
 import { Config } from '../config/config';
 import { Clock } from '../core/clock';
 import { toNumericDate } from '../core/instant';
@@ -17,8 +16,6 @@ export interface AdmittedAttempt {
   succeed(): Promise<void>;
   /** It was not evaluated after all. */
   withdraw(): Promise<void>;
-  /** Writes a row inside `tx` and changes nothing, so that there is something to commit whether or not anything else is written. */
-  decoyWrite(tx: EntityManager): Promise<void>;
 }
 
 /** Evaluates a password that was let in, and settles the attempt by what comes out. What fails was not evaluated. */
@@ -37,7 +34,6 @@ export async function settleBy(attempt: AdmittedAttempt, evaluate: () => Promise
 const UNLIMITED: AdmittedAttempt = {
   succeed: () => Promise.resolve(),
   withdraw: () => Promise.resolve(),
-  decoyWrite: () => Promise.resolve(),
 };
 
 /** Limits how often a password may be tried against one thing: a user name, a device, a session. */
@@ -82,7 +78,6 @@ export class PasswordAttempts {
     return {
       succeed: settle(succeed),
       withdraw: settle(withdraw),
-      decoyWrite: (tx) => this.ledger.rewrite(tx, id),
     };
   }
 }

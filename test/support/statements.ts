@@ -54,9 +54,9 @@ export function searches({ sql }: Statement): boolean {
   return /^\s*(SELECT|UPDATE|DELETE|INSERT[\s\S]*\bSELECT)\b/i.test(sql);
 }
 
-/** A SELECT of what an UPDATE would change: of the latter MySQL never says that a key leads it to one row only. */
+/** A SELECT of what an UPDATE or DELETE would change: of the latter MySQL never says that a key leads it to one row only. */
 export function withoutChange({ sql, values }: Statement): Statement {
-  const update = /^\s*UPDATE (\S+)\s+SET\b[\s\S]*?\bWHERE\b([\s\S]*)$/i.exec(sql);
+  const update = /^\s*(?:UPDATE|DELETE FROM) (\S+)\s[\s\S]*?\bWHERE\b([\s\S]*)$/i.exec(sql);
   if (!update) return { sql, values };
   const [, table, condition = ''] = update;
   const places = condition.split('?').length - 1;
