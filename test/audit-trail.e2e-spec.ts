@@ -1,6 +1,7 @@
 import { DataSource } from 'typeorm';
 import { AuditTrail } from '../src/audit/audit-trail';
 import { BATCH_SIZE, LEASE_SECONDS } from '../src/audit/audit-sealer';
+import { BLANKED_AT_ONCE } from '../src/audit/chained-events';
 import { EventSeal } from '../src/audit/event-seal';
 import { Ids } from '../src/core/ids';
 import { SystemRandom } from '../src/core/random';
@@ -511,6 +512,97 @@ describe('the trail of a deleted account', () => {
     expect(await verify(app)).toMatchObject({ fault: { kind: 'details_altered', sequence: 1 } });
   });
 
+  describe('with more events than are blanked at a time', () => {
+    const COUNT = 4 * BLANKED_AT_ONCE;
+
+    /** Somebody with so many sealed events, who has deleted the account. */
+    const leaver = async (): Promise<string> => {
+      const person = await newcomer(app);
+      const event = { type: 'account_enabled', userId: person.id } as const;
+      const half = Array.from({ length: COUNT / 2 }, () => event);
+      for (const events of [half, half])
+        await app.inDatabase((tx) => app.nest.get(AuditTrail).recordAll(tx, events, ORIGIN));
+      await sealerBeside(app).sealAll();
+      await remove(person);
+      return person.id;
+    };
+
+    const withDetails = async (userId: string): Promise<number> => {
+      const rows = await app.rows('SELECT id FROM audit_events WHERE user_id = ? AND salt IS NOT NULL', [
+        userId,
+      ]);
+      return rows.length;
+    };
+
+    it('is deleted with a bounded number of them blanked, and loses the others batch by batch; the chain holds all the while', async () => {
+      const userId = await leaver();
+      const atFirst = await withDetails(userId);
+      app.clock.advance(LEASE_SECONDS);
+      const left: number[] = [];
+      const sealer = sealerBeside(app, {
+        'seal:committed': async () => {
+          left.push(await withDetails(userId));
+          expect(await verify(app)).toMatchObject({ intact: true });
+        },
+      });
+
+      await sealer.sealAll();
+
+      // Sign-up, sign-in and the deletion itself are events as well.
+      expect(atFirst).toBe(COUNT + 3 - BLANKED_AT_ONCE);
+      const steps = [atFirst, ...left].map((count, index, all) => (all[index - 1] ?? count) - count);
+      expect(Math.max(...steps)).toBe(BLANKED_AT_ONCE);
+      expect(left.at(-1)).toBe(0);
+      expect(await verify(app)).toMatchObject({ intact: true, verified: COUNT + 3, unsealed: 0 });
+    });
+
+    it('holds up neither the seal of others nor their deletion', async () => {
+      const userId = await leaver();
+      const other = await newcomer(app);
+      await remove(other);
+      app.clock.advance(LEASE_SECONDS);
+      let batches = 0;
+      const sealer = sealerBeside(app, {
+        'seal:committed': () => ((batches += 1) === 2 ? dies() : Promise.resolve()),
+      });
+
+      await expect(sealer.sealAll()).rejects.toThrow('killed');
+
+      expect(await withDetails(userId)).toBeGreaterThan(BLANKED_AT_ONCE);
+      expect(await details(other.id)).toEqual([BLANK]);
+      expect(await verify(app)).toMatchObject({ intact: true, verified: COUNT + 2 + 3, unsealed: 1 });
+    });
+
+    it('loses them by another sealer when the one at work was killed', async () => {
+      const userId = await leaver();
+      app.clock.advance(LEASE_SECONDS);
+      await expect(sealerBeside(app, { 'seal:committed': dies }).sealAll()).rejects.toThrow('killed');
+      const between = await withDetails(userId);
+      expect(await verify(app)).toMatchObject({ intact: true, unsealed: 1 });
+
+      app.clock.advance(LEASE_SECONDS);
+      await sealerBeside(app).sealAll();
+
+      expect(between).toBeGreaterThan(0);
+      expect(await withDetails(userId)).toBe(0);
+      expect(await verify(app)).toMatchObject({ intact: true, verified: COUNT + 3, unsealed: 0 });
+    });
+
+    it('skips none of them when a batch is undone', async () => {
+      const userId = await leaver();
+      app.clock.advance(LEASE_SECONDS);
+      let batches = 0;
+      const sealer = sealerBeside(app, {
+        'seal:rows_sealed': () => ((batches += 1) === 2 ? dies() : Promise.resolve()),
+      });
+      await expect(sealer.sealAll()).rejects.toThrow('killed');
+
+      await sealer.sealAll();
+
+      expect(await withDetails(userId)).toBe(0);
+    });
+  });
+
   it('is still found out when somebody tampers with it', async () => {
     const person = await newcomer(app);
     await remove(person);
@@ -546,13 +638,32 @@ describe('recording', () => {
       'SELECT * FROM audit_events WHERE user_id = ? AND id < ? ORDER BY id DESC LIMIT 51',
       ['user_1', 'evt_1'],
     );
+    const page = await explain(
+      'SELECT id FROM audit_events WHERE user_id = ? AND id > ? ORDER BY id LIMIT 200',
+      ['user_1', 'evt_1'],
+    );
+    const blanking = await explain(
+      `UPDATE audit_events SET ip = '', user_agent = NULL, request_id = '', salt = NULL
+       WHERE user_id = ? AND id > ? AND id <= ? AND sequence IS NOT NULL AND salt IS NOT NULL`,
+      ['user_1', 'evt_1', 'evt_2'],
+    );
+    const deletion = await explain(
+      "SELECT id FROM audit_events WHERE user_id = ? AND type = 'account_deleted' ORDER BY id DESC LIMIT 1",
+      ['user_1'],
+    );
+    const waiting = await explain(
+      "SELECT * FROM audit_events WHERE sequence IS NULL AND type = 'account_deleted' AND id > ? ORDER BY id LIMIT 1",
+      [''],
+    );
     const unsealed = await explain(
       'SELECT id FROM audit_events WHERE sequence IS NULL ORDER BY id LIMIT 1',
       [],
     );
 
-    expect(history).toContain('ix_audit_events_user');
-    expect(unsealed).toContain('ix_audit_events_chain');
-    for (const plan of [history, unsealed]) expect(plan).not.toMatch(/TEMP B-TREE|filesort|SCAN audit/i);
+    const byUser = [history, page, blanking, deletion];
+    for (const plan of byUser) expect(plan).toContain('ix_audit_events_user');
+    for (const plan of [unsealed, waiting]) expect(plan).toContain('ix_audit_events_chain');
+    for (const plan of [...byUser, unsealed, waiting])
+      expect(plan).not.toMatch(/TEMP B-TREE|filesort|SCAN audit/i);
   });
 });

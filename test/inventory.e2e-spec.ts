@@ -6,6 +6,7 @@ import { CAPACITY } from '../src/api-keys/found-keys';
 import { MOST_KNOWN_TOKENS } from '../src/auth/session-tokens';
 import { KEYS_PER_ACCOUNT } from '../src/api-keys/api-keys.service';
 import { MOST_OF_AN_ACCOUNT } from '../src/audit/audit-trail';
+import { BLANKED_AT_ONCE } from '../src/audit/chained-events';
 import { LONGEST_LINE } from '../src/cli/import-source';
 import { BODY_LIMIT } from '../src/core/json-body';
 import { MOST_COMMAS, MOST_LEVELS } from '../src/core/json-bounds';
@@ -145,6 +146,7 @@ describe('docs/inventory.md', () => {
       'counters of limits written down at a stop': `${COUNTERS_PER_ROUND * BATCHES_AT_STOP}`,
       'counters of limits read at the start': `${MOST_COUNTERS}`,
       'rows removed in a round': `${BATCH_SIZE * BATCHES_PER_ROUND}`,
+      'events blanked in a transaction, of a deleted account': `${BLANKED_AT_ONCE}`,
       'connections to the port of the metrics': `${MOST_SCRAPERS}`,
       'a line of an import, as JSON': `${LONGEST_LINE} bytes`,
       'a line of an import, as CSV': `${LONGEST_LINE} bytes`,

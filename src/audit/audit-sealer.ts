@@ -9,9 +9,10 @@ import { PeriodicTask } from '../core/periodic-task';
 import { Random } from '../core/random';
 import { withBudget } from '../core/request-budget';
 import { execute } from '../database/sql';
-import { Transactions } from '../database/transactions';
+import { afterCommit, Transactions } from '../database/transactions';
 import {
   blankDetails,
+  blankEvents,
   CHAIN,
   deletedAmong,
   readHead,
@@ -39,6 +40,9 @@ const SALT_BYTES = 16;
  *
  * The lease only spares the others the work. That the chain cannot fork is the doing of that row's lock, which every batch
  * takes first, so a clock that is wrong does no harm.
+ *
+ * It also takes the details of deleted accounts away, some of them with each batch. A deletion has no place until it is done
+ * with, so that whoever comes after a crash, or after another sealer, finds what is left to do.
  */
 @Injectable()
 export class AuditSealer implements OnApplicationShutdown {
@@ -47,6 +51,10 @@ export class AuditSealer implements OnApplicationShutdown {
   private started = false;
   /** On the clock that measures spans. */
   private deadline = Infinity;
+  /** How far the details of deleted accounts are gone, by the deletion that waits for it. A fresh sealer begins anew. */
+  private readonly blankedUpTo = new Map<string, string>();
+  /** The deletion that had its turn last, if it is not done with. */
+  private lastDeletion = '';
   /** Whether there may be a lease to hand back. */
   private holding = false;
   private failing = false;
@@ -90,10 +98,10 @@ export class AuditSealer implements OnApplicationShutdown {
     await this.failpoints.reach('seal:lease_taken');
     let total = 0;
     for (;;) {
-      const count = await this.transactions.run((tx) => this.sealBatch(tx));
+      const { sealed, more } = await this.transactions.run((tx) => this.sealBatch(tx));
       await this.failpoints.reach('seal:committed');
-      total += count;
-      if (count < BATCH_SIZE || this.clock.monotonic() > this.deadline) return total;
+      total += sealed;
+      if (!more || this.clock.monotonic() > this.deadline) return total;
     }
   }
 
@@ -140,14 +148,23 @@ export class AuditSealer implements OnApplicationShutdown {
   }
 
   /** Under the lock of the chain's row. Nothing, when the lease was lost. */
-  private async sealBatch(tx: EntityManager): Promise<number> {
+  private async sealBatch(tx: EntityManager): Promise<{ sealed: number; more: boolean }> {
     const held = await execute(tx, 'UPDATE audit_chain SET lease_ends_at = ? WHERE name = ? AND holder = ?', [
       addSeconds(this.clock.now(), LEASE_SECONDS),
       CHAIN,
       this.holder,
     ]);
-    if (held !== 1) return 0;
-    const events = await readUnsealed(tx, '', BATCH_SIZE);
+    if (held !== 1) return { sealed: 0, more: false };
+    const events = await readUnsealed(tx, '', BATCH_SIZE, 'others');
+    const full = events.length === BATCH_SIZE;
+    // What waits for its seal goes first, so that an account with very many events holds up nobody.
+    const deletion = full ? undefined : await this.nextDeletion(tx);
+    if (deletion && (await this.finishes(tx, deletion))) events.push(deletion);
+    await this.sealAndBlank(tx, events);
+    return { sealed: events.length, more: full || deletion !== undefined };
+  }
+
+  private async sealAndBlank(tx: EntityManager, events: StoredEvent[]): Promise<void> {
     let head = await readHead(tx);
     for (const event of events) head = await this.append(tx, head, event);
     await this.failpoints.reach('seal:rows_sealed');
@@ -160,8 +177,32 @@ export class AuditSealer implements OnApplicationShutdown {
       tx,
       events.map(({ userId }) => userId),
     );
-    for (const userId of gone) await blankDetails(tx, userId);
-    return events.length;
+    await blankEvents(
+      tx,
+      events.filter(({ userId }) => gone.has(userId)),
+    );
+  }
+
+  /** Those that wait take turns, so that one of them holds up no other. */
+  private async nextDeletion(tx: EntityManager): Promise<StoredEvent | undefined> {
+    const [next] = await readUnsealed(tx, this.lastDeletion, 1, 'deletions');
+    const deletion =
+      next ?? (this.lastDeletion === '' ? undefined : (await readUnsealed(tx, '', 1, 'deletions'))[0]);
+    if (!deletion) afterCommit(tx, () => this.blankedUpTo.clear());
+    return deletion;
+  }
+
+  /** Takes some more details of the account away. Whether none are left. */
+  private async finishes(tx: EntityManager, { id, userId }: StoredEvent): Promise<boolean> {
+    // One that somebody slipped in takes nothing away.
+    if (!(await deletedAmong(tx, [userId])).has(userId)) return true;
+    const behind = await blankDetails(tx, userId, this.blankedUpTo.get(id) ?? '');
+    afterCommit(tx, () => {
+      this.lastDeletion = behind === undefined ? '' : id;
+      if (behind === undefined) this.blankedUpTo.delete(id);
+      else this.blankedUpTo.set(id, behind);
+    });
+    return behind === undefined;
   }
 
   private async append(tx: EntityManager, head: Head, event: StoredEvent): Promise<Head> {

@@ -41,8 +41,8 @@ export class AuditTrail {
   ) {}
 
   /**
-   * Records an event inside `tx`. `origin` is the request that caused it. With an account's deletion the details of all
-   * its events go.
+   * Records an event inside `tx`. `origin` is the request that caused it. With an account's deletion the details of its
+   * events go: here those of the oldest, of as many as there is time for, and of the others before the deletion is sealed.
    */
   async record(tx: EntityManager, event: SecurityEvent, origin: Origin): Promise<void> {
     await execute(
@@ -50,7 +50,7 @@ export class AuditTrail {
       `${INSERT} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       valuesOf(this.toRow(event, origin)),
     );
-    if (event.type === 'account_deleted') await blankDetails(tx, event.userId);
+    if (event.type === 'account_deleted') await blankDetails(tx, event.userId, '');
   }
 
   /** Records many events of one cause inside `tx`, in one statement. Not for deletions. */

@@ -36,6 +36,13 @@ export async function readSealed(
   return rows.map(toStoredEvent);
 }
 
+/** Which of the events without a place: a deletion gets its own only when its account's details are gone. */
+const UNSEALED = {
+  all: 'sequence IS NULL',
+  deletions: "sequence IS NULL AND type = 'account_deleted'",
+  others: "sequence IS NULL AND type <> 'account_deleted'",
+} as const;
+
 /**
  * Events without a place, oldest first. Asked for by the missing place and not by what came last, since commits do not
  * come in the order of ids.
@@ -44,10 +51,11 @@ export async function readUnsealed(
   tx: EntityManager,
   behindId: string,
   most: number,
+  which: keyof typeof UNSEALED = 'all',
 ): Promise<StoredEvent[]> {
   const rows = await select<Row>(
     tx,
-    `SELECT ${COLUMNS} FROM audit_events WHERE sequence IS NULL AND id > ? ORDER BY id LIMIT ?`,
+    `SELECT ${COLUMNS} FROM audit_events WHERE ${UNSEALED[which]} AND id > ? ORDER BY id LIMIT ?`,
     [behindId, most],
   );
   return rows.map(toStoredEvent);
@@ -72,31 +80,68 @@ export async function readHead(tx: EntityManager): Promise<Head> {
   return row ? { sequence: Number(row.sequence), link: row.link } : BEGINNING;
 }
 
-/** Which of these accounts have been deleted: the trail says so, and they are no longer there. */
+/**
+ * Which of these accounts have been deleted: they are no longer there, and the trail says so. It says so at its end, so it is
+ * read from there: an account may have a million events.
+ */
 export async function deletedAmong(tx: EntityManager, userIds: Iterable<string>): Promise<Set<string>> {
-  const wanted = [...new Set(userIds)];
-  if (wanted.length === 0) return new Set();
-  const rows = await select<{ userId: string }>(
+  const missing = new Set(userIds);
+  // Of no account there is no deletion to be looked for, among events that have no end.
+  missing.delete('');
+  if (missing.size === 0) return missing;
+  const there = await select<{ id: string }>(
     tx,
-    `SELECT DISTINCT e.user_id AS userId FROM audit_events e
-     WHERE e.type = 'account_deleted' AND e.user_id IN (${wanted.map(() => '?').join(', ')})
-       AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = e.user_id)`,
-    wanted,
+    `SELECT id FROM users WHERE id IN (${[...missing].map(() => '?').join(', ')})`,
+    [...missing],
   );
-  return new Set(rows.map(({ userId }) => userId));
+  for (const { id } of there) missing.delete(id);
+  for (const userId of missing) {
+    const [deletion] = await select(
+      tx,
+      "SELECT id FROM audit_events WHERE user_id = ? AND type = 'account_deleted' ORDER BY id DESC LIMIT 1",
+      [userId],
+    );
+    if (!deletion) missing.delete(userId);
+  }
+  return missing;
 }
 
+/** Events of an account whose details are taken away at a time: no more than a request or anybody behind it has time for. */
+export const BLANKED_AT_ONCE = 200;
+
+const BLANK = "ip = '', user_agent = NULL, request_id = '', salt = NULL";
+
 /**
- * Takes the details of an account's sealed events away, and the salt with them. An event that is not sealed yet keeps them
- * until it is, a moment later: only as a whole can it be told from one that somebody slipped in.
+ * Takes the details of an account's sealed events away, and the salt with them, of so many of them behind `behindId`. An event
+ * that is not sealed yet keeps them until it is, a moment later: only as a whole can it be told from one that somebody slipped
+ * in.
+ *
+ * @returns the id behind which to go on; undefined when there are no more
  */
-export async function blankDetails(tx: EntityManager, userId: string): Promise<void> {
+export async function blankDetails(
+  tx: EntityManager,
+  userId: string,
+  behindId: string,
+): Promise<string | undefined> {
+  const page = await select<{ id: string }>(
+    tx,
+    'SELECT id FROM audit_events WHERE user_id = ? AND id > ? ORDER BY id LIMIT ?',
+    [userId, behindId, BLANKED_AT_ONCE],
+  );
+  const last = page.at(-1)?.id;
+  if (last === undefined) return undefined;
   await execute(
     tx,
-    `UPDATE audit_events SET ip = '', user_agent = NULL, request_id = '', salt = NULL
-     WHERE user_id = ? AND sequence IS NOT NULL AND salt IS NOT NULL`,
-    [userId],
+    `UPDATE audit_events SET ${BLANK}
+     WHERE user_id = ? AND id > ? AND id <= ? AND sequence IS NOT NULL AND salt IS NOT NULL`,
+    [userId, behindId, last],
   );
+  return page.length < BLANKED_AT_ONCE ? undefined : last;
+}
+
+/** The same for events one by one. */
+export async function blankEvents(tx: EntityManager, events: readonly StoredEvent[]): Promise<void> {
+  for (const { id } of events) await execute(tx, `UPDATE audit_events SET ${BLANK} WHERE id = ?`, [id]);
 }
 
 /** Whether nothing is left of the details. */
