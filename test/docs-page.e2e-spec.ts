@@ -1,7 +1,7 @@
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { startApp, type TestApp } from './support/app';
 import { describeWhereInstalled, programPath } from './support/installed';
-import { newcomer, signUp } from './support/people';
+import { newcomer, sessionIdOf, signUp } from './support/people';
 
 /** A host name that is not localhost, as of a machine in the office. */
 const HOST = 'latchkey.test';
@@ -51,10 +51,15 @@ describeWhereInstalled('chromium', 'the documentation page in a browser', () => 
   const open = (path: string) => page.goto(`http://${HOST}:${new URL(app.url).port}${path}`);
 
   /** Unfolds an operation, executes it as it stands or with a body of ours, and gives the status that the page shows. */
-  const execute = async (operationId: string, body?: object): Promise<string> => {
+  const execute = async (
+    operationId: string,
+    body?: object,
+    fill: () => Promise<unknown> = () => Promise.resolve(),
+  ): Promise<string> => {
     const operation = page.locator(`[id$="-${operationId}"]`);
     await operation.locator('button.opblock-summary-control').click();
     if (body) await operation.locator('textarea.body-param__text').fill(JSON.stringify(body));
+    await fill();
     await operation.locator('button.execute').click();
     return operation.locator('.live-responses-table tbody .response-col_status').first().innerText();
   };
@@ -94,6 +99,44 @@ describeWhereInstalled('chromium', 'the documentation page in a browser', () => 
 
     expect(await kept()).toBe('[{},{},""]');
   }, 60_000);
+
+  it.each(['deleteAccount', 'endSessions', 'endSession'])(
+    'forgets the token when %s ends its session, and not before',
+    async (operationId) => {
+      const person = await newcomer(app);
+      const { username, password } = person;
+      await open('/docs');
+      const answer = page.waitForResponse((response) => response.url().endsWith('/auth/login'));
+      expect(await execute('login', { username, password })).toMatch(/^200/);
+      await page.locator('button.authorize.locked').waitFor();
+      const own = sessionIdOf((await (await answer).json()) as { token: string });
+      const parameter = page.locator(
+        `[id$="-${operationId}"] .parameters input, [id$="-${operationId}"] .parameters select`,
+      );
+
+      if (operationId === 'endSession') {
+        expect(await execute(operationId, undefined, () => parameter.fill(sessionIdOf(person)))).toMatch(
+          /^204/,
+        );
+        await page.locator('button.authorize.locked').waitFor();
+        await parameter.fill(own);
+        await page.locator(`[id$="-${operationId}"] button.execute`).click();
+      } else if (operationId === 'endSessions') {
+        expect(await execute(operationId, undefined, () => parameter.selectOption('current'))).toMatch(
+          /^204/,
+        );
+        await page.locator('button.authorize.locked').waitFor();
+        await parameter.selectOption('');
+        await page.locator(`[id$="-${operationId}"] button.execute`).click();
+      } else {
+        expect(await execute(operationId, { password })).toMatch(/^204/);
+      }
+
+      await page.locator('button.authorize.unlocked').waitFor();
+      expect(await execute('getProfile')).toMatch(/^401/);
+    },
+    60_000,
+  );
 
   it('is authorized by a refresh too', async () => {
     const { refreshToken } = await newcomer(app);

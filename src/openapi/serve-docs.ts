@@ -24,17 +24,20 @@ interface UiResponse {
   obj?: { token?: string };
 }
 
-/** The running page. */
+/** The running page, and where it is. */
+declare const document: { baseURI: string };
 declare const ui: {
   authActions: {
     authorizeWithPersistOption(payload: unknown): void;
     logoutWithPersistOption(names: string[]): void;
   };
+  authSelectors: { authorized(): { getIn(path: string[]): unknown } | undefined };
 };
 
 /**
  * Runs in the browser, so it refers to nothing outside itself: a login or refresh that succeeds authorizes the page, and
- * the next call carries the token; with a logout the page forgets it (ASVS 14.3.1).
+ * the next call carries the token; when its session has ended, with a logout, with the account or by the list of sessions, the
+ * page forgets it (ASVS 14.3.1).
  */
 function authorizePage(response: UiResponse): UiResponse {
   const token = response.obj?.token;
@@ -43,9 +46,20 @@ function authorizePage(response: UiResponse): UiResponse {
       bearer: { name: 'bearer', schema: { type: 'http', scheme: 'bearer' }, value: token },
     });
   }
-  if (response.status === 200 && /\/auth\/logout$/.test(response.url)) {
-    ui.authActions.logoutWithPersistOption(['bearer']);
-  }
+  const { pathname, search } = new URL(response.url, document.baseURI);
+  const held = ui.authSelectors.authorized()?.getIn(['bearer', 'value']);
+  const claims =
+    typeof held === 'string' ? held.split('.')[1]?.replace(/-/g, '+').replace(/_/g, '/') : undefined;
+  const isOwn = (sessionId: string): boolean =>
+    claims !== undefined && (JSON.parse(atob(claims)) as { sid?: string }).sid === sessionId;
+  const [, ended] = /\/auth\/sessions\/([^/]+)$/.exec(pathname) ?? [];
+  const over =
+    (response.status === 200 && /\/auth\/logout$/.test(pathname)) ||
+    (response.status === 204 &&
+      (/\/users\/me$/.test(pathname) ||
+        (/\/auth\/sessions$/.test(pathname) && !/keep=current/.test(search)) ||
+        (ended !== undefined && isOwn(ended))));
+  if (over) ui.authActions.logoutWithPersistOption(['bearer']);
   return response;
 }
 
