@@ -33,6 +33,7 @@ import { type Observability, openObservability, UNSEEN } from './observability/o
 import { serveApiDocs } from './openapi/serve-docs';
 import { addressBlock } from './rate-limit/address-block';
 import { CounterKeeper } from './rate-limit/counter-keeper';
+import { workerFile } from './worker-file';
 
 /** Where the API begins. Health checks and documents lie outside. */
 export const BASE_PATH = 'api/v1';
@@ -75,10 +76,9 @@ async function assemble(
   };
   const dataSource = await openDatabase(config.database, entities, stop);
   const ids = new Ids(clock, random);
-  // Told from here, because the bundles of the server and of the commands lie where this file lies, not where their users do.
-  const hashWorkerFile = join(__dirname, 'crypto', 'hash-worker.js');
+  const hashWorkerFile = workerFile('crypto', 'hash-worker.js');
   const strengthFiles = {
-    worker: join(__dirname, 'passwords', 'strength-worker.js'),
+    worker: workerFile('passwords', 'strength-worker.js'),
     commonPasswords: join(projectRoot(), 'common-passwords.bin'),
   };
   const module = AppModule.forRoot({

@@ -70,9 +70,13 @@ export class AuditVerifier {
    * Verifies the chain. Reads pages, never more than one at a time, each in a read of its own; works while events
    * are recorded and sealed.
    *
+   * @param told after each page, how many events have been found as they should be
    * @throws ApiError `service_unavailable`
    */
-  async verify({ after, head: exported }: Expectations = {}): Promise<Verdict> {
+  async verify(
+    { after, head: exported }: Expectations = {},
+    told: (verified: number) => void = () => undefined,
+  ): Promise<Verdict> {
     const verdict: Verdict = {
       ...{ intact: true, fault: null, verified: 0, head: after ?? BEGINNING, unsealed: 0 },
       adopted: { count: 0, lastSequence: null },
@@ -80,7 +84,7 @@ export class AuditVerifier {
     const kept = await this.transactions.read(readHead);
     verdict.fault =
       (after && (await this.checkStart(after))) ??
-      (await this.checkSealed(verdict, [exported, kept])) ??
+      (await this.checkSealed(verdict, [exported, kept], told)) ??
       (await this.checkEnd(verdict, [exported, kept])) ??
       (await this.checkUnsealed(verdict)) ??
       null;
@@ -99,6 +103,7 @@ export class AuditVerifier {
   private async checkSealed(
     verdict: Verdict,
     heads: readonly (Head | undefined)[],
+    told: (verified: number) => void,
   ): Promise<Fault | undefined> {
     let behind =
       verdict.head === BEGINNING
@@ -117,6 +122,7 @@ export class AuditVerifier {
         verdict.head = { sequence: event.sequence as number, link: event.link as string };
         behind = { sequence: event.sequence as number, id: event.id };
       }
+      told(verdict.verified);
       if (page.length < PAGE_SIZE) return undefined;
     }
   }

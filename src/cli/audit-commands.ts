@@ -3,6 +3,7 @@ import { AuditExport, type ExportedEvent } from '../audit/audit-export';
 import { AuditVerifier, type Verdict } from '../audit/audit-verifier';
 import type { Head } from '../audit/event-seal';
 import { type Command, type Given, UsageError } from './command';
+import type { Progress } from './progress';
 
 /** A head on the command line: `SEQUENCE:LINK`. */
 const HEAD = /^(\d{1,15}):([0-9a-f]{64})$/;
@@ -23,9 +24,13 @@ export const AUDIT_COMMANDS: Command[] = [
       },
       { line: 'latchkey audit verify --after 120000:9f2c…', purpose: 'after events up to there were pruned' },
     ],
-    async run(given, { services }) {
+    async run(given, { services, progress }) {
       const expectations = { head: headOf(given, 'head'), after: headOf(given, 'after') };
-      const verdict = await (await services()).get(AuditVerifier).verify(expectations);
+      const verdict = await (
+        await services()
+      )
+        .get(AuditVerifier)
+        .verify(expectations, (events) => progress.show(`${events} events verified`));
       return { text: describe(verdict), data: verdict, bad: !verdict.intact };
     },
   },
@@ -51,12 +56,12 @@ export const AUDIT_COMMANDS: Command[] = [
       { line: 'latchkey audit export --after events.jsonl >> events.jsonl', purpose: 'what has come since' },
       { line: 'latchkey audit export --unsealed > lost-events.jsonl', purpose: 'before a restore' },
     ],
-    async run(given, { services, json }) {
+    async run(given, { services, json, progress }) {
       const after = headOf(given, 'after');
       const trail = (await services()).get(AuditExport);
       if (given.flags.has('unsealed'))
         return { rows: oneAfterTheOther(trail.waiting(), trail.events(after)) };
-      return { rows: withWarning(trail, after, json) };
+      return { rows: withWarning(trail, after, json, progress) };
     },
   },
 ];
@@ -70,12 +75,13 @@ async function* withWarning(
   trail: AuditExport,
   after: Head | undefined,
   json: boolean,
+  progress: Progress,
 ): AsyncGenerator<ExportedEvent> {
   yield* trail.events(after);
   const unsealed = await trail.unsealed();
   if (unsealed === 0) return;
   const warning = `Events that wait to be sealed and are left out: ${unsealed}; --unsealed prints them too.`;
-  process.stderr.write(`${json ? JSON.stringify({ warning, unsealed }) : warning}\n`);
+  progress.tell(json ? JSON.stringify({ warning, unsealed }) : warning);
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import type { Config } from '../config/config';
+import type { Progress } from './progress';
 
 /** What a command found or did, for people and for programs. */
 export interface Report {
@@ -37,6 +38,8 @@ export interface Surroundings {
   environment: Readonly<Record<string, string | undefined>>;
   /** Whether the answer is for a program. */
   json: boolean;
+  /** Where a command that may take long says how far it has come, and whatever else is no answer. */
+  progress: Progress;
   /** @throws ConfigError */
   config: () => Config;
   /**

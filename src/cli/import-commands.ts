@@ -1,11 +1,10 @@
 import { fstatSync, type Stats } from 'node:fs';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
-import { SystemClock } from '../core/clock';
 import { type LineOutcome, UserImport } from '../users/user-import';
 import { type Command, CommandError, UsageError } from './command';
 import { type ImportFormat, openSource, readLines } from './import-source';
 import { atTheConsole } from './operator';
-import { Progress } from './progress';
+import type { Progress } from './progress';
 
 /** Refused lines that are told of where there is no file for them. */
 const MOST_SHOWN = 20;
@@ -32,13 +31,12 @@ export const IMPORT_COMMANDS: Command[] = [
       },
       { line: 'zcat users.csv.gz | latchkey user import - --format csv', purpose: 'from standard input' },
     ],
-    async run({ words: [file = ''], options }, { services }) {
+    async run({ words: [file = ''], options }, { services, progress }) {
       const format = formatOf(file, options['format']);
       const source = await openSource(file);
-      const refusals = await RefusalReport.open(options['refused'], await statusOf(file));
+      const refusals = await RefusalReport.open(options['refused'], await statusOf(file), progress);
       const context = await services();
       const counts = { imported: 0, present: 0, refused: 0 };
-      const progress = new Progress(new SystemClock());
       const outcomes = context.get(UserImport).importAll(readLines(source, format), atTheConsole(context));
       try {
         for await (const outcome of outcomes) {
@@ -48,7 +46,6 @@ export const IMPORT_COMMANDS: Command[] = [
         }
         await refusals.finish();
       } finally {
-        progress.end();
         await refusals.close();
       }
       return { text: `${describe(counts)}.`, data: counts, bad: counts.refused > 0 };
@@ -86,11 +83,14 @@ interface ReportFile {
 class RefusalReport {
   private shown = 0;
 
-  private constructor(private readonly file: ReportFile | undefined) {}
+  private constructor(
+    private readonly file: ReportFile | undefined,
+    private readonly progress: Progress,
+  ) {}
 
   /** @throws CommandError where the file is there already, or cannot be written */
-  static async open(path: string | undefined, source: Stats): Promise<RefusalReport> {
-    if (path === undefined) return new RefusalReport(undefined);
+  static async open(path: string | undefined, source: Stats, progress: Progress): Promise<RefusalReport> {
+    if (path === undefined) return new RefusalReport(undefined, progress);
     const existing = await statusIfThere(path);
     if (existing && isSame(existing, source)) throw new CommandError(`${path} is what is to be imported.`);
     if (existing?.isFile()) {
@@ -99,7 +99,7 @@ class RefusalReport {
     const draft = existing ? undefined : `${path}.partial`;
     if (draft !== undefined) await clear(draft, source);
     const handle = await open(draft ?? path, draft ? 'wx' : 'w', 0o600).catch(cannotWrite(draft ?? path));
-    return new RefusalReport({ handle, path, draft });
+    return new RefusalReport({ handle, path, draft }, progress);
   }
 
   /** @throws CommandError where the file cannot take it: a report with a gap would pass for a whole one */
@@ -111,10 +111,10 @@ class RefusalReport {
     }
     this.shown += 1;
     if (this.shown > MOST_SHOWN + 1) return;
-    process.stderr.write(
+    this.progress.tell(
       this.shown > MOST_SHOWN
-        ? 'More are refused; --refused FILE tells of all.\n'
-        : `line ${line}: ${field === '' ? '' : `${field}: `}${reason}\n`,
+        ? 'More are refused; --refused FILE tells of all.'
+        : `line ${line}: ${field === '' ? '' : `${field}: `}${reason}`,
     );
   }
 

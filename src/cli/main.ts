@@ -2,12 +2,14 @@ import 'reflect-metadata';
 import type { INestApplicationContext } from '@nestjs/common';
 import { createContext } from '../app';
 import { loadConfig } from '../config/load-config';
+import { SystemClock } from '../core/clock';
 import { createLog } from '../core/log';
 import type { Surroundings } from './command';
 import { parseLine } from './command-line';
 import { COMMANDS } from './commands';
 import { exitWith } from './failure';
 import { asksForHelp, explain } from './help';
+import { Progress } from './progress';
 import { printAnswer } from './standard-output';
 
 async function main(line: string[], environment: Surroundings['environment']): Promise<void> {
@@ -21,11 +23,13 @@ async function main(line: string[], environment: Surroundings['environment']): P
   let opened: Promise<INestApplicationContext> | undefined;
   const config = () => loadConfig(environment);
   const services = () => (opened ??= createContext(config(), createLog('warn')));
+  const progress = new Progress(new SystemClock());
   try {
-    const answer = await command.run(given, { environment, json, config, services });
-    await printAnswer(answer, json);
+    const answer = await command.run(given, { environment, json, progress, config, services });
+    await printAnswer(answer, json, progress);
     if ('bad' in answer && answer.bad) process.exitCode = 1;
   } finally {
+    progress.end();
     // One that could not be opened has been told of already.
     await opened?.then(
       (context) => context.close(),

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { workerFile } from '../worker-file';
 import { Clock } from '../core/clock';
 import { StartError } from '../core/start-error';
 import { readMigrationStatus } from '../database/migration-status';
@@ -11,6 +12,7 @@ import { PasswordAttemptsCleanup } from '../rate-limit/password-attempts-cleanup
 import { RevocationCleanup } from '../revocation/revocation-cleanup';
 import { SessionCleanup } from '../sessions/session-cleanup';
 import { type Command, CommandError } from './command';
+import type { Progress } from './progress';
 
 export const MAINTENANCE_COMMANDS: Command[] = [
   {
@@ -44,17 +46,19 @@ export const MAINTENANCE_COMMANDS: Command[] = [
     name: 'cleanup',
     summary: 'removes dead rows now; the server does so by itself, a little at a time',
     examples: [{ line: 'latchkey cleanup', purpose: 'before a backup, or after a long stop' }],
-    async run(_, { services }) {
+    async run(_, { services, progress }) {
       const context = await services();
       if (!context.get(Clock).isTrusted) {
         throw new CommandError(
           "This machine's clock and the database's are too far apart to tell what is dead; nothing was removed. Set the one that is wrong.",
         );
       }
-      const sessions = await context.get(SessionCleanup).sweepAll();
-      const revocations = await context.get(RevocationCleanup).sweepAll();
-      const passwordAttempts = await context.get(PasswordAttemptsCleanup).sweepAll();
-      const limitCounters = await context.get(LimitCountersCleanup).sweepAll();
+      let removed = 0;
+      const told = (more: number) => progress.show(`${(removed += more)} rows removed`);
+      const sessions = await context.get(SessionCleanup).sweepAll(told);
+      const revocations = await context.get(RevocationCleanup).sweepAll(told);
+      const passwordAttempts = await context.get(PasswordAttemptsCleanup).sweepAll(told);
+      const limitCounters = await context.get(LimitCountersCleanup).sweepAll(told);
       return {
         text: `Removed ${sessions} sessions, ${revocations} lines of the revocation feed, ${passwordAttempts} counts of password attempts and ${limitCounters} of other limits.`,
         data: { sessions, revocations, passwordAttempts, limitCounters },
@@ -66,26 +70,27 @@ export const MAINTENANCE_COMMANDS: Command[] = [
     parameters: { shown: 'FILE', least: 1, most: 1, missing: 'Name the file to be made.' },
     summary: 'copies the SQLite database into a new file as of one moment, also while the server runs',
     examples: [{ line: 'latchkey backup /backups/monday.sqlite', purpose: 'every night, under a new name' }],
-    run: ({ words: [target = ''] }, { config }) =>
-      Promise.resolve().then(() => {
-        const { database, secretFile, authSecret } = config();
-        if (database.engine === 'mysql') {
-          throw new CommandError(
-            'This copies SQLite files. Back up MySQL with mariadb-dump or mysqldump; see docs/backup.md.',
-          );
-        }
-        const bytes = copy(database.file, target);
-        const secret = authSecret === undefined ? secretFile : undefined;
-        const reminder =
-          secret === undefined ? '' : ` Keep ${secret} too, elsewhere: without it nobody stays signed in.`;
-        return { text: `Copied into ${target}, ${bytes} bytes.${reminder}`, data: { file: target, bytes } };
-      }),
+    async run({ words: [target = ''] }, { config, progress }) {
+      const { database, secretFile, authSecret } = config();
+      if (database.engine === 'mysql') {
+        throw new CommandError(
+          'This copies SQLite files. Back up MySQL with mariadb-dump or mysqldump; see docs/backup.md.',
+        );
+      }
+      const bytes = await copy(database.file, target, progress);
+      const secret = authSecret === undefined ? secretFile : undefined;
+      const reminder =
+        secret === undefined ? '' : ` Keep ${secret} too, elsewhere: without it nobody stays signed in.`;
+      return { text: `Copied into ${target}, ${bytes} bytes.${reminder}`, data: { file: target, bytes } };
+    },
   },
 ];
 
-function copy(file: string, target: string): number {
+async function copy(file: string, target: string, progress: Progress): Promise<number> {
   try {
-    return backUpSqlite(file, target);
+    return await backUpSqlite(file, target, workerFile('database', 'statement-worker.js'), (done, total) =>
+      progress.show(done < total ? `${done} of some ${total} bytes copied` : 'the copy is being checked'),
+    );
   } catch (error) {
     throw new CommandError(`No backup was made in ${dirname(target)}: ${(error as Error).message}.`);
   }

@@ -22,6 +22,12 @@ export class Progress {
     this.dirty = this.terminal;
   }
 
+  /** Writes a line that stays, not behind the one that changes. */
+  tell(line: string): void {
+    this.end();
+    process.stderr.write(`${line}\n`);
+  }
+
   /** Leaves a terminal with an empty line to write on. */
   end(): void {
     if (this.dirty) process.stderr.write('\r\u001b[K');

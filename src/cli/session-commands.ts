@@ -1,9 +1,7 @@
 import { formatInstant } from '../core/instant';
 import { OperatorSessions, type SessionOfUser } from '../sessions/operator-sessions';
-import { SystemClock } from '../core/clock';
 import { type Command, CommandError, type Given, type Report, type Table, UsageError } from './command';
 import { atTheConsole, findUser, OWNER_OPTION, ownerAndSince, sinceOption } from './operator';
-import { Progress } from './progress';
 
 interface ListedSession {
   id: string;
@@ -68,16 +66,11 @@ export const SESSION_COMMANDS: Command[] = [
         const ended = await sessions.endAllOf(user.id, origin);
         return { text: `Ended ${ended.sessions} sessions of ${user.username}.`, data: { ...ended } };
       }
-      const progress = new Progress(new SystemClock());
       const total = { accounts: 0, sessions: 0 };
-      try {
-        for await (const ended of sessions.endAll(origin)) {
-          total.accounts += ended.accounts;
-          total.sessions += ended.sessions;
-          progress.show(`${total.sessions} sessions ended`);
-        }
-      } finally {
-        progress.end();
+      for await (const ended of sessions.endAll(origin)) {
+        total.accounts += ended.accounts;
+        total.sessions += ended.sessions;
+        surroundings.progress.show(`${total.sessions} sessions ended`);
       }
       const text = `Ended ${total.sessions} sessions of ${total.accounts} users.`;
       return { text, data: { ...total } };

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { Listing, Report, Table } from './command';
+import type { Progress } from './progress';
 
 /** Whoever reads our lines may have enough of them: `| head`. That is no failure, and nobody is left to tell of one. */
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -8,12 +9,21 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 /** Writes what a command answers, row by row where there are rows. */
-export async function printAnswer(answer: Report | Listing, json: boolean): Promise<void> {
+export async function printAnswer(
+  answer: Report | Listing,
+  json: boolean,
+  progress: Progress,
+): Promise<void> {
+  progress.end();
   if (!('rows' in answer)) return print(json ? JSON.stringify(answer.data) : answer.text);
   const table = json ? undefined : answer.table;
   if (table) await print(aligned(headings(table), table));
+  let count = 0;
   for await (const row of answer.rows) {
     await print(table ? aligned(table.cells(row as never), table) : JSON.stringify(row));
+    count += 1;
+    // Whoever sees the rows themselves sees how far it is.
+    if (!process.stdout.isTTY) progress.show(`${count} rows`);
   }
 }
 

@@ -6,7 +6,8 @@ import type { DatabaseLocation, MysqlLocation } from '../config/database-locatio
 import { StartError } from '../core/start-error';
 import { connectionTo, describeRefusal } from './mysql-connection';
 
-const TIMEOUT_MS = 3_000;
+/** Milliseconds to wait for whoever keeps others out. */
+export const READ_TIMEOUT_MS = 3_000;
 
 /** A look at a database that changes nothing of it, and makes none where there is none. */
 export interface ReadOnlyView {
@@ -37,10 +38,14 @@ export async function openReadOnly(location: DatabaseLocation): Promise<ReadOnly
  * Reading a file in WAL mode makes two more beside it, unless they are there, as they are while somebody has it open, or SQLite
  * is told that nobody writes.
  */
-export function openSqliteReadOnly(file: string): DatabaseSyncInstance {
+export function readOnlyUrl(file: string): URL {
   const url = pathToFileURL(file);
   if (!existsSync(`${file}-wal`)) url.searchParams.set('immutable', '1');
-  const database = new DatabaseSync(url, { readOnly: true, timeout: TIMEOUT_MS });
+  return url;
+}
+
+function openSqliteReadOnly(file: string): DatabaseSyncInstance {
+  const database = new DatabaseSync(readOnlyUrl(file), { readOnly: true, timeout: READ_TIMEOUT_MS });
   // Opening reads nothing yet: what is no database shows here.
   database.prepare('SELECT COUNT(*) FROM sqlite_master').get();
   return database;
@@ -64,13 +69,13 @@ async function openMysql(location: MysqlLocation): Promise<ReadOnlyView> {
   try {
     const connection = await createConnection({
       ...connectionTo(location),
-      connectTimeout: TIMEOUT_MS,
+      connectTimeout: READ_TIMEOUT_MS,
       timezone: 'Z',
     });
     await connection.query('SET SESSION TRANSACTION READ ONLY');
     return {
       rows: async <Row>(sql: string) => {
-        const [rows] = await connection.query({ sql, timeout: TIMEOUT_MS });
+        const [rows] = await connection.query({ sql, timeout: READ_TIMEOUT_MS });
         return rows as Row[];
       },
       close: () => connection.end(),

@@ -56,10 +56,11 @@ export abstract class RowCleanup implements OnModuleInit, OnApplicationShutdown 
   /**
    * Removes what is dead now, at most ten thousand rows by each of the columns; nothing, while the clock is not to be trusted.
    *
+   * @param told after each batch, how many rows it has removed
    * @returns how many rows this call has removed
    * @throws ApiError `service_unavailable`
    */
-  async sweep(): Promise<number> {
+  async sweep(told: (removed: number) => void = () => undefined): Promise<number> {
     if (!this.clock.isTrusted) return 0;
     const { keptForSeconds = KEPT_FOR_SECONDS } = this.rows;
     const endedBefore = addSeconds(this.clock.now(), -keptForSeconds);
@@ -68,6 +69,7 @@ export abstract class RowCleanup implements OnModuleInit, OnApplicationShutdown 
       for (let batch = 0; batch < BATCHES_PER_ROUND && !this.stopping; batch += 1) {
         const { found, deleted } = await this.removeBatch(column, endedBefore);
         removed += deleted;
+        told(deleted);
         if (found < BATCH_SIZE) break;
       }
     }
@@ -77,13 +79,14 @@ export abstract class RowCleanup implements OnModuleInit, OnApplicationShutdown 
   /**
    * Removes everything that is dead now, however much.
    *
+   * @param told after each batch, how many rows it has removed
    * @returns how many rows this call has removed
    * @throws ApiError `service_unavailable`
    */
-  async sweepAll(): Promise<number> {
+  async sweepAll(told?: (removed: number) => void): Promise<number> {
     let removed = 0;
     for (;;) {
-      const more = await this.sweep();
+      const more = await this.sweep(told);
       if (more === 0) return removed;
       removed += more;
     }

@@ -1,0 +1,173 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SystemClock } from '../src/core/clock';
+import { backUpSqlite } from '../src/database/sqlite-backup';
+import { SqliteConnection } from '../src/database/sqlite-connection';
+import { MASTER_SECRET, startApp, type TestApp } from './support/app';
+import { sealByHand, sealerBeside } from './support/audit';
+import { onMysql } from './support/database';
+import { OperatorDesk } from './support/operator-desk';
+import { createKey, newcomer, sessionIdOf } from './support/people';
+import { runCommand, settingsFor } from './support/server-process';
+
+/** Some commands are processes of their own. */
+jest.setTimeout(180_000);
+
+const HASH = '$2b$04$xcArEWSzxYR4ZRS6Sp/N7eUKC8dPxG01DvOtEXSirCDKdt.cgVpFa';
+
+/** Each look at it is a minute after the last, so that whatever may be shown now and then is shown at once. */
+class HastyClock extends SystemClock {
+  private minutes = 0;
+
+  override monotonic(): number {
+    return (this.minutes += 1) * 60_000;
+  }
+}
+
+let app: TestApp;
+let desk: OperatorDesk;
+let folder: string;
+beforeEach(async () => {
+  app = await startApp({ AUTH_SECRET: MASTER_SECRET, RATE_LIMITS: 'off' });
+  await sealByHand(app);
+  desk = new OperatorDesk(settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET }), {
+    progress: new HastyClock(),
+  });
+  folder = mkdtempSync(join(tmpdir(), 'latchkey-output-'));
+});
+afterEach(async () => {
+  await desk.close();
+  await app.close();
+  rmSync(folder, { recursive: true });
+});
+
+/** A file of users, of whom the first two are refused. */
+const users = (): string => {
+  const file = join(folder, 'users.jsonl');
+  const lines = ['x', 'y', 'moved-1', 'moved-2'].map((username) =>
+    JSON.stringify({ username, email: `${username}@example.com`, passwordHash: HASH }),
+  );
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  return file;
+};
+
+describe('a command that may take long', () => {
+  const commands: [name: string, line: () => string[], progress: RegExp][] = [
+    ['user import', () => ['user', 'import', users()], /^\d+ imported, .* at line 4$/m],
+    ['user list', () => ['user', 'list'], /^2 rows$/m],
+    ['user export', () => ['user', 'export'], /^2 rows$/m],
+    ['session list', () => ['session', 'list'], /^2 rows$/m],
+    ['session revoke --all', () => ['session', 'revoke', '--all'], /^2 sessions ended$/m],
+    ['key list', () => ['key', 'list'], /^1 rows$/m],
+    ['audit verify', () => ['audit', 'verify'], /^5 events verified$/m],
+    ['audit export', () => ['audit', 'export'], /^5 rows$/m],
+    ['cleanup', () => ['cleanup'], /^1 rows removed$/m],
+  ];
+  if (!onMysql) {
+    commands.push(['backup', () => ['backup', join(folder, 'copy.sqlite')], /^the copy is being checked$/m]);
+  }
+
+  beforeEach(async () => {
+    // The commands go by the true time.
+    app.clock.advance((Date.now() - app.clock.now().getTime()) / 1000);
+    const { token } = await newcomer(app);
+    await createKey(app, token);
+    await newcomer(app);
+    await sealerBeside(app).sealAll();
+  });
+
+  it.each(commands)('says how far it has come, on standard error alone: %s', async (name, line, progress) => {
+    if (name === 'cleanup') await endLongAgo();
+    const words = [...line(), '--json'];
+
+    const { stdout, stderr } = await desk.written(...words);
+
+    expect(stderr).toMatch(progress);
+    for (const row of stdout.trimEnd().split('\n')) expect(JSON.parse(row)).toBeInstanceOf(Object);
+    expect(stdout).not.toMatch(progress);
+  });
+
+  it('tells of what it refuses on lines of its own, not behind the one that changes', async () => {
+    const { isTTY } = process.stderr;
+    process.stderr.isTTY = true;
+    try {
+      const { stderr } = await desk.written('user', 'import', users());
+
+      const erased = '\r\u001b[K';
+      expect(stderr).toContain(`${erased}0 imported, 0 there already, 1 refused, at line 1`);
+      expect(stderr).toContain(`${erased}line 2: username: `);
+      expect(stderr.endsWith(erased)).toBe(true);
+    } finally {
+      process.stderr.isTTY = isTTY;
+    }
+  });
+
+  /** One session of the two. */
+  const endLongAgo = async () => {
+    const [session] = await app.rows<{ id: string }>('SELECT id FROM sessions LIMIT 1');
+    const revokedAt = new Date(Date.now() - 2 * 24 * 3600 * 1000);
+    await app.inDatabase((tx) => tx.update('Session', { id: session?.id }, { revokedAt }));
+  };
+});
+
+(onMysql ? () => undefined : describe)('a copy of a long SQLite file', () => {
+  it('grows before the eyes of whoever waits for it', async () => {
+    const [file, target] = [join(folder, 'long.sqlite'), join(folder, 'copy.sqlite')];
+    const connection = new SqliteConnection(file);
+    connection.exec('CREATE TABLE long (id INTEGER PRIMARY KEY, text BLOB)');
+    connection.exec(
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+       INSERT INTO long SELECT i, randomblob(2000) FROM n`,
+    );
+    connection.close();
+    const told: number[] = [];
+    const worker = join(__dirname, '..', 'src', 'database', 'statement-worker.js');
+
+    const bytes = await backUpSqlite(file, target, worker, (done, total) => told.push(done / total));
+
+    expect(bytes).toBeGreaterThan(100e6);
+    expect(told.filter((share) => share > 0 && share < 1).length).toBeGreaterThan(1);
+    expect(told).toEqual([...told].sort((one, other) => one - other));
+  });
+});
+
+describe('a list as a command prints it', () => {
+  const AGENT = 'Browser\u001b[2J\nsess_made_up';
+
+  it.each<[string, string[], RegExp]>([
+    ['user list', ['user', 'list'], /^ID +MADE +STATE +USERNAME +EMAIL$/],
+    ['session list', ['session', 'list'], /^ID +USERNAME +SIGNED IN +LAST USED +ADDRESS +CLIENT$/],
+    ['key list', ['key', 'list'], /^ID +USERNAME +STATE +MADE +LAST USED +NAME +SCOPES$/],
+    ['user export', ['user', 'export'], /^\{"id":"user_/],
+    ['audit export', ['audit', 'export'], /^\{"id":"evt_/],
+  ])('is a line for each row, whatever a client has sent: %s', async (name, words, first) => {
+    const settings = settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET });
+    // The commands go by the true time.
+    app.clock.advance((Date.now() - app.clock.now().getTime()) / 1000);
+    const person = await newcomer(app);
+    await createKey(app, person.token, { name: 'Billing', scopes: ['users:read'] });
+    await app.inDatabase((tx) => tx.update('Session', { id: sessionIdOf(person) }, { userAgent: AGENT }));
+    await app.inDatabase((tx) => tx.query('UPDATE audit_events SET digest = NULL, user_agent = ?', [AGENT]));
+    await sealerBeside(app).sealAll();
+
+    const text = await runCommand('latchkey', words, settings);
+    const json = await runCommand('latchkey', [...words, '--json'], settings);
+
+    expect([text.code, text.stderr, json.code, json.stderr]).toEqual([0, '', 0, '']);
+    const lines = text.stdout.trimEnd().split('\n');
+    const rows = json.stdout.trimEnd().split('\n');
+    expect(lines[0]).toMatch(first);
+    expect(lines.slice(/list/.test(name) ? 1 : 0)).toHaveLength(rows.length);
+    expect(text.stdout + json.stdout).not.toMatch(/[^\n\P{C}]/u);
+    const ids = rows.map((row) => (JSON.parse(row) as { id: string }).id);
+    for (const [index, id] of ids.entries()) {
+      expect(id).toMatch(/^(user|sess|key|evt)_\w{26}$/);
+      expect(lines.at(index - ids.length)).toContain(id);
+    }
+    if (name === 'session list') {
+      expect(lines[1]).toMatch(/ Browser\uFFFD\[2J\uFFFDsess_made_up$/);
+      expect(JSON.parse(rows[0] ?? '')).toMatchObject({ userAgent: AGENT });
+    }
+  });
+});
