@@ -1,7 +1,11 @@
 import { connect } from 'node:net';
+import { describeError, type LoggedError } from '../src/core/logged-error';
+import { User } from '../src/users/user.entity';
 import { UsersService } from '../src/users/users.service';
 import { startApp, type TestApp } from './support/app';
+import { onMysql } from './support/database';
 import { newcomer } from './support/people';
+import { issued } from './support/secret-watch';
 
 const json = { 'content-type': 'application/json' };
 
@@ -255,6 +259,44 @@ describe('errors', () => {
     expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1']);
     expect(await response.text()).toBe('{"error":"Service temporarily unavailable"}');
     expect(response.headers.get('x-error-code')).toBe('service_unavailable');
+  });
+
+  it('of the database is in the log with its code, and without what somebody typed, be it a password as a name', async () => {
+    const typed = 'tidal lantern, 47 orchids';
+    // So it is looked for at the end too, in whatever form.
+    issued.note({ password: typed });
+    await app.inDatabase((tx) => tx.query('ALTER TABLE users RENAME TO users_hidden'));
+    const response = await app.fetch('/api/v1/auth/login', {
+      method: 'POST',
+      headers: json,
+      body: JSON.stringify({ username: typed, password: 'b' }),
+    });
+    await app.inDatabase((tx) => tx.query('ALTER TABLE users_hidden RENAME TO users'));
+
+    expect(response.status).toBe(503);
+    const line = app.logged.find(({ requestId }) => requestId === response.headers.get('x-request-id'));
+    const { err } = line as { err: LoggedError };
+    expect(err).toMatchObject({
+      type: 'QueryFailedError',
+      message: expect.stringContaining('users') as string,
+    });
+    expect(err.stack).toContain('    at ');
+    expect(['type', 'message', 'stack', 'code', 'errno']).toEqual(expect.arrayContaining(Object.keys(err)));
+    expect(app.written.join('')).not.toContain('orchids');
+  });
+
+  it('of the database that quotes what it was given is written without it', async () => {
+    const person = await newcomer(app);
+    const twice = app.inDatabase(async (tx) => {
+      const user = await tx.findOneByOrFail(User, { id: person.id });
+      await tx.insert(User, { ...user, id: 'user_01k9v3cde8f2mreav4z6w2x5td' });
+    });
+
+    const written = describeError(await twice.catch((error: unknown) => error));
+
+    expect(written).toMatchObject({ type: 'QueryFailedError', errno: onMysql ? 1062 : 2067 });
+    for (const value of [person.username, person.email, '$argon2id$'])
+      expect(JSON.stringify(written)).not.toContain(value);
   });
 
   it('leaves no trace of polluted prototypes', () => {

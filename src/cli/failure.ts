@@ -1,5 +1,6 @@
 import { ConfigError } from '../config/load-config';
 import { ApiError } from '../core/errors';
+import { describeError } from '../core/logged-error';
 import { StartError } from '../core/start-error';
 import { CommandError, UsageError } from './command';
 
@@ -16,5 +17,5 @@ function describe(error: unknown): string {
     return error.details?.map(({ message }) => message).join('; ') ?? `${error.message}.`;
   }
   const expected = [ConfigError, StartError, CommandError].some((kind) => error instanceof kind);
-  return expected ? (error as Error).message : String((error as Error).stack);
+  return expected ? (error as Error).message : String(describeError(error).stack);
 }

@@ -1,5 +1,6 @@
 import type { LoggerService } from '@nestjs/common';
 import { pino, type DestinationStream, type Logger } from 'pino';
+import { describeError } from './logged-error';
 import { currentSpan } from './tracing';
 
 /** Injection token of the process's logger (pino: one JSON object a line). */
@@ -19,6 +20,7 @@ export function createLog(level: string, destination?: DestinationStream): Log {
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
     mixin: traceIds,
+    serializers: { err: describeError },
   };
   return destination ? pino(options, destination) : pino(options);
 }
