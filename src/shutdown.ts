@@ -35,7 +35,7 @@ export interface Stopping {
   /** From now on the service is stopped, and no longer its start. */
   serve(app: NestFastifyApplication, shutdownDelay: number): void;
   /** Ends the process after a start that has failed because it was told to stop. Any other failure is thrown on. */
-  giveUp(error: unknown): never;
+  readonly giveUp: (error: unknown) => never;
 }
 
 /**
