@@ -9,7 +9,7 @@ const src = join(__dirname, '..', 'src');
  * rooms of one floor are independent of each other.
  */
 const FLOORS: string[][] = [
-  ['core'],
+  ['core', 'worker-file'],
   ['config'],
   ['openapi', 'http', 'observability', 'crypto', 'database', 'redis'],
   ['audit'],
