@@ -261,6 +261,30 @@ describe('errors', () => {
     expect(response.headers.get('x-error-code')).toBe('service_unavailable');
   });
 
+  it('of the database that quotes what it was given is written without it', async () => {
+    const person = await newcomer(app);
+    const twice = app.inDatabase(async (tx) => {
+      const user = await tx.findOneByOrFail(User, { id: person.id });
+      await tx.insert(User, { ...user, id: 'user_01k9v3cde8f2mreav4z6w2x5td' });
+    });
+
+    const written = describeError(await twice.catch((error: unknown) => error));
+
+    expect(written).toMatchObject({ type: 'QueryFailedError', errno: onMysql ? 1062 : 2067 });
+    for (const value of [person.username, person.email, '$argon2id$'])
+      expect(JSON.stringify(written)).not.toContain(value);
+  });
+
+  it('leaves no trace of polluted prototypes', () => {
+    expect(({} as Record<string, unknown>)['admin']).toBeUndefined();
+  });
+});
+
+describe('an error', () => {
+  let app: TestApp;
+  beforeEach(async () => (app = await startApp({ RATE_LIMITS: 'off' })));
+  afterEach(() => app.close());
+
   it('of the database is in the log with its code, and without what somebody typed, be it a password as a name', async () => {
     const typed = 'tidal lantern, 47 orchids';
     // So it is looked for at the end too, in whatever form.
@@ -285,22 +309,41 @@ describe('errors', () => {
     expect(app.written.join('')).not.toContain('orchids');
   });
 
-  it('of the database that quotes what it was given is written without it', async () => {
-    const person = await newcomer(app);
-    const twice = app.inDatabase(async (tx) => {
-      const user = await tx.findOneByOrFail(User, { id: person.id });
-      await tx.insert(User, { ...user, id: 'user_01k9v3cde8f2mreav4z6w2x5td' });
+  it('of the database that many calls meet is one line a second, and the number of the others', async () => {
+    const login = () =>
+      app.fetch('/api/v1/auth/login', {
+        method: 'POST',
+        headers: json,
+        body: '{"username":"x","password":"b"}',
+      });
+    const linesOf = (message: string) =>
+      app.logged.filter(({ level, msg }) => level === 'error' && msg === message);
+
+    await app.inDatabase((tx) => tx.query('ALTER TABLE users RENAME TO users_hidden'));
+    const begun = performance.now();
+    const answers = await Promise.all(Array.from({ length: 60 }, login));
+    const seconds = (performance.now() - begun) / 1000;
+    await app.inDatabase((tx) => tx.query('ALTER TABLE users_hidden RENAME TO users'));
+    await app.logs('Other calls have failed for the same reason');
+
+    expect(answers.map(({ status }) => status)).toEqual(Array(60).fill(503));
+    const told = linesOf('Service temporarily unavailable');
+    expect(told.length).toBeGreaterThan(0);
+    expect(told.length).toBeLessThanOrEqual(1 + seconds);
+    expect(told[0]).toMatchObject({
+      code: 'service_unavailable',
+      err: { stack: expect.any(String) as string },
     });
-
-    const written = describeError(await twice.catch((error: unknown) => error));
-
-    expect(written).toMatchObject({ type: 'QueryFailedError', errno: onMysql ? 1062 : 2067 });
-    for (const value of [person.username, person.email, '$argon2id$'])
-      expect(JSON.stringify(written)).not.toContain(value);
-  });
-
-  it('leaves no trace of polluted prototypes', () => {
-    expect(({} as Record<string, unknown>)['admin']).toBeUndefined();
+    // Each is found by its request id all the same, by who looks closer.
+    const ids = new Set(
+      app.logged.filter(({ code }) => code === 'service_unavailable').map(({ requestId }) => requestId),
+    );
+    for (const { headers } of answers) expect(ids).toContain(headers.get('x-request-id'));
+    if (told.length === 1) {
+      expect(linesOf('Other calls have failed for the same reason')).toEqual([
+        expect.objectContaining({ code: 'service_unavailable', others: 59 }),
+      ]);
+    }
   });
 });
 

@@ -313,6 +313,41 @@ describe('every answer', () => {
   });
 });
 
+describe('a request', () => {
+  let app: TestApp;
+  // Nobody listens there.
+  beforeAll(async () => (app = await startApp({ BREACHED_PASSWORDS_URL: 'http://127.0.0.1:9/range/' })));
+  afterAll(() => app.close());
+
+  it('has its id in every line of the log that it causes', async () => {
+    const before = app.logged.length;
+    const person = await signUp(app);
+    const { token } = await logIn(app, person);
+    await app.call('GET', '/users/me', { token });
+    await app.call('GET', '/users/me', { token: 'none' });
+    await app.call('POST', '/auth/login', { body: {} });
+    await app.fetch('/nowhere');
+    const refused = '$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaA';
+    await app.inDatabase((tx) => tx.update('User', { id: person.id }, { passwordHash: refused }));
+    await app.call('POST', '/auth/login', { body: { username: person.username, password: person.password } });
+    await app.inDatabase((tx) => tx.query('ALTER TABLE users RENAME TO users_hidden'));
+    await app.call('POST', '/auth/login', { body: { username: 'x', password: 'y' } });
+    await app.inDatabase((tx) => tx.query('ALTER TABLE users_hidden RENAME TO users'));
+
+    const caused = app.logged.slice(before);
+    expect(caused.map(({ msg }) => msg)).toEqual(
+      expect.arrayContaining([
+        'request',
+        'The breached-password service did not answer as it should; a password was accepted without it',
+        'A stored password hash is refused',
+        'Service temporarily unavailable',
+        'Not found',
+      ]),
+    );
+    expect(caused.filter(({ requestId }) => !/^req_\w{26}$/.test(String(requestId)))).toEqual([]);
+  });
+});
+
 describe('an account', () => {
   let app: TestApp;
   beforeAll(async () => (app = await startApp({ RATE_LIMITS: 'off' })));

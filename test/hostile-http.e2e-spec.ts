@@ -299,6 +299,25 @@ describe('a method', () => {
     },
   );
 
+  it('CONNECT is refused wherever it leads, also with a good token, and opens no tunnel', async () => {
+    for (const target of [
+      ...methodsOf.keys(),
+      '/nowhere',
+      '*',
+      'localhost:22',
+      app.url.slice('http://'.length),
+    ]) {
+      const behind = `GET /health/live HTTP/1.1\r\n${HOST}${CLOSE}\r\n`;
+      const answers = await sendRaw(
+        app.url,
+        `CONNECT ${target} HTTP/1.1\r\n${HOST}${authorization}\r\n${behind}`,
+      );
+
+      expect([target, answers.length, ...refusal(answers[0])]).toEqual([target, 1, 400, 'bad_request']);
+      expect(answers[0] && headerOf(answers[0], 'connection')).toBe('close');
+    }
+  });
+
   it('HEAD answers what GET does, without the body', async () => {
     for (const path of [
       '/api/v1/users/me',

@@ -45,6 +45,7 @@ export class AccountService {
       request.newPassword,
       user,
       placeOf(userId),
+      origin,
     );
     await this.failpoints.reach('password_change:password_verified');
     await this.transactions.runFor(userId, async (tx) => {
@@ -138,7 +139,8 @@ export class AccountService {
     keys: 'keep' | 'delete',
     origin: Origin,
   ): Promise<boolean> {
-    const password = await this.users.prepareNewPassword('password', newPassword, user, placeOf(user.id));
+    const place = placeOf(user.id);
+    const password = await this.users.prepareNewPassword('password', newPassword, user, place, origin);
     return this.transactions.runFor(user.id, async (tx) => {
       if (!(await takeAccount(tx, user.id))) return false;
       await this.users.setPassword(tx, user.id, password, origin);
@@ -180,7 +182,7 @@ export class AccountService {
     this.hasher.requireRoom(place);
     const user = await this.users.get(userId);
     const attempt = await this.attempts.admit('password-proof', sessionId, { userId, origin });
-    const matches = await settleBy(attempt, () => this.users.verifyPassword(user, password, place));
+    const matches = await settleBy(attempt, () => this.users.verifyPassword(user, password, place, origin));
     if (!matches) throw new ApiError('current_password_wrong');
     return user;
   }

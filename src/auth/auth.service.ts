@@ -109,7 +109,9 @@ export class AuthService {
     const find = () => this.users.findByUsername(request.username);
     const login = await this.limits.admit(request, origin, find);
     const { user, place } = login;
-    const matches = await settleBy(login, () => this.users.verifyPassword(user, request.password, place));
+    const matches = await settleBy(login, () =>
+      this.users.verifyPassword(user, request.password, place, origin),
+    );
     if (!user) {
       // Without the name, which may be a password that went into the wrong field.
       await this.recordFailure({ type: 'sign_in_failed', userId: null, reason: 'unknown_user' }, origin);

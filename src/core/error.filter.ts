@@ -22,9 +22,15 @@ const BY_STATUS: Record<number, ErrorCode> = {
  */
 const EXPECTED: ReadonlySet<ErrorCode> = new Set(['draining', 'overloaded']);
 
+/** Milliseconds in which an outage is one line in the log, however many calls it fails, and then the number of the others. */
+const ONE_LINE_MS = 1_000;
+
 /** The one place where failures become answers, whoever raised them: our code, the framework or the HTTP server. */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
+  /** How many lines were left out since the last one, by the code of the outage. */
+  private readonly leftOut = new Map<ErrorCode, number>();
+
   constructor(@Inject(LOG) private readonly log: Log) {}
 
   catch(exception: unknown, host: ArgumentsHost): void {
@@ -46,11 +52,25 @@ export class ErrorFilter implements ExceptionFilter {
   private report(error: ApiError, request: FastifyRequest): void {
     const route = request.routeOptions.url;
     const entry = { requestId: request.id, code: error.code, method: request.method, route };
-    if (error.status >= 500 && !EXPECTED.has(error.code)) {
+    const isTrouble = error.status >= 500 && !EXPECTED.has(error.code);
+    if (isTrouble && !(error.status === 503 && this.isTold(error.code))) {
       this.log.error({ ...entry, err: error.cause ?? error }, API_ERRORS[error.code].sentence);
     } else {
       this.log.debug(entry, API_ERRORS[error.code].sentence);
     }
+  }
+
+  /** Whether this outage has its line already: whoever calls in the meantime could fill the disk with lines that say the same. */
+  private isTold(code: ErrorCode): boolean {
+    const leftOut = this.leftOut.get(code);
+    this.leftOut.set(code, leftOut === undefined ? 0 : leftOut + 1);
+    if (leftOut !== undefined) return true;
+    setTimeout(() => {
+      const others = this.leftOut.get(code) ?? 0;
+      this.leftOut.delete(code);
+      if (others > 0) this.log.error({ code, others }, 'Other calls have failed for the same reason');
+    }, ONE_LINE_MS).unref();
+    return false;
   }
 }
 

@@ -25,8 +25,10 @@ export class BreachedPasswords {
   /**
    * Whether a password is known to have been breached. Never fails: nobody is kept from choosing a password because a
    * service elsewhere is down.
+   *
+   * @param requestId for the log
    */
-  async look(password: string): Promise<BreachVerdict> {
+  async look(password: string, requestId: string): Promise<BreachVerdict> {
     const { breachedPasswordsUrl } = this.config;
     if (breachedPasswordsUrl === undefined) return 'unknown';
     const { prefix, suffix } = breachRangeOf(password);
@@ -35,7 +37,7 @@ export class BreachedPasswords {
       return lines.some(([known, count]) => known === suffix && count > 0) ? 'breached' : 'unknown';
     } catch (error) {
       this.log.warn(
-        { reason: reasonOf(error) },
+        { requestId, reason: reasonOf(error) },
         'The breached-password service did not answer as it should; a password was accepted without it',
       );
       return 'failed';

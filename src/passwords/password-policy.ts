@@ -29,6 +29,7 @@ export class PasswordPolicy {
    *
    * @param field name of the request's field, for the answer
    * @param place where it waits for its turn
+   * @param requestId for the log
    * @throws ApiError `validation_failed` naming the rule that is broken, `overloaded`
    */
   async check(
@@ -36,6 +37,7 @@ export class PasswordPolicy {
     password: string,
     owner: PasswordOwner,
     place: NewPasswordPlace,
+    requestId: string,
   ): Promise<Approval> {
     const least = this.config.passwordMinLength;
     if (countCodePoints(password) < least) {
@@ -57,7 +59,7 @@ export class PasswordPolicy {
         `${field} must not be one that is easy to guess; choose a longer one, such as several words that do not belong together`,
       );
     }
-    const verdict = await this.breached.look(password);
+    const verdict = await this.breached.look(password, requestId);
     if (verdict === 'breached') {
       throw fieldError(
         field,

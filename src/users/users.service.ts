@@ -53,7 +53,7 @@ export class UsersService {
     const place: NewPasswordPlace = { lane: 'registration', subject: addressNetwork(origin.ip) };
     this.hasher.requireRoom(place);
     await this.refuseTaken(request);
-    const password = await this.prepareNewPassword('password', request.password, request, place);
+    const password = await this.prepareNewPassword('password', request.password, request, place, origin);
     return this.create(request, password, origin);
   }
 
@@ -110,10 +110,15 @@ export class UsersService {
    * @param place in the hashing queue, by who asks
    * @throws ApiError `overloaded`
    */
-  verifyPassword(user: User | null, password: string, place: HashPlace): Promise<boolean> {
+  verifyPassword(
+    user: User | null,
+    password: string,
+    place: HashPlace,
+    { requestId }: Origin,
+  ): Promise<boolean> {
     const refusal = this.hasher.refusalOf(user?.passwordHash);
     if (user && refusal) {
-      this.log.error({ userId: user.id, reason: refusal }, 'A stored password hash is refused');
+      this.log.error({ requestId, userId: user.id, reason: refusal }, 'A stored password hash is refused');
     }
     return this.hasher.verify(user?.passwordHash, password, place);
   }
@@ -150,8 +155,9 @@ export class UsersService {
     password: string,
     owner: PasswordOwner,
     place: NewPasswordPlace,
+    { requestId }: Origin,
   ): Promise<NewPassword> {
-    const { breachCheckFailed } = await this.policy.check(field, password, owner, place);
+    const { breachCheckFailed } = await this.policy.check(field, password, owner, place, requestId);
     return { hash: await this.hasher.hash(password, place), breachCheckFailed };
   }
 
