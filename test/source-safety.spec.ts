@@ -92,7 +92,9 @@ describe('the source', () => {
       'api-keys/key-facts.ts: FACTS',
       "api-keys/operator-keys.ts: userId === undefined ? '' : 'AND k.user_id = ?'",
       'audit/chained-events.ts: COLUMNS',
-      "audit/chained-events.ts: wanted.map(() => '?').join(', ')",
+      'audit/chained-events.ts: COLUMNS, UNSEALED[which]',
+      "audit/chained-events.ts: [...missing].map(() => '?').join(', ')",
+      'audit/chained-events.ts: BLANK',
       "audit/event-history.ts: userIds.map(() => '?').join(', ')",
       'audit/trail-state.ts: CHAIN',
       // A constant, or the number of an event.

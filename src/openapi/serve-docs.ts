@@ -52,13 +52,13 @@ function authorizePage(response: UiResponse): UiResponse {
     typeof held === 'string' ? held.split('.')[1]?.replace(/-/g, '+').replace(/_/g, '/') : undefined;
   const isOwn = (sessionId: string): boolean =>
     claims !== undefined && (JSON.parse(atob(claims)) as { sid?: string }).sid === sessionId;
-  const [, ended] = /\/auth\/sessions\/([^/]+)$/.exec(pathname) ?? [];
+  const [ended = '', list] = pathname.split('/').reverse();
   const over =
     (response.status === 200 && /\/auth\/logout$/.test(pathname)) ||
     (response.status === 204 &&
       (/\/users\/me$/.test(pathname) ||
         (/\/auth\/sessions$/.test(pathname) && !/keep=current/.test(search)) ||
-        (ended !== undefined && isOwn(ended))));
+        (list === 'sessions' && isOwn(ended))));
   if (over) ui.authActions.logoutWithPersistOption(['bearer']);
   return response;
 }
