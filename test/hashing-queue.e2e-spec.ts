@@ -1,6 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { LaneQueue } from '../src/crypto/lane-queue';
-import { type HashLane, type HashPlace, PasswordHasher } from '../src/crypto/password-hasher';
+import {
+  type HashLane,
+  type HashPlace,
+  LONGEST_WAIT_MS,
+  PasswordHasher,
+} from '../src/crypto/password-hasher';
 import { type NewPasswordLane, PasswordStrength, QUEUE_LIMITS } from '../src/passwords/password-strength';
 import { RateLimits } from '../src/rate-limit/rate-limits';
 import { RevocationFeed } from '../src/revocation/revocation-feed';
@@ -295,5 +300,28 @@ describe('a lane that is full', () => {
     expect(answers.slice(0, 2)).toMatchObject([{ status: 401 }, { status: 401 }]);
     const rows = await app.rows<{ evaluated: string }>('SELECT evaluated FROM password_attempts');
     expect(rows.map(({ evaluated }) => evaluated.split(',').length)).toEqual([1, 1]);
+  });
+
+  it('refuses whose turn comes after three seconds, counts no failure of his, and hashes nothing for him', async () => {
+    const held = gate();
+    const holders = Array.from({ length: (queue as unknown as { free: number }).free }, () =>
+      queue.run({ lane: 'account', subject: 'test' }, () => held.opened),
+    );
+    const { pool } = app.nest.get<{ pool: { run: (task: unknown) => Promise<unknown> } }>(PasswordHasher);
+    const hashing = jest.spyOn(pool, 'run');
+    await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
+    const late = login({ username: 'late', password: 'a guess' }, '192.0.2.3');
+    while (queue.length('unknown') === 0) await app.fetch('/health/live');
+    app.clock.push(LONGEST_WAIT_MS / 1000 + 0.1);
+    held.open();
+    await Promise.all(holders);
+
+    expect((await late).status).toBe(503);
+    expect(hashing).not.toHaveBeenCalled();
+    hashing.mockRestore();
+    expect(await app.rows('SELECT evaluated, in_a_row FROM password_attempts')).toEqual([
+      { evaluated: '', in_a_row: 0 },
+    ]);
+    expect((await signIn()).status).toBe(200);
   });
 });

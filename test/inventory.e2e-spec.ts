@@ -11,7 +11,7 @@ import { LONGEST_LINE } from '../src/cli/import-source';
 import { BODY_LIMIT } from '../src/core/json-body';
 import { MOST_COMMAS, MOST_LEVELS } from '../src/core/json-bounds';
 import { REQUEST_BUDGET_MS } from '../src/core/request-budget';
-import { PasswordHasher, WAITING_PER_THREAD } from '../src/crypto/password-hasher';
+import { LONGEST_WAIT_MS, PasswordHasher, WAITING_PER_THREAD } from '../src/crypto/password-hasher';
 import { MOST_IN_LINE } from '../src/database/account-lines';
 import { dataSourceOptions } from '../src/database/data-source-options';
 import { BATCH_SIZE, BATCHES_PER_ROUND } from '../src/database/row-cleanup';
@@ -125,6 +125,7 @@ describe('docs/inventory.md', () => {
       'hashes that wait, per thread: known devices': `${(hasher.queue.limits['known'] ?? 0) / threads}`,
       'hashes that wait, per thread: signed-in users': `${(hasher.queue.limits['account'] ?? 0) / threads}`,
       'hashes that wait, per thread: sign-ups': `${(hasher.queue.limits['registration'] ?? 0) / threads}`,
+      'a hash waits for its turn': seconds(LONGEST_WAIT_MS),
       'new passwords that wait to be judged: signed-in users': `${QUEUE_LIMITS.account}`,
       'new passwords that wait to be judged: sign-ups': `${QUEUE_LIMITS.registration}`,
       'the breached-password service': seconds(TIMEOUT_MS),

@@ -1,10 +1,12 @@
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource, type DataSourceOptions, type MigrationInterface, type QueryRunner } from 'typeorm';
 import { loadConfig } from '../src/config/load-config';
 import { dataSourceOptions } from '../src/database/data-source-options';
 import { migrate } from '../src/database/migrate';
 import { migrations } from '../src/database/migrations';
 import { prepareDatabase } from '../src/database/open-database';
+import { SqliteConnection } from '../src/database/sqlite-connection';
 import { entities } from '../src/entities';
 import { MASTER_SECRET } from './support/app';
 import { createDatabase, onMysql, type TestDatabase } from './support/database';
@@ -14,6 +16,9 @@ import { type Cut, TcpProxy } from './support/tcp-proxy';
 
 /** Only there does a statement that was executed outlive its migration. */
 const describeOnMysql = onMysql ? describe : () => undefined;
+
+/** Only there is a whole file locked by whoever writes. */
+const itOnSqlite = onMysql ? () => undefined : it;
 
 let database: TestDatabase;
 beforeEach(async () => (database = await createDatabase()));
@@ -82,6 +87,20 @@ describe('migrations', () => {
 
   it('are run by one of several that start together, and once', async () => {
     await Promise.all([migrate(await options()), migrate(await options()), migrate(await options())]);
+
+    expect(await applied()).toEqual(NAMES);
+  });
+
+  itOnSqlite('wait for another process that writes to the file, and are run when it has', async () => {
+    const other = new SqliteConnection(database.url.slice('sqlite:'.length));
+    other.exec('BEGIN IMMEDIATE');
+    const running = migrateTo(NAMES.length);
+    // It has been told to wait, several times.
+    await delay(300);
+    other.exec('ROLLBACK');
+    other.close();
+
+    await running;
 
     expect(await applied()).toEqual(NAMES);
   });

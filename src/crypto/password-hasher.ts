@@ -48,6 +48,12 @@ export const WAITING_PER_THREAD: Record<HashLane, number> = {
   registration: 16,
 };
 
+/**
+ * Milliseconds after which nobody waits any more: what has not had its turn by then is refused when its turn comes. Imported
+ * hashes may take fifty times as long as ours, and whoever asks has gone or comes again.
+ */
+export const LONGEST_WAIT_MS = 3_000;
+
 /** How it is seen how the hashing does. */
 export interface HashObservers {
   clock: Clock;
@@ -91,7 +97,8 @@ export class PasswordHasher implements OnApplicationShutdown {
   /**
    * The password's hash as a PHC string.
    *
-   * @throws ApiError `overloaded` when the lane is full, or gives the place to somebody who has less waiting
+   * @throws ApiError `overloaded` when the lane is full, or gives the place to somebody who has less waiting, or when the turn
+   * comes too late
    */
   async hash(password: string, place: HashPlace): Promise<string> {
     return (await this.run(place, { kind: 'hash', password, cost: this.cost })) as string;
@@ -154,9 +161,11 @@ export class PasswordHasher implements OnApplicationShutdown {
     const { clock, metrics } = this.observers;
     const come = clock.monotonic();
     try {
-      return await this.queue.run(place, () => {
-        metrics.observe('latchkey_hash_queue_wait_seconds', { lane }, (clock.monotonic() - come) / 1000);
-        return this.pool.run(task) as Promise<string | boolean>;
+      return await this.queue.run(place, async () => {
+        const waited = clock.monotonic() - come;
+        metrics.observe('latchkey_hash_queue_wait_seconds', { lane }, waited / 1000);
+        if (waited > LONGEST_WAIT_MS) throw this.refusal(place);
+        return (await this.pool.run(task)) as string | boolean;
       });
     } catch (error) {
       if (!(error instanceof LaneFull)) throw error;

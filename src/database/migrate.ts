@@ -3,6 +3,7 @@ import { DataSource, type DataSourceOptions, MigrationExecutor, type QueryRunner
 import { StartError } from '../core/start-error';
 import { isBusy } from './failures';
 import { refuseOthersTable, StepwiseMigration } from './stepwise-migration';
+import { begin } from './transactions';
 
 /** Seconds to wait for another instance that is migrating, on MySQL. A second at a time, to hear of a stop meanwhile. */
 const LOCK_WAIT_SECONDS = 60;
@@ -37,13 +38,25 @@ export async function migrate(options: DataSourceOptions, stop?: AbortSignal): P
 
 /** All pending migrations are one transaction that locks writers out from its beginning. */
 async function migrateSqlite(dataSource: DataSource, stop?: AbortSignal): Promise<void> {
+  // The one runner that all of them share.
+  const runner = dataSource.createQueryRunner();
+  await beginWhenNobodyWrites(runner, stop);
+  try {
+    await dataSource.runMigrations({ transaction: 'none' });
+    await runner.commitTransaction();
+  } catch (error) {
+    await runner.rollbackTransaction();
+    throw error;
+  }
+}
+
+async function beginWhenNobodyWrites(runner: QueryRunner, stop?: AbortSignal): Promise<void> {
   // SQLite's own way of waiting holds up the whole process, which would not hear of a stop.
-  await dataSource.query('PRAGMA busy_timeout = 0');
+  await runner.query('PRAGMA busy_timeout = 0');
   for (let tries = 1; ; tries += 1) {
     stop?.throwIfAborted();
     try {
-      await dataSource.transaction(() => dataSource.runMigrations({ transaction: 'none' }));
-      return;
+      return await begin(runner);
     } catch (error) {
       if (!isBusy(error) || tries === BUSY_TRIES) throw error;
     }

@@ -233,7 +233,7 @@ export class Transactions {
  * TypeORM takes a transaction that could not begin for one that has. On SQLite, where all units share what it believes, no
  * other would ever begin after it.
  */
-async function begin(runner: QueryRunner): Promise<void> {
+export async function begin(runner: QueryRunner): Promise<void> {
   try {
     await runner.startTransaction();
   } catch (error) {
