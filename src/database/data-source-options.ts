@@ -16,8 +16,8 @@ const CONNECT_TIMEOUT_MS = 2_000;
 
 const POOL_SIZE = 10;
 
-/** Callers that may wait for a connection. Beyond that, 503 at once. */
-const POOL_QUEUE_LIMIT = 500;
+/** Callers that may wait for a connection: one of the pool, or the one of SQLite. Beyond that, 503 at once. */
+export const QUEUE_LIMIT = 500;
 
 export type Entities = MixedList<(new () => object) | EntitySchema>;
 
@@ -53,7 +53,7 @@ export async function dataSourceOptions(
     connectTimeout: CONNECT_TIMEOUT_MS,
     poolSize: POOL_SIZE,
     // Rows are few and small here; nothing is gained by a parser that is compiled for each statement.
-    extra: { queueLimit: POOL_QUEUE_LIMIT, disableEval: true },
+    extra: { queueLimit: QUEUE_LIMIT, disableEval: true },
     enableQueryTimeout: true,
     maxQueryExecutionTime: STATEMENT_TIMEOUT_MS,
     entities,

@@ -9,6 +9,7 @@ import { currentBudget } from '../core/request-budget';
 import { type SpanAttributes, Tracing } from '../core/tracing';
 import { AccountLines } from './account-lines';
 import { ConnectionUse } from './connection-use';
+import { QUEUE_LIMIT } from './data-source-options';
 import { isBusy, isDeadlock, isUniqueViolation } from './failures';
 import { Lease } from './lease';
 import { SerialQueue } from './serial-queue';
@@ -65,7 +66,7 @@ export class Transactions {
   ) {
     const { type, poolSize = 1 } = dataSource.options;
     const onSqlite = type === 'better-sqlite3';
-    this.queue = onSqlite ? new SerialQueue() : undefined;
+    this.queue = onSqlite ? new SerialQueue(QUEUE_LIMIT) : undefined;
     this.connections = new ConnectionUse(metrics, poolSize);
     this.spanAttributes = { 'db.system.name': onSqlite ? 'sqlite' : type };
   }
