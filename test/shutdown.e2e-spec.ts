@@ -203,6 +203,8 @@ describe('a stop', () => {
     const { socket } = await halfASignUp();
     socket.on('error', () => undefined);
     await signal();
+    // It says that it stops a moment before its time begins.
+    await delay(500);
 
     // As when the machine stands still.
     server.signal('SIGSTOP');

@@ -1,4 +1,4 @@
-import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { Clock } from '../core/clock';
 import { Failpoints } from '../core/failpoints';
@@ -7,7 +7,7 @@ import { addSeconds } from '../core/instant';
 import { LOG, type Log } from '../core/log';
 import { PeriodicTask } from '../core/periodic-task';
 import { Random } from '../core/random';
-import { withBudget } from '../core/request-budget';
+import { withPartOfBudget } from '../core/request-budget';
 import { execute } from '../database/sql';
 import { afterCommit, Transactions } from '../database/transactions';
 import {
@@ -45,7 +45,7 @@ const SALT_BYTES = 16;
  * with, so that whoever comes after a crash, or after another sealer, finds what is left to do.
  */
 @Injectable()
-export class AuditSealer implements OnApplicationShutdown {
+export class AuditSealer implements OnApplicationShutdown, OnModuleDestroy {
   private readonly holder: string;
   private readonly sealing = new PeriodicTask({ intervalMs: INTERVAL_MS, round: () => this.round() });
   private started = false;
@@ -77,11 +77,16 @@ export class AuditSealer implements OnApplicationShutdown {
     this.sealing.start();
   }
 
+  /** Before anything is waited for, so that the rounds under way of all tasks end at the same time. */
+  onModuleDestroy(): void {
+    this.sealing.retire();
+  }
+
   async onApplicationShutdown(): Promise<void> {
     this.deadline = this.clock.monotonic() + LAST_SEALING_MS;
     await this.sealing.stop();
     // Whoever copies the database of a service that was stopped finds nothing waiting, unless the database has failed already.
-    if (this.started && !this.failing) await withBudget(LAST_SEALING_MS, () => this.round());
+    if (this.started && !this.failing) await withPartOfBudget(LAST_SEALING_MS, () => this.round());
     this.started = false;
     if (this.holding) await this.handBackLease();
   }

@@ -1,5 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { gate } from '../../test/support/gate';
-import { PeriodicTask } from './periodic-task';
+import { LONGEST_ENDING_MS, PeriodicTask } from './periodic-task';
 
 describe('a periodic task', () => {
   it('comes round again, one round at a time, also when a round takes longer than the interval', async () => {
@@ -50,4 +51,23 @@ describe('a periodic task', () => {
 
     expect(begun).toBe(1);
   });
+
+  it('does not hold up a stop for longer than three seconds from when it was told, if its round hangs', async () => {
+    const entered = gate();
+    const task = new PeriodicTask({
+      intervalMs: 1,
+      round: async () => {
+        entered.open();
+        await gate().opened;
+      },
+    });
+    task.start();
+    await entered.opened;
+
+    task.retire();
+    await delay(LONGEST_ENDING_MS);
+
+    // Its time is over already.
+    await task.stop();
+  }, 10_000);
 });

@@ -1,3 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Milliseconds that a stop waits for a round: as long as anybody waits for the database. */
+export const LONGEST_ENDING_MS = 3_000;
+
 /** Settings of a `PeriodicTask`. */
 export interface PeriodicTaskOptions {
   /** Milliseconds from the end of one round to the beginning of the next. */
@@ -8,12 +13,13 @@ export interface PeriodicTaskOptions {
 
 /**
  * Work of a service's own that comes round again and again. Rounds never overlap, and a stop waits for the one under way,
- * so that nothing is cut off in the middle. Does not keep the process alive.
+ * so that nothing is cut off in the middle but what hangs. Does not keep the process alive.
  */
 export class PeriodicTask {
   private timer: NodeJS.Timeout | undefined;
   private current: Promise<void> | undefined;
   private stopped = false;
+  private ending: Promise<unknown> | undefined;
 
   constructor(private readonly options: PeriodicTaskOptions) {}
 
@@ -22,11 +28,17 @@ export class PeriodicTask {
     this.schedule();
   }
 
-  /** No further round; returns when the one under way has ended. */
-  async stop(): Promise<void> {
+  /** No further round begins. */
+  retire(): void {
     this.stopped = true;
     clearTimeout(this.timer);
-    await this.current;
+    this.ending ??= Promise.race([this.current, delay(LONGEST_ENDING_MS, undefined, { ref: false })]);
+  }
+
+  /** No further round; returns when the one under way has ended, or three seconds after it was told, if that hangs. */
+  async stop(): Promise<void> {
+    this.retire();
+    await this.ending;
   }
 
   private schedule(): void {

@@ -19,6 +19,18 @@ export function withBudget<T>(milliseconds: number, work: () => T): T {
   return budgets.run({ left: milliseconds }, work);
 }
 
+/** Runs `work` with so much of what the current budget has left, or with so much where there is none. */
+export async function withPartOfBudget<T>(milliseconds: number, work: () => Promise<T>): Promise<T> {
+  const whole = currentBudget() ?? { left: milliseconds };
+  const given = Math.min(milliseconds, whole.left);
+  const part = { left: given };
+  try {
+    return await budgets.run(part, work);
+  } finally {
+    whole.left -= given - part.left;
+  }
+}
+
 /** Of the current request; none outside of requests. */
 export function currentBudget(): RequestBudget | undefined {
   return budgets.getStore();

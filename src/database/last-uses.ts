@@ -1,4 +1,4 @@
-import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
+import type { OnApplicationShutdown, OnModuleDestroy, OnModuleInit } from '@nestjs/common';
 import type { Clock } from '../core/clock';
 import { toNumericDate } from '../core/instant';
 import type { Log } from '../core/log';
@@ -22,7 +22,7 @@ export interface LastUseColumn {
  * Remembers when things were used and writes it down in batches, by the second: a write per request would cost more than
  * the request. A clean stop writes what is left. Each kind of thing has a subclass that says where its uses are written.
  */
-export abstract class LastUses implements OnModuleInit, OnApplicationShutdown {
+export abstract class LastUses implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   private pending = new Map<string, number>();
   private readonly flushing = new PeriodicTask({
     intervalMs: FLUSH_INTERVAL_MS,
@@ -38,6 +38,11 @@ export abstract class LastUses implements OnModuleInit, OnApplicationShutdown {
 
   onModuleInit(): void {
     this.flushing.start();
+  }
+
+  /** Before anything is waited for, so that the rounds under way of all tasks end at the same time. */
+  onModuleDestroy(): void {
+    this.flushing.retire();
   }
 
   async onApplicationShutdown(): Promise<void> {

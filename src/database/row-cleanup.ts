@@ -1,4 +1,4 @@
-import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
+import type { OnApplicationShutdown, OnModuleDestroy, OnModuleInit } from '@nestjs/common';
 import type { Clock } from '../core/clock';
 import type { Failpoints } from '../core/failpoints';
 import { addSeconds } from '../core/instant';
@@ -32,7 +32,7 @@ export interface DeadRows {
  * Removes dead rows in the background, in small batches. Any number of instances may do so at once: a row that another one
  * has removed is simply not there. Each kind of row has a subclass that says which are dead.
  */
-export abstract class RowCleanup implements OnModuleInit, OnApplicationShutdown {
+export abstract class RowCleanup implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   private readonly rounds = new PeriodicTask({ intervalMs: INTERVAL_MS, round: () => this.round() });
   private stopping = false;
 
@@ -46,6 +46,11 @@ export abstract class RowCleanup implements OnModuleInit, OnApplicationShutdown 
 
   onModuleInit(): void {
     this.rounds.start();
+  }
+
+  /** Before anything is waited for, so that the rounds under way of all tasks end at the same time. */
+  onModuleDestroy(): void {
+    this.rounds.retire();
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -1,4 +1,4 @@
-import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { Clock } from '../core/clock';
 import { LOG, type Log } from '../core/log';
 import { PeriodicTask } from '../core/periodic-task';
@@ -24,7 +24,7 @@ export const BATCHES_AT_STOP = 10;
  * bound.
  */
 @Injectable()
-export class CounterKeeper implements OnApplicationShutdown {
+export class CounterKeeper implements OnApplicationShutdown, OnModuleDestroy {
   private readonly rounds = new PeriodicTask({ intervalMs: INTERVAL_MS, round: () => this.flush() });
   private isRead = false;
   private isFailing = false;
@@ -40,6 +40,11 @@ export class CounterKeeper implements OnApplicationShutdown {
   async start(): Promise<void> {
     await this.flush();
     this.rounds.start();
+  }
+
+  /** Before anything is waited for, so that the rounds under way of all tasks end at the same time. */
+  onModuleDestroy(): void {
+    this.rounds.retire();
   }
 
   async onApplicationShutdown(): Promise<void> {

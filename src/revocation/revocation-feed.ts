@@ -1,4 +1,10 @@
-import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  type OnApplicationShutdown,
+  type OnModuleDestroy,
+  type OnModuleInit,
+} from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { Clock } from '../core/clock';
 import { addSeconds } from '../core/instant';
@@ -66,7 +72,7 @@ interface Mark {
  * Whether it may be relied on is decided by this instance's own monotonic clock alone.
  */
 @Injectable()
-export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
+export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   private readonly revokedSessions = new Map<string, number>();
   private readonly listeners: ((keyId: string) => void)[] = [];
   private readonly seen = new Set<number>();
@@ -92,6 +98,11 @@ export class RevocationFeed implements OnModuleInit, OnApplicationShutdown {
     this.channel.receive((line) => this.learn(line));
     await this.poll();
     this.polling.start();
+  }
+
+  /** Before anything is waited for, so that the rounds under way of all tasks end at the same time. */
+  onModuleDestroy(): void {
+    this.polling.retire();
   }
 
   async onApplicationShutdown(): Promise<void> {
