@@ -259,9 +259,15 @@ describe('a path', () => {
 describe('a method', () => {
   let app: TestApp;
   let authorization: string;
+  let credentials: Record<string, string>[];
+  let ids: Record<string, string>;
   beforeAll(async () => {
     app = await startApp();
-    authorization = `Authorization: Bearer ${(await newcomer(app)).token}\r\n`;
+    const { token } = await newcomer(app);
+    const { apiKey, keyId } = await createKey(app, token);
+    authorization = `Authorization: Bearer ${token}\r\n`;
+    credentials = [{ authorization: `Bearer ${token}` }, { 'x-api-key': apiKey }];
+    ids = { keyId, sessionId: sessionIdOf({ token }) };
   });
   afterAll(() => app.close());
 
@@ -317,6 +323,45 @@ describe('a method', () => {
       expect(answers[0] && headerOf(answers[0], 'connection')).toBe('close');
     }
   });
+
+  /**
+   * Each row by its table, but for what is written whatever the call was: when something was last used, that somebody was
+   * refused, and the seal that events get in the background.
+   */
+  const everyRow = async () => {
+    const dumped = JSON.parse(await app.database.dump()) as (string | Record<string, unknown>[])[];
+    const rows = dumped.flatMap((table, index) =>
+      typeof table === 'string' && table !== 'audit_chain'
+        ? (dumped[index + 1] as Record<string, unknown>[]).map((row): Record<string, unknown> => ({
+            table,
+            ...row,
+          }))
+        : [],
+    );
+    return rows
+      .filter(({ table, type }) => table !== 'audit_events' || type !== 'access_refused')
+      .map((row) => ({ ...row, last_used_at: null, sequence: null, link: null }));
+  };
+
+  it.each([...methodsOf])(
+    'that is safe leaves every row of every table as it was, with a good token and with a good key: %s',
+    async (path, own) => {
+      const target = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => ids[name] as string);
+      const before = await everyRow();
+      const statuses: number[] = [];
+
+      for (const headers of credentials) {
+        for (const method of ['GET', 'HEAD', 'OPTIONS']) {
+          statuses.push((await app.fetch(target, { method, headers })).status);
+          expect([method, await everyRow()]).toEqual([method, before]);
+        }
+      }
+
+      const isRead = operations.some((of) => of.path === path && of.method === 'GET');
+      expect(JSON.stringify(before)).toContain(ids['keyId']);
+      expect(statuses[0]).toBe(isRead ? 200 : own.includes('GET') ? 404 : 405);
+    },
+  );
 
   it('HEAD answers what GET does, without the body', async () => {
     for (const path of [
