@@ -1,6 +1,9 @@
-import { METHODS } from 'node:http';
+import { type IncomingMessage, METHODS } from 'node:http';
 import { startApp, type TestApp } from './support/app';
 import { type DocumentedOperation, operations, requestExample } from './support/contract';
+import { describeWhereInstalled } from './support/installed';
+import { freePort } from './support/mariadb-server';
+import { documentedBalancer, Nginx } from './support/nginx';
 import { createKey, newcomer, sessionIdOf } from './support/people';
 import { headerOf, type RawAnswer, sendRaw } from './support/raw-http';
 
@@ -18,67 +21,63 @@ const refusal = (answer: RawAnswer | undefined) => {
   return [answer?.status, answer && headerOf(answer, 'x-error-code')];
 };
 
+const post = (headers: string, rest: string) =>
+  `POST /api/v1/auth/login HTTP/1.1\r\n${HOST}${JSON_TYPE}${headers}\r\n${rest}`;
+
+const READ_IN_TWO_WAYS: [what: string, bytes: string | Buffer][] = [
+  ['a length and chunks', post('Content-Length: 5\r\nTransfer-Encoding: chunked\r\n', `0\r\n\r\n${SECOND}`)],
+  ['chunks and a length', post('Transfer-Encoding: chunked\r\nContent-Length: 5\r\n', `0\r\n\r\n${SECOND}`)],
+  ['two lengths', post('Content-Length: 2\r\nContent-Length: 3\r\n', `{}${SECOND}`)],
+  ['two lengths in one', post('Content-Length: 2, 2\r\n', `{}${SECOND}`)],
+  ['a length with a sign', post('Content-Length: +2\r\n', `{}${SECOND}`)],
+  ['a hexadecimal length', post('Content-Length: 0x2\r\n', `{}${SECOND}`)],
+  ['a negative length', post('Content-Length: -2\r\n', `{}${SECOND}`)],
+  ['a length beyond all integers', post('Content-Length: 18446744073709551618\r\n', `{}${SECOND}`)],
+  ['a length without a number', post('Content-Length:\r\n', `{}${SECOND}`)],
+  ['an unknown coding', post('Transfer-Encoding: xchunked\r\n', `0\r\n\r\n${SECOND}`)],
+  ['the identity coding', post('Transfer-Encoding: identity\r\n', `0\r\n\r\n${SECOND}`)],
+  ['chunks that are not last', post('Transfer-Encoding: chunked, identity\r\n', `0\r\n\r\n${SECOND}`)],
+  ['chunks twice', post('Transfer-Encoding: chunked, chunked\r\n', `0\r\n\r\n${SECOND}`)],
+  [
+    'two codings',
+    post('Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n', `0\r\n\r\n${SECOND}`),
+  ],
+  ['a tab before chunked', post('Transfer-Encoding:\x0bchunked\r\n', `0\r\n\r\n${SECOND}`)],
+  ['a blank before the colon', post('Transfer-Encoding : chunked\r\n', `0\r\n\r\n${SECOND}`)],
+  ['a chunk size that is none', post('Transfer-Encoding: chunked\r\n', `zz\r\n\r\n${SECOND}`)],
+  ['a chunk size with a sign', post('Transfer-Encoding: chunked\r\n', `+2\r\n{}\r\n0\r\n\r\n${SECOND}`)],
+  [
+    'a chunk size beyond all integers',
+    post('Transfer-Encoding: chunked\r\n', `ffffffffffffffff2\r\n{}\r\n0\r\n\r\n`),
+  ],
+  ['a chunk longer than its size', post('Transfer-Encoding: chunked\r\n', `1\r\n{}\r\n0\r\n\r\n${SECOND}`)],
+  [
+    'a chunk line that ends with a bare line feed',
+    post('Transfer-Encoding: chunked\r\n', `2\n{}\r\n0\r\n\r\n${SECOND}`),
+  ],
+  ['chunks in HTTP/1.0', post('Transfer-Encoding: chunked\r\n', `0\r\n\r\n`).replace('1.1', '1.0')],
+  ['a header that is folded', `GET /health/live HTTP/1.1\r\n${HOST}X-A: b\r\n c\r\n\r\n${SECOND}`],
+  ['a header with a NUL', `GET /health/live HTTP/1.1\r\n${HOST}X-A: b\0c\r\n\r\n${SECOND}`],
+  ['a bare carriage return', `GET /health/live HTTP/1.1\r\n${HOST}X-A: b\rX-B: c\r\n\r\n${SECOND}`],
+  ['bare line feeds', `GET /health/live HTTP/1.1\n${HOST}\n${SECOND}`],
+  ['a header without a name', `GET /health/live HTTP/1.1\r\n${HOST}: x\r\n\r\n${SECOND}`],
+  ['no host', `GET /health/live HTTP/1.1\r\n\r\n${SECOND}`],
+  ['two hosts', `GET /health/live HTTP/1.1\r\n${HOST}Host: other\r\n\r\n${SECOND}`],
+  ['another protocol', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+  ['a version that there is not', `GET /health/live HTTP/1.9\r\n${HOST}\r\n${SECOND}`],
+  ['a method that there is not', `STEAL /health/live HTTP/1.1\r\n${HOST}\r\n${SECOND}`],
+  ['a method in lower case', `get /health/live HTTP/1.1\r\n${HOST}\r\n${SECOND}`],
+  ['a target without a slash', `GET health/live HTTP/1.1\r\n${HOST}\r\n${SECOND}`],
+  ['a tunnel', `CONNECT localhost:22 HTTP/1.1\r\n${HOST}\r\n`],
+  ['TLS', Buffer.from('16030100c5010000c10303', 'hex')],
+];
+
 describe('a request that can be read in two ways', () => {
   let app: TestApp;
   beforeAll(async () => (app = await startApp()));
   afterAll(() => app.close());
 
-  const post = (headers: string, rest: string) =>
-    `POST /api/v1/auth/login HTTP/1.1\r\n${HOST}${JSON_TYPE}${headers}\r\n${rest}`;
-
-  it.each([
-    [
-      'a length and chunks',
-      post('Content-Length: 5\r\nTransfer-Encoding: chunked\r\n', `0\r\n\r\n${SECOND}`),
-    ],
-    [
-      'chunks and a length',
-      post('Transfer-Encoding: chunked\r\nContent-Length: 5\r\n', `0\r\n\r\n${SECOND}`),
-    ],
-    ['two lengths', post('Content-Length: 2\r\nContent-Length: 3\r\n', `{}${SECOND}`)],
-    ['two lengths in one', post('Content-Length: 2, 2\r\n', `{}${SECOND}`)],
-    ['a length with a sign', post('Content-Length: +2\r\n', `{}${SECOND}`)],
-    ['a hexadecimal length', post('Content-Length: 0x2\r\n', `{}${SECOND}`)],
-    ['a negative length', post('Content-Length: -2\r\n', `{}${SECOND}`)],
-    ['a length beyond all integers', post('Content-Length: 18446744073709551618\r\n', `{}${SECOND}`)],
-    ['a length without a number', post('Content-Length:\r\n', `{}${SECOND}`)],
-    ['an unknown coding', post('Transfer-Encoding: xchunked\r\n', `0\r\n\r\n${SECOND}`)],
-    ['the identity coding', post('Transfer-Encoding: identity\r\n', `0\r\n\r\n${SECOND}`)],
-    ['chunks that are not last', post('Transfer-Encoding: chunked, identity\r\n', `0\r\n\r\n${SECOND}`)],
-    ['chunks twice', post('Transfer-Encoding: chunked, chunked\r\n', `0\r\n\r\n${SECOND}`)],
-    [
-      'two codings',
-      post('Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n', `0\r\n\r\n${SECOND}`),
-    ],
-    ['a tab before chunked', post('Transfer-Encoding:\x0bchunked\r\n', `0\r\n\r\n${SECOND}`)],
-    ['a blank before the colon', post('Transfer-Encoding : chunked\r\n', `0\r\n\r\n${SECOND}`)],
-    ['a chunk size that is none', post('Transfer-Encoding: chunked\r\n', `zz\r\n\r\n${SECOND}`)],
-    ['a chunk size with a sign', post('Transfer-Encoding: chunked\r\n', `+2\r\n{}\r\n0\r\n\r\n${SECOND}`)],
-    [
-      'a chunk size beyond all integers',
-      post('Transfer-Encoding: chunked\r\n', `ffffffffffffffff2\r\n{}\r\n0\r\n\r\n`),
-    ],
-    ['a chunk longer than its size', post('Transfer-Encoding: chunked\r\n', `1\r\n{}\r\n0\r\n\r\n${SECOND}`)],
-    [
-      'a chunk line that ends with a bare line feed',
-      post('Transfer-Encoding: chunked\r\n', `2\n{}\r\n0\r\n\r\n${SECOND}`),
-    ],
-    ['chunks in HTTP/1.0', post('Transfer-Encoding: chunked\r\n', `0\r\n\r\n`).replace('1.1', '1.0')],
-    ['a header that is folded', `GET /health/live HTTP/1.1\r\n${HOST}X-A: b\r\n c\r\n\r\n${SECOND}`],
-    ['a header with a NUL', `GET /health/live HTTP/1.1\r\n${HOST}X-A: b\0c\r\n\r\n${SECOND}`],
-    ['a bare carriage return', `GET /health/live HTTP/1.1\r\n${HOST}X-A: b\rX-B: c\r\n\r\n${SECOND}`],
-    ['bare line feeds', `GET /health/live HTTP/1.1\n${HOST}\n${SECOND}`],
-    ['a header without a name', `GET /health/live HTTP/1.1\r\n${HOST}: x\r\n\r\n${SECOND}`],
-    ['no host', `GET /health/live HTTP/1.1\r\n\r\n${SECOND}`],
-    ['two hosts', `GET /health/live HTTP/1.1\r\n${HOST}Host: other\r\n\r\n${SECOND}`],
-    ['another protocol', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
-    ['a version that there is not', `GET /health/live HTTP/1.9\r\n${HOST}\r\n${SECOND}`],
-    ['a method that there is not', `STEAL /health/live HTTP/1.1\r\n${HOST}\r\n${SECOND}`],
-    ['a method in lower case', `get /health/live HTTP/1.1\r\n${HOST}\r\n${SECOND}`],
-    ['a target without a slash', `GET health/live HTTP/1.1\r\n${HOST}\r\n${SECOND}`],
-    ['a tunnel', `CONNECT localhost:22 HTTP/1.1\r\n${HOST}\r\n`],
-    ['TLS', Buffer.from('16030100c5010000c10303', 'hex')],
-  ])('is answered 400 once, and the connection closed: %s', async (_, bytes) => {
+  it.each(READ_IN_TWO_WAYS)('is answered 400 once, and the connection closed: %s', async (_, bytes) => {
     const answers = await sendRaw(app.url, bytes);
 
     expect(answers).toHaveLength(1);
@@ -101,6 +100,63 @@ describe('a request that can be read in two ways', () => {
 
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
     expect(stayed?.status).toBe(200);
+  });
+});
+
+describeWhereInstalled('nginx', 'a request through nginx, as the documentation configures it', () => {
+  let app: TestApp;
+  let nginx: Nginx;
+  /** What the service has read as a request, or has taken for one in vain. */
+  const read: string[] = [];
+
+  beforeAll(async () => {
+    app = await startApp({ TRUST_PROXY: 'loopback' });
+    app.nest
+      .getHttpServer()
+      .on('request', ({ method = '', url = '' }: IncomingMessage) => read.push(`${method} ${url}`))
+      .on('clientError', () => read.push('no request'));
+    const instance = Number(new URL(app.url).port);
+    const port = await freePort();
+    nginx = await Nginx.start(documentedBalancer([instance, instance], port), port);
+  });
+  beforeEach(() => read.splice(0));
+  afterAll(async () => {
+    await nginx.remove();
+    await app.close();
+  });
+
+  const LAST = `GET /last HTTP/1.1\r\n${HOST}${CLOSE}\r\n`;
+  const proxied = (bytes: string | Buffer) => sendRaw(`http://127.0.0.1:${nginx.port}`, bytes, LAST);
+  /** Without what nginx has refused by itself. */
+  const ofService = (answers: RawAnswer[]) =>
+    answers.filter((answer) => headerOf(answer, 'x-request-id') !== undefined);
+
+  it.each(READ_IN_TWO_WAYS)('is never one for nginx and two for the service: %s', async (_, bytes) => {
+    const answers = await proxied(bytes);
+    const readOfThese = [...read];
+    const [next] = await proxied(LAST);
+
+    expect(answers.length).toBeGreaterThan(0);
+    expect(readOfThese).toHaveLength(ofService(answers).length);
+    // Whoever comes next over the connection between the two gets the answer to what he asked.
+    expect(refusal(next)).toEqual([404, 'not_found']);
+    expect(read.slice(readOfThese.length)).toEqual(['GET /last']);
+  });
+
+  it.each([
+    ['with a length', post(`Content-Length: ${SECOND.length}\r\n`, SECOND)],
+    [
+      'in chunks',
+      post('Transfer-Encoding: chunked\r\n', `${SECOND.length.toString(16)}\r\n${SECOND}\r\n0\r\n\r\n`),
+    ],
+  ])('is not the body of another: %s', async (_, bytes) => {
+    const answers = await proxied(bytes);
+
+    expect(answers.map(refusal)).toEqual([
+      [400, 'malformed_json'],
+      [404, 'not_found'],
+    ]);
+    expect(read).toEqual(['POST /api/v1/auth/login', 'GET /last']);
   });
 });
 

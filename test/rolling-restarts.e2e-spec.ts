@@ -1,12 +1,10 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createDatabase, type TestDatabase } from './support/database';
 import { describeWhereInstalled } from './support/installed';
 import { bearer } from './support/instances';
 import { type Ending, KeptConnection } from './support/kept-connection';
 import { freePort } from './support/mariadb-server';
-import { Nginx } from './support/nginx';
+import { documentedBalancer, Nginx } from './support/nginx';
 import { type Program, settingsFor, startServer } from './support/server-process';
 import { FAULT_ROUNDS } from './support/thoroughness';
 
@@ -22,15 +20,6 @@ const PAUSE_MS = 25;
 /** Milliseconds of silence after which an instance that stops may hang up on a client. */
 const PROMISED_MS = 1_000;
 
-/** The configuration that the documentation shows, on the ports of this test. */
-function documentedSite(instances: readonly number[], proxy: number): string {
-  const page = readFileSync(join(__dirname, '..', 'docs', 'operations.md'), 'utf8');
-  return (/^```nginx\n([\s\S]*?)^```$/m.exec(page)?.[1] ?? '')
-    .replace('127.0.0.1:3001', `127.0.0.1:${instances[0]}`)
-    .replace('127.0.0.1:3002', `127.0.0.1:${instances[1]}`)
-    .replace('127.0.0.1:8080', `127.0.0.1:${proxy}`);
-}
-
 describeWhereInstalled('nginx', 'two instances that are restarted in turns, under load', () => {
   let database: TestDatabase;
   let nginx: Nginx;
@@ -45,7 +34,7 @@ describeWhereInstalled('nginx', 'two instances that are restarted in turns, unde
     ports = [await freePort(), await freePort()];
     for (const port of ports) await start(port);
     const proxy = await freePort();
-    nginx = await Nginx.start(documentedSite(ports, proxy), proxy);
+    nginx = await Nginx.start(documentedBalancer(ports, proxy), proxy);
   }, 60_000);
   afterAll(async () => {
     await nginx.remove();

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,15 @@ import { PROGRAM_PATH } from './installed';
 
 /** Milliseconds within which it must have come up. */
 const START_TIMEOUT_MS = 10_000;
+
+/** The configuration of nginx in front of two instances that docs/operations.md shows, on the ports of a test. */
+export function documentedBalancer(instances: readonly number[], proxy: number): string {
+  const page = readFileSync(join(__dirname, '..', '..', 'docs', 'operations.md'), 'utf8');
+  return (/^```nginx\n([\s\S]*?)^```$/m.exec(page)?.[1] ?? '')
+    .replace('127.0.0.1:3001', `127.0.0.1:${instances[0]}`)
+    .replace('127.0.0.1:3002', `127.0.0.1:${instances[1]}`)
+    .replace('127.0.0.1:8080', `127.0.0.1:${proxy}`);
+}
 
 /** An nginx of our own: configuration, files and port in a temporary folder, in the foreground, gone when it is removed. */
 export class Nginx {

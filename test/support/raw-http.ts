@@ -8,13 +8,23 @@ export interface RawAnswer {
   body: string;
 }
 
-/** Sends bytes that need not be HTTP, and waits until the server has closed the connection. Everything it answered. */
-export async function sendRaw(url: string, bytes: string | Buffer): Promise<RawAnswer[]> {
+/**
+ * Sends bytes that need not be HTTP, and waits until the server has closed the connection. Everything it answered.
+ *
+ * @param last sent once an answer has come that leaves the connection open: a request that asks to have it closed
+ */
+export async function sendRaw(url: string, bytes: string | Buffer, last = ''): Promise<RawAnswer[]> {
   const received = await new Promise<string>((resolve, reject) => {
-    const chunks: Buffer[] = [];
+    let text = '';
+    let unsent = last;
     const socket = connect(Number(new URL(url).port), '127.0.0.1', () => socket.write(bytes));
-    socket.on('data', (chunk) => chunks.push(chunk));
-    socket.on('close', () => resolve(Buffer.concat(chunks).toString('latin1')));
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1');
+      if (unsent === '' || !text.includes('\r\n\r\n') || /^connection: close\r$/im.test(text)) return;
+      socket.write(unsent);
+      unsent = '';
+    });
+    socket.on('close', () => resolve(text));
     socket.on('error', reject);
   });
   return parseAnswers(received);
