@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { loadConfig } from '../src/config/load-config';
+import { API_ERRORS } from '../src/core/errors';
 import type { LaneQueue } from '../src/crypto/lane-queue';
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import { MetricsServer } from '../src/observability/metrics-server';
@@ -141,6 +142,43 @@ describe('metrics', () => {
     expect(after.value(hits, { limit: 'login-account' })).toBe(2);
     expect(after.value(hits)).toBe(2);
     expect(after.value('latchkey_logins_total', { outcome: 'rate_limited' })).toBe(2);
+  });
+
+  it('count what is refused by the code of the error, beginning with 0 for each, and no failure of ours', async () => {
+    const { token } = await newcomer(app);
+    const refusals = 'latchkey_refusals_total';
+    const before = await scrape();
+
+    for (const path of ['/users/me', '/auth/keys', '/auth/verify'])
+      await app.call('GET', path, { token: `${token}x` });
+    await app.call('GET', '/users/me', { key: 'sk_live_forged' });
+    await app.call('POST', '/auth/login', { body: { username: { $ne: 1 } } });
+    await app.call('POST', '/auth/login', { body: '{' });
+    await app.fetch('/nowhere');
+    await app.fetch('/api/v1/users/me/');
+    await app.call('PUT', '/users/me', { token });
+    await app.call('GET', '/users/me', { token });
+    await app.rows('ALTER TABLE users RENAME TO lost');
+    await app.call('POST', '/auth/login', { body: { username: 'somebody', password: 'a password' } });
+    await app.rows('ALTER TABLE lost RENAME TO users');
+
+    const after = await scrape();
+    const grown = after
+      .of(refusals)
+      .map(({ labels, value }) => [
+        labels['code'],
+        value - before.value(refusals, { code: labels['code'] ?? '' }),
+      ])
+      .filter(([, by]) => by !== 0);
+    const ofCallers = Object.entries(API_ERRORS).filter(([, { status }]) => status >= 400 && status < 500);
+    const codesIn = (exported: Scrape) => exported.of(refusals).map(({ labels }) => labels['code']);
+    expect(codesIn(before)).toEqual(ofCallers.map(([code]) => code));
+    expect(before.value(refusals, { code: 'headers_too_large' })).toBe(0);
+    expect(codesIn(after)).toEqual(codesIn(before));
+    expect(Object.fromEntries(grown)).toEqual({
+      ...{ token_invalid: 3, api_key_invalid: 1, validation_failed: 1, malformed_json: 1 },
+      ...{ not_found: 2, method_not_allowed: 1 },
+    });
   });
 
   it('tell the age of the revocation feed', async () => {

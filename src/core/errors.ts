@@ -224,6 +224,11 @@ export const API_ERRORS = {
 /** A stable machine code, as in the header `X-Error-Code`. */
 export type ErrorCode = keyof typeof API_ERRORS;
 
+/** The codes of what is the caller's doing: every status of 4xx. */
+export const REFUSALS = (Object.keys(API_ERRORS) as ErrorCode[]).filter(
+  (code) => API_ERRORS[code].status < 500,
+);
+
 /** One fault of one field: what `details` of a 400 holds. */
 export interface FieldFault {
   /** Name of the field, parameter or header. */

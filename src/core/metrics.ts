@@ -69,6 +69,11 @@ export const METRICS = {
     help: 'Calls refused with 429, by the name of the limit.',
     labels: ['limit'],
   },
+  latchkey_refusals_total: {
+    kind: 'counter',
+    help: 'Requests refused with a status of 4xx, by the code of the error.',
+    labels: ['code'],
+  },
   latchkey_database_connections_used: {
     kind: 'gauge',
     help: 'Connections to the database that are in use.',

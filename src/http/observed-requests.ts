@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { REFUSALS } from '../core/errors';
 import type { Metrics } from '../core/metrics';
 import { type Span, type SpanAttributes, type Tracing, withinSpan } from '../core/tracing';
 
@@ -21,8 +22,9 @@ const methodOf = ({ method }: FastifyRequest): string => (METHODS.has(method) ? 
 const routeOf = (request: FastifyRequest): string =>
   request.is404 ? NO_ROUTE : (request.routeOptions.url ?? NO_ROUTE);
 
-/** Measures every request that reaches the router. */
+/** Measures every request that reaches the router, and counts those that are refused, whoever refuses them. */
 export function measureRequests(server: FastifyInstance, metrics: Metrics): void {
+  for (const code of REFUSALS) metrics.count('latchkey_refusals_total', { code }, 0);
   server.addHook('onResponse', (request, reply, done) => {
     const labels = {
       http_request_method: methodOf(request),
@@ -30,8 +32,15 @@ export function measureRequests(server: FastifyInstance, metrics: Metrics): void
       http_response_status_code: String(reply.statusCode),
     };
     metrics.observe('http_server_request_duration_seconds', labels, reply.elapsedTime / 1000);
+    if (reply.statusCode >= 400 && reply.statusCode < 500) countRefusal(reply, metrics);
     done();
   });
+}
+
+/** A log line for each would be for whoever forges tokens to fill the disk with; a number tells of him as well. */
+function countRefusal(reply: FastifyReply, metrics: Metrics): void {
+  const code = REFUSALS.find((known) => known === reply.getHeader('x-error-code'));
+  if (code) metrics.count('latchkey_refusals_total', { code });
 }
 
 /**
