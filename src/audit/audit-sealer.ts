@@ -29,8 +29,9 @@ export const BATCH_SIZE = 25;
 /** Seconds after which another instance takes the place of one that has stopped without a word. */
 export const LEASE_SECONDS = 10;
 
-/** Milliseconds that a stop may spend on sealing what its last moments brought. */
+/** Milliseconds that a stop may spend on sealing what its last moments brought, and after which it begins no further batch. */
 const LAST_SEALING_MS = 1_000;
+const LAST_BATCH_BEFORE_MS = 700;
 
 const SALT_BYTES = 16;
 
@@ -79,12 +80,13 @@ export class AuditSealer implements OnApplicationShutdown, OnModuleDestroy {
 
   /** Before anything is waited for, so that the rounds under way of all tasks end at the same time. */
   onModuleDestroy(): void {
+    this.deadline = this.clock.monotonic();
     this.sealing.retire();
   }
 
   async onApplicationShutdown(): Promise<void> {
-    this.deadline = this.clock.monotonic() + LAST_SEALING_MS;
     await this.sealing.stop();
+    this.deadline = this.clock.monotonic() + LAST_BATCH_BEFORE_MS;
     // Whoever copies the database of a service that was stopped finds nothing waiting, unless the database has failed already.
     if (this.started && !this.failing) await withPartOfBudget(LAST_SEALING_MS, () => this.round());
     this.started = false;

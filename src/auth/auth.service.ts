@@ -83,23 +83,33 @@ export class AuthService {
   private async signIn(request: LoginRequest, origin: Origin): Promise<LoggedIn> {
     const { user, place } = await this.authenticate(request, origin);
     const counted = await this.limits.countSuccess(user.id, origin);
-    await this.users.renewOutdatedHash(user, request.password, place);
-    await this.failpoints.reach('login:password_verified');
-    const grant = await this.transactions.runFor(user.id, async (tx) => {
-      if (!(await lockAccount(tx, user.id, user.credentialVersion))) return undefined;
-      const opened = await this.sessions.open(tx, user.id, origin);
-      const { sessionId } = opened;
-      await this.failpoints.reach('login:session_written');
-      await this.audit.record(tx, { type: 'signed_in', userId: user.id, sessionId }, origin);
-      return opened;
-    });
+    let grant: SessionGrant | undefined;
+    try {
+      await this.users.renewOutdatedHash(user, request.password, place);
+      await this.failpoints.reach('login:password_verified');
+      grant = await this.openSession(user, origin);
+    } finally {
+      if (!grant) await counted.giveBack();
+    }
     await this.failpoints.reach('login:committed');
     // While the password was being checked it was changed, or the account disabled. What was proven no longer counts.
-    if (!grant) {
-      await counted.giveBack();
-      return this.signIn(request, origin);
-    }
+    if (!grant) return this.signIn(request, origin);
     return { user, holder: user, grant, deviceToken: this.limits.deviceTokenFor(user, request.deviceToken) };
+  }
+
+  /** Undefined where the account is no longer as it was when the password was shown. */
+  private openSession(
+    { id: userId, credentialVersion }: User,
+    origin: Origin,
+  ): Promise<SessionGrant | undefined> {
+    return this.transactions.runFor(userId, async (tx) => {
+      if (!(await lockAccount(tx, userId, credentialVersion))) return undefined;
+      const opened = await this.sessions.open(tx, userId, origin);
+      const { sessionId } = opened;
+      await this.failpoints.reach('login:session_written');
+      await this.audit.record(tx, { type: 'signed_in', userId, sessionId }, origin);
+      return opened;
+    });
   }
 
   private async authenticate(

@@ -105,8 +105,11 @@ export class SignInLimits {
         throw error;
       });
     const settle = (how: 'succeed' | 'withdraw') => async () => {
-      await attempt[how]();
-      await taken.giveBack();
+      try {
+        await attempt[how]();
+      } finally {
+        await taken.giveBack();
+      }
     };
     const withdraw = settle('withdraw');
     const user = await find().catch(async (error: unknown) => {

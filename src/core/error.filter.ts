@@ -88,6 +88,7 @@ function codeOf(exception: unknown): ErrorCode {
 
 /** A client that goes away before its body has come to its end: no trouble of ours, and not for anybody to fill the log with. */
 function isBrokenOff(exception: unknown): boolean {
+  if (!(exception instanceof Error)) return false;
   const { code, message } = exception as NodeJS.ErrnoException;
-  return exception instanceof Error && code === 'ECONNRESET' && message === 'aborted';
+  return code === 'ECONNRESET' && message === 'aborted';
 }

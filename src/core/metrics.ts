@@ -91,7 +91,7 @@ export const METRICS = {
   },
   latchkey_database_failures_total: {
     kind: 'counter',
-    help: 'Units of work that the database failed, or that ran out of time.',
+    help: 'Units of work that the database failed, that ran out of time, or that found no place to wait.',
     labels: [],
   },
 } as const satisfies Record<string, MetricDefinition>;

@@ -16,7 +16,7 @@ const BUSY_PAUSE_MS = 50;
  * Brings the schema up to date, on a connection of its own, without the time limit of everyday statements. Instances that
  * start together take turns; the lock dies with the process that holds it. What was cut short goes on at the next call.
  *
- * @param stop aborted when the process is to end: what is being waited for is given up, and no further statement is begun
+ * @param stop aborted when the process is to end: what is being waited for is given up, and on MySQL no further statement is begun
  * @throws StartError when another instance holds the lock for longer than a minute, or another application's tables are in
  * the way; the reason of `stop`
  */

@@ -50,11 +50,11 @@ export abstract class RowCleanup implements OnModuleInit, OnModuleDestroy, OnApp
 
   /** Before anything is waited for, so that the rounds under way of all tasks end at the same time. */
   onModuleDestroy(): void {
+    this.stopping = true;
     this.rounds.retire();
   }
 
   async onApplicationShutdown(): Promise<void> {
-    this.stopping = true;
     await this.rounds.stop();
   }
 
