@@ -474,9 +474,9 @@ describe('a stop while the database hangs', () => {
     expect(milliseconds).toBeLessThan(LONGEST_STOP_MS);
     // Nothing had to be cut short, and what could not be written is told of.
     expect(code).toBe(0);
-    expect(linesOf(server).filter(({ msg }) => msg === 'Last uses could not be written yet')).toEqual([
-      expect.objectContaining({ level: 'warn', table: 'sessions', rows: 1 }),
-    ]);
+    const told = linesOf(server).filter(({ msg }) => msg === 'Last uses could not be written yet');
+    // On a slow machine a round before the stop has failed too, and said so.
+    expect(told.at(-1)).toMatchObject({ level: 'warn', table: 'sessions', rows: 1 });
   }, 60_000);
 });
 
