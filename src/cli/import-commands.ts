@@ -137,7 +137,9 @@ async function clear(draft: string, source: Stats): Promise<void> {
 }
 
 function statusIfThere(path: string): Promise<Stats | undefined> {
-  return stat(path).catch(() => undefined);
+  return stat(path).catch((error: NodeJS.ErrnoException) =>
+    error.code === 'ENOENT' ? undefined : cannotWrite(path)(error),
+  );
 }
 
 function isSame(one: Stats, other: Stats): boolean {
