@@ -3,6 +3,7 @@ import { formatInstant } from '../src/core/instant';
 import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { startApp, type TestApp } from './support/app';
 import { createKey, type CreatedKeyBody, listKeys, logIn, newcomer, statusWith } from './support/people';
+import { statementsDuring } from './support/statements';
 
 interface Refusal {
   error: string;
@@ -275,6 +276,26 @@ describe('API keys', () => {
 
       expect((await list(token))[0]?.lastUsed).not.toBeNull();
     });
+
+    it('tells once of an outage that keeps uses from being written, tries one batch a round, and tells of its end', async () => {
+      const usage = app.nest.get(KeyUsage);
+      const told = () => app.logged.filter(({ msg }) => String(msg).startsWith('Last uses'));
+      const before = told().length;
+      for (let count = 0; count < 450; count += 1) usage.note(`key_${count}`);
+      await app.inDatabase((tx) => tx.query('ALTER TABLE api_keys RENAME TO hidden_keys'));
+
+      const tries = await statementsDuring(app, () => usage.flush());
+      await usage.flush();
+      await app.inDatabase((tx) => tx.query('ALTER TABLE hidden_keys RENAME TO api_keys'));
+      const written = await statementsDuring(app, () => usage.flush());
+
+      expect(tries.filter(({ sql }) => sql.startsWith('UPDATE api_keys'))).toHaveLength(1);
+      expect(written.filter(({ sql }) => sql.startsWith('UPDATE api_keys'))).toHaveLength(3);
+      expect(told().slice(before)).toMatchObject([
+        { level: 'warn', msg: 'Last uses could not be written yet', table: 'api_keys', rows: 450 },
+        { level: 'info', msg: 'Last uses are written again' },
+      ]);
+    });
   });
 
   describe('deletion', () => {
@@ -307,6 +328,19 @@ describe('API keys', () => {
       const { status, body } = await app.call('DELETE', `/auth/keys/${keyId}`, { token: stranger.token });
 
       expect([status, body]).toEqual([404, { error: 'API key not found' }]);
+      expect(await statusWith(app, { key: apiKey })).toBe(200);
+    });
+
+    it('is not for a session that has ended meanwhile', async () => {
+      const person = await newcomer(app);
+      const { apiKey, keyId } = await createKey(app, person.token);
+      await app.inDatabase((tx) =>
+        tx.query('UPDATE sessions SET revoked_at = created_at WHERE user_id = ?', [person.id]),
+      );
+
+      const { status, headers } = await app.call('DELETE', `/auth/keys/${keyId}`, { token: person.token });
+
+      expect([status, headers.get('x-error-code')]).toEqual([401, 'token_revoked']);
       expect(await statusWith(app, { key: apiKey })).toBe(200);
     });
 

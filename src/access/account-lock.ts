@@ -6,9 +6,10 @@ import { parseScopes } from './scopes';
 
 /**
  * Takes the account's row for the rest of the transaction, if it is enabled and, where a version is given, its password
- * is still the one that was proven. Whoever makes something lasting in an account's name (a session, a key) or takes
- * such things away goes through here first, so that neither can outrun the other. A request does so in `runFor`: those who would only
- * wait for the row then wait without a connection.
+ * is still the one that was proven. Whoever makes something lasting in an account's name (a session, a key), changes it, or
+ * takes all such things away goes through here first, so that neither can outrun the other. What only ends one session or key
+ * needs no lock: a logout, a detected reuse, a report. A request does so in `runFor`: those who would only wait for the row then
+ * wait without a connection.
  *
  * @returns whether the account still stands as expected
  */

@@ -147,11 +147,11 @@ export class ApiKeysController {
   @HttpCode(204)
   @ApiErrors('api_key_not_found')
   async deleteApiKey(
-    @CurrentPrincipal() { userId }: Principal,
+    @CurrentPrincipal() principal: Principal,
     @Param('keyId') keyId: string,
     @CallOrigin() origin: Origin,
   ): Promise<void> {
-    await this.keys.delete(userId, keyId, origin);
+    await this.keys.delete(principal, keyId, origin);
   }
 }
 

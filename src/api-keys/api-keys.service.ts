@@ -136,10 +136,13 @@ export class ApiKeysService {
   /**
    * Deletes a key of the account. From the commit on this instance refuses it at once, others within a second.
    *
-   * @throws ApiError `api_key_not_found` also for a key of somebody else and for any other text
+   * @throws ApiError `api_key_not_found` also for a key of somebody else and for any other text; `token_revoked`,
+   *   `service_unavailable`
    */
-  async delete(userId: string, keyId: string, origin: Origin): Promise<void> {
+  async delete(principal: Principal, keyId: string, origin: Origin): Promise<void> {
+    const { userId } = principal;
     await this.transactions.runFor(userId, async (tx) => {
+      await lockForCaller(tx, principal);
       const { affected } = await tx.delete(ApiKey, { id: keyId, userId });
       if (affected !== 1) throw new ApiError('api_key_not_found');
       await this.changes.announce(tx, [keyId]);

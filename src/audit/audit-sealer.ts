@@ -5,6 +5,7 @@ import { Failpoints } from '../core/failpoints';
 import { Ids } from '../core/ids';
 import { addSeconds } from '../core/instant';
 import { LOG, type Log } from '../core/log';
+import { OutageLog } from '../core/outage-log';
 import { PeriodicTask } from '../core/periodic-task';
 import { Random } from '../core/random';
 import { withPartOfBudget } from '../core/request-budget';
@@ -42,8 +43,8 @@ const SALT_BYTES = 16;
  * The lease only spares the others the work. That the chain cannot fork is the doing of that row's lock, which every batch
  * takes first, so a clock that is wrong does no harm.
  *
- * It also takes the details of deleted accounts away, some of them with each batch. A deletion has no place until it is done
- * with, so that whoever comes after a crash, or after another sealer, finds what is left to do.
+ * It also erases the details of deleted accounts, some of them with each batch. A deletion is sealed only once its account's
+ * details are erased, so a sealer that takes over finds an unfinished erasure as an unsealed deletion.
  */
 @Injectable()
 export class AuditSealer implements OnApplicationShutdown, OnModuleDestroy {
@@ -58,7 +59,7 @@ export class AuditSealer implements OnApplicationShutdown, OnModuleDestroy {
   private lastDeletion = '';
   /** Whether there may be a lease to hand back. */
   private holding = false;
-  private failing = false;
+  private readonly outage: OutageLog;
 
   constructor(
     private readonly transactions: Transactions,
@@ -69,6 +70,10 @@ export class AuditSealer implements OnApplicationShutdown, OnModuleDestroy {
     @Inject(LOG) private readonly log: Log,
     ids: Ids,
   ) {
+    this.outage = new OutageLog(log, {
+      begun: 'The audit trail cannot be sealed; it is tried again',
+      over: 'The audit trail is sealed again',
+    });
     this.holder = ids.next('seal');
   }
 
@@ -88,7 +93,7 @@ export class AuditSealer implements OnApplicationShutdown, OnModuleDestroy {
     await this.sealing.stop();
     this.deadline = this.clock.monotonic() + LAST_BATCH_BEFORE_MS;
     // Whoever copies the database of a service that was stopped finds nothing waiting, unless the database has failed already.
-    if (this.started && !this.failing) await withPartOfBudget(LAST_SEALING_MS, () => this.round());
+    if (this.started && !this.outage.isFailing) await withPartOfBudget(LAST_SEALING_MS, () => this.round());
     this.started = false;
     if (this.holding) await this.handBackLease();
   }
@@ -116,10 +121,9 @@ export class AuditSealer implements OnApplicationShutdown, OnModuleDestroy {
   private async round(): Promise<void> {
     try {
       await this.sealAll();
-      this.failing = false;
+      this.outage.succeeded();
     } catch (error) {
-      if (!this.failing) this.log.warn({ err: error }, 'The audit trail cannot be sealed; it is tried again');
-      this.failing = true;
+      this.outage.failed(error);
     }
   }
 

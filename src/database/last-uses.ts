@@ -2,6 +2,7 @@ import type { OnApplicationShutdown, OnModuleDestroy, OnModuleInit } from '@nest
 import type { Clock } from '../core/clock';
 import { toNumericDate } from '../core/instant';
 import type { Log } from '../core/log';
+import { OutageLog } from '../core/outage-log';
 import { PeriodicTask } from '../core/periodic-task';
 import { execute } from './sql';
 import type { Transactions } from './transactions';
@@ -24,6 +25,7 @@ export interface LastUseColumn {
  */
 export abstract class LastUses implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   private pending = new Map<string, number>();
+  private readonly outage: OutageLog;
   private readonly flushing = new PeriodicTask({
     intervalMs: FLUSH_INTERVAL_MS,
     round: () => this.flush(),
@@ -32,9 +34,14 @@ export abstract class LastUses implements OnModuleInit, OnModuleDestroy, OnAppli
   constructor(
     private readonly transactions: Transactions,
     private readonly clock: Clock,
-    private readonly log: Log,
+    log: Log,
     private readonly column: LastUseColumn,
-  ) {}
+  ) {
+    this.outage = new OutageLog(log, {
+      begun: 'Last uses could not be written yet',
+      over: 'Last uses are written again',
+    });
+  }
 
   onModuleInit(): void {
     this.flushing.start();
@@ -47,6 +54,7 @@ export abstract class LastUses implements OnModuleInit, OnModuleDestroy, OnAppli
 
   async onApplicationShutdown(): Promise<void> {
     await this.flushing.stop();
+    this.outage.expectLastTry();
     await this.flush();
   }
 
@@ -55,14 +63,22 @@ export abstract class LastUses implements OnModuleInit, OnModuleDestroy, OnAppli
     this.pending.set(key, toNumericDate(this.clock.now()));
   }
 
-  /** Writes what has been noted. What cannot be written is kept for the next time. */
+  /** Writes what has been noted. What cannot be written is kept for the next time, and the rest not tried. */
   async flush(): Promise<void> {
     const uses = this.pending;
     this.pending = new Map();
-    for (const [second, keys] of bySecond(uses)) {
-      for (let start = 0; start < keys.length; start += BATCH_SIZE) {
-        await this.write(keys.slice(start, start + BATCH_SIZE), second);
+    try {
+      for (const [second, keys] of bySecond(uses)) {
+        for (let start = 0; start < keys.length; start += BATCH_SIZE) {
+          const batch = keys.slice(start, start + BATCH_SIZE);
+          await this.write(batch, second);
+          for (const key of batch) uses.delete(key);
+        }
       }
+      this.outage.succeeded();
+    } catch (error) {
+      this.outage.failed(error, { table: this.column.table, rows: uses.size });
+      this.pending = new Map([...uses, ...this.pending]);
     }
   }
 
@@ -71,19 +87,14 @@ export abstract class LastUses implements OnModuleInit, OnModuleDestroy, OnAppli
     const { table, key } = this.column;
     const usedAt = new Date(second * 1000);
     const places = keys.map(() => '?').join(', ');
-    try {
-      await this.transactions.run((tx) =>
-        execute(
-          tx,
-          `UPDATE ${table} SET last_used_at = ?
-           WHERE ${key} IN (${places}) AND (last_used_at IS NULL OR last_used_at < ?)`,
-          [usedAt, ...keys, usedAt],
-        ),
-      );
-    } catch (error) {
-      this.log.warn({ err: error, table, rows: keys.length }, 'Last uses could not be written yet');
-      for (const one of keys) if (!this.pending.has(one)) this.pending.set(one, second);
-    }
+    await this.transactions.run((tx) =>
+      execute(
+        tx,
+        `UPDATE ${table} SET last_used_at = ?
+         WHERE ${key} IN (${places}) AND (last_used_at IS NULL OR last_used_at < ?)`,
+        [usedAt, ...keys, usedAt],
+      ),
+    );
   }
 }
 

@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock';
 import type { Failpoints } from '../core/failpoints';
 import { addSeconds } from '../core/instant';
 import type { Log } from '../core/log';
+import { OutageLog } from '../core/outage-log';
 import { PeriodicTask } from '../core/periodic-task';
 import { execute, select } from './sql';
 import type { Transactions } from './transactions';
@@ -34,6 +35,7 @@ export interface DeadRows {
  */
 export abstract class RowCleanup implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   private readonly rounds = new PeriodicTask({ intervalMs: INTERVAL_MS, round: () => this.round() });
+  private readonly outage: OutageLog;
   private stopping = false;
 
   constructor(
@@ -42,7 +44,12 @@ export abstract class RowCleanup implements OnModuleInit, OnModuleDestroy, OnApp
     private readonly failpoints: Failpoints,
     private readonly log: Log,
     private readonly rows: DeadRows,
-  ) {}
+  ) {
+    this.outage = new OutageLog(log, {
+      begun: 'Dead rows could not be removed yet',
+      over: 'Dead rows are removed again',
+    });
+  }
 
   onModuleInit(): void {
     this.rounds.start();
@@ -118,9 +125,10 @@ export abstract class RowCleanup implements OnModuleInit, OnModuleDestroy, OnApp
   private async round(): Promise<void> {
     try {
       const removed = await this.sweep();
+      this.outage.succeeded();
       if (removed > 0) this.log.debug({ table: this.rows.table, removed }, 'Removed dead rows');
     } catch (error) {
-      this.log.warn({ err: error, table: this.rows.table }, 'Dead rows could not be removed yet');
+      this.outage.failed(error, { table: this.rows.table });
     }
   }
 }

@@ -22,6 +22,7 @@ import {
 import type { TracingSettings } from '../config/config';
 import { ApiError } from '../core/errors';
 import type { Log } from '../core/log';
+import { OutageLog } from '../core/outage-log';
 import { currentSpan, type Span, type SpanAttributes, Tracing, withinSpan } from '../core/tracing';
 
 /** Milliseconds for the last spans to be sent when the service stops; whoever collects them must not hold it up. */
@@ -128,20 +129,22 @@ class OpenSpan implements Span {
 
 /** Has it logged, once, that spans cannot be sent, and once that they can again. They are lost; nothing else is. */
 class WatchedExporter implements SpanExporter {
-  private failing = false;
+  private readonly outage: OutageLog;
 
   constructor(
     private readonly exporter: SpanExporter,
-    private readonly log: Log,
-  ) {}
+    log: Log,
+  ) {
+    this.outage = new OutageLog(log, {
+      begun: 'Traces cannot be sent; they are lost',
+      over: 'Traces are sent again',
+    });
+  }
 
   export(spans: ReadableSpan[], done: (result: ExportResult) => void): void {
     this.exporter.export(spans, (result) => {
-      const failed = result.code !== ExportResultCode.SUCCESS;
-      if (failed && !this.failing)
-        this.log.warn({ err: result.error }, 'Traces cannot be sent; they are lost');
-      if (!failed && this.failing) this.log.info('Traces are sent again');
-      this.failing = failed;
+      if (result.code === ExportResultCode.SUCCESS) this.outage.succeeded();
+      else this.outage.failed(result.error);
       done(result);
     });
   }

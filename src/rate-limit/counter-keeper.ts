@@ -1,6 +1,7 @@
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { Clock } from '../core/clock';
 import { LOG, type Log } from '../core/log';
+import { OutageLog } from '../core/outage-log';
 import { PeriodicTask } from '../core/periodic-task';
 import { elseAdd, execute, select, type SqlValue } from '../database/sql';
 import { Transactions } from '../database/transactions';
@@ -27,14 +28,19 @@ export const BATCHES_AT_STOP = 10;
 export class CounterKeeper implements OnApplicationShutdown, OnModuleDestroy {
   private readonly rounds = new PeriodicTask({ intervalMs: INTERVAL_MS, round: () => this.flush() });
   private isRead = false;
-  private isFailing = false;
+  private readonly outage: OutageLog;
 
   constructor(
     private readonly transactions: Transactions,
     private readonly clock: Clock,
-    @Inject(LOG) private readonly log: Log,
+    @Inject(LOG) log: Log,
     private readonly limits: RateLimits,
-  ) {}
+  ) {
+    this.outage = new OutageLog(log, {
+      begun: 'What limits count could not be read or written down yet',
+      over: 'What limits count is written down again',
+    });
+  }
 
   /** Reads what was counted before, and goes on to write down what is counted from now on. */
   async start(): Promise<void> {
@@ -49,8 +55,7 @@ export class CounterKeeper implements OnApplicationShutdown, OnModuleDestroy {
 
   async onApplicationShutdown(): Promise<void> {
     await this.rounds.stop();
-    // What fails now is not made up for: it is told though it has been before.
-    this.isFailing = false;
+    this.outage.expectLastTry();
     await this.attempt(() => this.write(BATCHES_AT_STOP));
   }
 
@@ -67,11 +72,9 @@ export class CounterKeeper implements OnApplicationShutdown, OnModuleDestroy {
     if (!this.clock.isTrusted) return;
     try {
       await work();
-      this.isFailing = false;
+      this.outage.succeeded();
     } catch (error) {
-      if (!this.isFailing)
-        this.log.warn({ err: error }, 'What limits count could not be read or written down yet');
-      this.isFailing = true;
+      this.outage.failed(error);
     }
   }
 

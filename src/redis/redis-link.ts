@@ -3,6 +3,7 @@ import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } fro
 import { Redis } from 'ioredis';
 import { Config } from '../config/config';
 import { LOG, type Log } from '../core/log';
+import { OutageLog } from '../core/outage-log';
 import { type RedisAddress, redisAddress } from './redis-address';
 
 /** Milliseconds for a connection to come up, and for a command to be answered. Beyond that, Redis counts as lost. */
@@ -23,12 +24,14 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
   readonly client: Redis | undefined;
   private readonly subscriber: Redis | undefined;
   private readonly listeners = new Map<string, (message: string) => void>();
-  private lost = false;
+  private readonly outage: OutageLog;
 
-  constructor(
-    config: Config,
-    @Inject(LOG) private readonly log: Log,
-  ) {
+  constructor(config: Config, @Inject(LOG) log: Log) {
+    this.outage = new OutageLog(log, {
+      begun:
+        'Redis cannot be reached: instances learn of revocations by the poll, and count limits each for itself',
+      over: 'Redis is back',
+    });
     if (config.redisUrl === undefined) return;
     const address = redisAddress(config.redisUrl, config.tlsAuthorities);
     this.client = this.connection(address);
@@ -67,13 +70,7 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
 
   /** Has it logged, once, that Redis does not do what was asked of it. */
   reportLoss(error: unknown): void {
-    if (!this.lost) {
-      this.log.warn(
-        { err: error },
-        'Redis cannot be reached: instances learn of revocations by the poll, and count limits each for itself',
-      );
-    }
-    this.lost = true;
+    this.outage.failed(error);
   }
 
   private get connections(): Redis[] {
@@ -92,16 +89,11 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
       retryStrategy: () => RETRY_MS,
     });
     redis.on('error', (error) => this.reportLoss(error));
-    redis.on('ready', () => this.reportReturn());
+    redis.on('ready', () => this.outage.succeeded());
     return redis;
   }
 
   private listenTo(channel: string): void {
     this.subscriber?.subscribe(channel).catch((error: unknown) => this.reportLoss(error));
-  }
-
-  private reportReturn(): void {
-    if (this.lost) this.log.info('Redis is back');
-    this.lost = false;
   }
 }

@@ -9,6 +9,7 @@ import type { EntityManager } from 'typeorm';
 import { Clock } from '../core/clock';
 import { addSeconds } from '../core/instant';
 import { LOG, type Log } from '../core/log';
+import { OutageLog } from '../core/outage-log';
 import { Metrics } from '../core/metrics';
 import { PeriodicTask } from '../core/periodic-task';
 import { select, timeOf, toInstant } from '../database/sql';
@@ -21,7 +22,7 @@ import type { RevocationEntry, RevocationLine, RevocationSubject } from './revoc
 export const POLL_INTERVAL_MS = 300;
 
 /** A poll that began longer ago than this proves nothing any more. With it, every instance knows within a second. */
-export const FRESHNESS_BOUND_MS = 900;
+const FRESHNESS_BOUND_MS = 900;
 
 /**
  * How long lines are read again. A line's position is given at insertion, its commit may come as much later as a
@@ -79,7 +80,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
   private marks: Mark[] = [];
   private lastPoll = -Infinity;
   private lastSweep = -Infinity;
-  private failing = false;
+  private readonly outage: OutageLog;
   private readonly polling = new PeriodicTask({ intervalMs: POLL_INTERVAL_MS, round: () => this.poll() });
 
   constructor(
@@ -87,9 +88,13 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     private readonly channel: RevocationChannel,
     private readonly clocks: ClockKeeper,
     private readonly clock: Clock,
-    @Inject(LOG) private readonly log: Log,
+    @Inject(LOG) log: Log,
     metrics: Metrics,
   ) {
+    this.outage = new OutageLog(log, {
+      begun: 'The revocation feed cannot be read; each request asks the database',
+      over: 'The revocation feed is read again',
+    });
     metrics.gauge('latchkey_revocation_feed_age_seconds', {}, () => this.age / 1000);
   }
 
@@ -159,10 +164,12 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     try {
       lines = await this.readNew(begun);
     } catch (error) {
-      this.reportFailure(error);
+      // The server may be another one afterwards, with other positions: everything is read anew.
+      this.readAnew();
+      this.outage.failed(error);
       return;
     }
-    this.failing = false;
+    this.outage.succeeded();
     for (const line of lines) this.learnOnce(line);
     const position = lines.reduce(
       (furthest, line) => Math.max(furthest, Number(line.position)),
@@ -242,13 +249,5 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
   private readAnew(): void {
     this.marks = [];
     this.seen.clear();
-  }
-
-  /** After an outage the server may be another one, with other positions: everything is read anew. */
-  private reportFailure(error: unknown): void {
-    this.readAnew();
-    if (!this.failing)
-      this.log.warn({ err: error }, 'The revocation feed cannot be read; each request asks the database');
-    this.failing = true;
   }
 }
