@@ -1,4 +1,6 @@
 import { KeyUsage } from '../src/api-keys/key-usage';
+import { toInstant } from '../src/database/sql';
+import { SessionUsage } from '../src/sessions/session-usage';
 import { type Answer, startApp, type TestApp } from './support/app';
 import {
   createKey,
@@ -168,6 +170,20 @@ describe('introspection', () => {
     app.clock.advance(-10);
 
     expect(answers).toEqual(answers.map(() => [200, { active: false }]));
+  });
+
+  it('counts as a use of the session', async () => {
+    const at = app.clock.now();
+    app.clock.advance(60);
+    await introspect({ token: owner.token });
+
+    await app.nest.get(SessionUsage).flush();
+
+    const [row] = await app.rows<{ used: string | Date }>(
+      'SELECT last_used_at AS used FROM sessions WHERE user_id = ?',
+      [owner.id],
+    );
+    expect(toInstant(row?.used ?? '').getTime()).toBeGreaterThan(at.getTime());
   });
 
   it('finds an expired token inactive, and one whose owner is disabled', async () => {

@@ -113,16 +113,17 @@ export class AccountService {
    * Sets what an account may do at most, for an operator. Its keys shrink and grow with it at once. Where it loses
    * something its sessions end, since their tokens say what it was before; they grow with the next refresh.
    *
-   * @returns what it was before
+   * @returns whether there still is such an account
+   * @throws ApiError `service_unavailable`
    */
-  async setScopes(userId: string, scopes: string[], origin: Origin): Promise<string[] | undefined> {
+  async setScopes(userId: string, scopes: string[], origin: Origin): Promise<boolean> {
     return this.transactions.runFor(userId, async (tx) => {
       const before = await this.users.setScopes(tx, userId, scopes);
-      if (!before) return undefined;
+      if (!before) return false;
       if (!coversScopes(scopes, before)) await this.sessions.revokeAll(tx, userId, 'account_scopes_changed');
       await this.keys.announceAll(tx, userId);
       await this.audit.record(tx, { type: 'account_scopes_changed', userId }, origin);
-      return before;
+      return true;
     });
   }
 

@@ -58,6 +58,7 @@ export class IntrospectionService {
     if (!claims || !maySee(principal, claims.sub)) return INACTIVE;
     const user = await this.users.find(claims.sub);
     if (!user || user.disabledAt !== null) return INACTIVE;
+    this.tokens.noteUse(claims);
     return {
       active: true,
       sub: user.id,

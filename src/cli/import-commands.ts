@@ -34,8 +34,9 @@ export const IMPORT_COMMANDS: Command[] = [
     async run({ words: [file = ''], options }, { services, progress }) {
       const format = formatOf(file, options['format']);
       const source = await openSource(file);
-      const refusals = await RefusalReport.open(options['refused'], await statusOf(file), progress);
+      // Before anything is made: where the service cannot be opened, there is nothing to report.
       const context = await services();
+      const refusals = await RefusalReport.open(options['refused'], await statusOf(file), progress);
       const counts = { imported: 0, present: 0, refused: 0 };
       const outcomes = context.get(UserImport).importAll(readLines(source, format), atTheConsole(context));
       try {

@@ -7,7 +7,7 @@ import { OperatorSessions } from '../sessions/operator-sessions';
 import { IsNewPassword } from '../users/user-rules';
 import { SignUpRequest, toProfile } from '../users/users.dto';
 import { UsersService } from '../users/users.service';
-import { type Command, CommandError, type Report } from './command';
+import { type Command, CommandError, type Report, UsageError } from './command';
 import { atTheConsole, findUser } from './operator';
 import { readSecret } from './standard-input';
 
@@ -135,10 +135,11 @@ export const USER_COMMANDS: Command[] = [
       { line: "latchkey user scopes gateway '*' introspect:all", purpose: 'for a service that asks for all' },
     ],
     run: async ({ words: [name = '', ...scopes] }, { services }): Promise<Report> => {
+      requireScopes(scopes);
       const context = await services();
       const user = await findUser(context, name);
-      requireScopes(scopes);
-      await context.get(AccountService).setScopes(user.id, scopes, atTheConsole(context));
+      const account = context.get(AccountService);
+      if (!(await account.setScopes(user.id, scopes, atTheConsole(context)))) throw goneMeanwhile(name);
       const text = `${user.username} may do: ${scopes.join(' ')}.`;
       return { text, data: { id: user.id, username: user.username, scopes } };
     },
@@ -147,9 +148,9 @@ export const USER_COMMANDS: Command[] = [
 
 function requireScopes(scopes: string[]): void {
   const wrong = scopes.find((scope) => scope !== ALL_SCOPES && !SCOPE_SHAPE.test(scope));
-  if (wrong !== undefined) throw new CommandError(`'${wrong}' is no scope: write resource:action, or '*'.`);
+  if (wrong !== undefined) throw new UsageError(`'${wrong}' is no scope: write resource:action, or '*'.`);
   if (scopes.length > MOST_SCOPES || new Set(scopes).size < scopes.length) {
-    throw new CommandError(`Name at most ${MOST_SCOPES} scopes, each once.`);
+    throw new UsageError(`Name at most ${MOST_SCOPES} scopes, each once.`);
   }
 }
 
