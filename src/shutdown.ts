@@ -41,8 +41,8 @@ export interface Stopping {
 /**
  * Stops on SIGTERM and SIGINT, from now on. A start is given up: it begins nothing more, and what it waits for is let be. As for
  * a service, first the load balancers learn of it, for as long as the setting says; then no connection is accepted any more,
- * requests under way are answered, and what is noted in memory is written. Whoever says it again, later than npm would, has it
- * end at once. After an error that nobody has caught a service stops in the same way, without waiting for load balancers
+ * requests under way are answered, and what is noted in memory is written. A second signal, more than half a second after the
+ * first, ends the process at once. After an error that nobody has caught a service stops in the same way, without waiting for load balancers
  * (ASVS 16.5.4): nobody knows in what state that leaves the process, but other requests had nothing to do with it.
  */
 export function stopOnSignal(log: Log): Stopping {

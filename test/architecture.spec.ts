@@ -62,6 +62,19 @@ describe('the architecture', () => {
     expect(files.filter((file) => floorOf(file) === -1)).toEqual([]);
   });
 
+  it('stands in README from the top floor down', () => {
+    const readme = readFileSync(join(__dirname, '..', 'README.md'), 'utf8');
+    const table = readme.slice(readme.indexOf('| `src/`')).split('\n\n')[0] ?? '';
+    const rooms = [...table.matchAll(/^\| `([^`]+)`/gm)].map(([, name = '']) =>
+      name.replace(/\/$|\.ts$/, ''),
+    );
+
+    const floors = rooms.slice(1).map((room) => FLOORS.findIndex((names) => names.includes(room)));
+
+    expect(rooms.slice(1).sort()).toEqual(FLOORS.flat().sort());
+    expect(floors).toEqual([...floors].sort((a, b) => b - a));
+  });
+
   it('has rooms import from lower floors only', () => {
     const wrong = imports
       .filter(({ from, to }) => roomOf(from) !== roomOf(to) && floorOf(to) >= floorOf(from))

@@ -55,8 +55,8 @@ describe('docker-compose.yml', () => {
       secrets: { condition: 'service_completed_successfully' },
       mysql: { condition: 'service_healthy' },
     });
-    expect(mysql.healthcheck?.test).toBeDefined();
-    expect(app.healthcheck?.test).toBeDefined();
+    expect(mysql.healthcheck?.test.join(' ')).toContain('mysqladmin ping --host=127.0.0.1');
+    expect(app.healthcheck?.test.join(' ')).toContain("fetch('http://127.0.0.1:3000/health/ready')");
   });
 
   it('keeps rows in a named volume and listens on this machine only', () => {

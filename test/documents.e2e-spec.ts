@@ -143,7 +143,7 @@ describe('README', () => {
   });
 
   it('promises Node versions that package.json allows', () => {
-    expect(section('Start')).toContain('20.19 or newer, 22 or 24');
+    expect(section('Start')).toContain('20 (20.19 or newer), 22 or 24');
     expect(JSON.parse(read('package.json'))).toMatchObject({
       engines: { node: '>=20.19' },
       version: '0.1.0',

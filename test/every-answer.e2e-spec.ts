@@ -232,7 +232,7 @@ describe('every answer', () => {
   it.each(named.filter(([, path]) => path !== '' && !path.includes('%ff')))(
     'that went over TLS asks for nothing but TLS from now on: %s',
     async (_, path, sent, status) => {
-      // Where the parser gives up nothing is known of the hop.
+      // Where the parser or the router gives up nothing is known of the hop.
       if (status === 431 || sent().method === 'HEAD') return;
 
       const secure = await send(path, sent(), 'X-Forwarded-Proto: https');

@@ -11,7 +11,7 @@ const PRIVATE = new AddressRanges([
   ...['::1', 'fc00::/7', 'fe80::/10'],
 ]);
 
-/** In which proxies tell whose request it is. */
+/** Headers in which proxies pass on the client's address. */
 const FORWARDED_HEADERS = ['x-forwarded-for', 'forwarded', 'x-real-ip'];
 
 /** Calls in a row that look the same before anybody is told so. */

@@ -13,7 +13,7 @@ export type Finding = FoundKey | 'unknown';
 
 /**
  * What was found out about keys lately, by digest. Bounded in number and in age, and emptied by every change of a key: see
- * `forget`. Made-up keys have a room of their own, so that any number of them drives out no good one.
+ * `forget`. Misses have a cache of their own, so that made-up keys cannot evict good ones.
  */
 export class FoundKeys {
   private readonly known: LRUCache<string, FoundKey>;

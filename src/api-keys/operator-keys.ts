@@ -14,10 +14,10 @@ import { KeyChanges, lockKey } from './key-changes';
 /** Why a key does not work, or that it does. */
 export type KeyState = 'works' | 'disabled' | 'reported' | 'expired' | 'owner disabled';
 
-/** Which keys are asked for; what is absent makes no difference. */
+/** Which keys are asked for; absent fields do not filter. */
 export interface KeyFilter {
   userId?: string;
-  /** Those that do not work, whyever. */
+  /** Only those that do not work, for whatever reason. */
   disabled?: boolean;
   /** Made then or later. */
   since?: Date;

@@ -32,7 +32,7 @@ export interface EventDetails {
  * What the sealer found: `recorded` with a mark of ours, `adopted` without any, as an older release writes it, or `doubtful`
  * with one that does not fit. The link covers it, so that it cannot be made up for afterwards.
  */
-export const FINDINGS = ['recorded', 'adopted', 'doubtful'] as const;
+const FINDINGS = ['recorded', 'adopted', 'doubtful'] as const;
 export type Finding = (typeof FINDINGS)[number];
 
 /** The two keyed digests that hold the audit trail together: each event's own, and the links from one to the next. */

@@ -4,14 +4,14 @@ import { IsNewPassword, IsPresentedPassword } from '../users/user-rules';
 
 export class ChangePasswordRequest {
   /**
-   * The password of today, as proof.
+   * The current password.
    * @example tidal-lantern-47-orchid
    */
   @IsPresentedPassword()
   currentPassword: string;
 
   /**
-   * The password from now on, taken exactly as sent. The same rules as at sign-up.
+   * The new password, taken exactly as sent. The same rules as at sign-up.
    * @example copper-violin-drifts-82
    */
   @IsNewPassword()

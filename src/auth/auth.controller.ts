@@ -21,9 +21,9 @@ export class AuthController {
    * Sign in
    *
    * @remarks Exchanges user name and password for an access token and a refresh token: a new session. A wrong password
-   * and an unknown user are told apart unless the operator has set `LOGIN_ERRORS=uniform`; a disabled account is named
-   * only to who knows its password. Ten wrong passwords in a row are answered at once, later ones after a pause; whoever
-   * sends the `deviceToken` of an earlier login is counted apart from strangers.
+   * and an unknown user are told apart unless the operator has set `LOGIN_ERRORS=uniform`. That an account is disabled is
+   * said only after the right password. After ten wrong passwords in a row further attempts are answered 429 until a pause
+   * has passed, which doubles each time. Send the `deviceToken` of an earlier login to be counted apart from other devices.
    */
   @Post('login')
   @HttpCode(200)
@@ -54,7 +54,7 @@ export class AuthController {
     name: IDEMPOTENCY_KEY_HEADER,
     required: false,
     description:
-      'A random text of 16 to 128 visible ASCII characters, fresh for each refresh and repeated on its retries: proves that a late retry comes from who asked first.',
+      'A random text of 16 to 128 visible ASCII characters, fresh for each refresh and repeated on its retries: proves that a late retry comes from the client that asked first.',
     schema: { type: 'string', minLength: 16, maxLength: 128, pattern: '^[\\x21-\\x7e]+$' },
     example: '6f1c2a90-3f3e-4c39-9c55-0d6fb8c7a1e4',
   })

@@ -58,7 +58,7 @@ export class AuthService {
   /**
    * Exchanges a refresh token for its successor.
    *
-   * @throws ApiError `refresh_token_invalid`, `service_unavailable`
+   * @throws ApiError `refresh_token_invalid`, `rate_limited`, `service_unavailable`
    */
   async refresh(text: string, idempotencyKey: string | undefined, origin: Origin): Promise<SignedIn> {
     const outcome = await this.outcomes.ofRefresh(this.sessions.rotate(text, idempotencyKey, origin));
@@ -132,7 +132,7 @@ export class AuthService {
       await this.recordFailure({ type: 'sign_in_failed', userId, reason: 'wrong_password' }, origin);
       throw new ApiError('invalid_credentials');
     }
-    // Only to who knows the password: nobody else learns that there is such an account, and how it stands.
+    // Only after the right password: nobody else learns that there is such an account, and how it stands.
     if (user.disabledAt !== null) {
       await this.recordFailure({ type: 'sign_in_failed', userId, reason: 'account_disabled' }, origin);
       throw new ApiError('account_disabled');

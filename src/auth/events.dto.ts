@@ -7,7 +7,7 @@ import { formatInstant } from '../core/instant';
 import { decodeCursor } from './event-cursor';
 
 /** Events on a page, at most, and unless asked otherwise. */
-export const LONGEST_PAGE = 100;
+const LONGEST_PAGE = 100;
 export const DEFAULT_PAGE = 50;
 
 /** A whole number from 1 to `most`, in the plain digits of a query. */

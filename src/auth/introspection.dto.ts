@@ -10,7 +10,7 @@ export class IntrospectionRequest {
   token: string;
 
   /**
-   * Allowed and not needed: tokens and keys are told apart by their form.
+   * Accepted and ignored: tokens and keys are told apart by their form.
    * @example access_token
    */
   @MayBeAbsent()
@@ -38,7 +38,7 @@ export class IntrospectionResponse {
   /** What the account is called. */
   username?: string;
 
-  /** What it may do, separated by blanks; `*`: everything. */
+  /** What it may do, separated by spaces; `*`: everything. */
   scope?: string;
 
   /** When it stops working, in seconds since 1970; absent: never. */

@@ -18,7 +18,7 @@ import { type AccessTokenClaims, AccessTokens } from './access-tokens';
  */
 export const ACCESS_TOKEN = /^eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9\.eyJ[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]$/;
 
-/** Tokens whose claims are remembered, at most: a kilobyte or two each, and up to five of who has the most scopes. */
+/** Tokens whose claims are remembered, at most: a kilobyte or two each, and up to five with the most scopes. */
 export const MOST_KNOWN_TOKENS = 10_000;
 
 /** Tells whether an access token lets somebody in, and whom: claims by `AccessTokens`, revocation by the feed. */

@@ -38,7 +38,7 @@ const MISMATCH_REMEMBERED_MS = 60_000;
 @Injectable()
 export class SignInLimits {
   private readonly format: DeviceTokenFormat;
-  /** When each was found out. Else whoever has a device token of his own could have the database asked at will. */
+  /** When each was found. Without it, anyone with a device token of their own could make every login query the database. */
   private readonly mismatches = new LRUCache<string, number>({ max: REMEMBERED_MISMATCHES });
 
   constructor(

@@ -39,7 +39,7 @@ export class VerifyController {
   @ApiQuery({
     name: 'scope',
     required: false,
-    description: 'Scopes that the credential must hold, separated by blanks. Without one of them: 403.',
+    description: 'Scopes that the credential must hold, separated by spaces. Without one of them: 403.',
     schema: { type: 'string' },
     example: 'invoices:read',
   })
@@ -61,7 +61,7 @@ export class VerifyController {
       },
       'X-Auth-Scopes': {
         ...header(
-          'What the caller may do, separated by blanks; `*`: everything.',
+          'What the caller may do, separated by spaces; `*`: everything.',
           'users:read invoices:read',
         ),
         required: true,

@@ -247,7 +247,7 @@ export const SETTINGS = z.object({
     .meta({ default: '`on`', description: 'Swagger UI and the OpenAPI document' }),
   METRICS: choice('on', 'off')
     .default('off')
-    .meta({ default: '`off`', description: '`on` exports figures for Prometheus at `/metrics`' }),
+    .meta({ default: '`off`', description: '`on` exports metrics for Prometheus at `/metrics`' }),
   METRICS_PORT: integer(0, 65_535).optional().meta({
     default: '`9464` in production, else that of the API',
     description:

@@ -6,7 +6,7 @@ export abstract class Clock {
   /** Milliseconds since an arbitrary moment; never goes back, so spans are measured with it. */
   abstract monotonic(): number;
 
-  /** Whether it may be gone by. Where it may not, nothing is to be forgotten or removed because its time seems to be over. */
+  /** Whether this clock can be relied on. While it cannot, nothing may expire or be deleted because of its age. */
   get isTrusted(): boolean {
     return true;
   }
@@ -23,7 +23,7 @@ export class SystemClock extends Clock {
   }
 }
 
-/** A clock that is kept with another one that several instances share: theirs may go wrong, together they must not. */
+/** The machine's clock plus a correction that keeps it in step with the database's, which all instances share. */
 export class KeptClock extends Clock {
   private correctionMs = 0;
   private trusted = false;

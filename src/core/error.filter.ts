@@ -17,12 +17,12 @@ const BY_STATUS: Record<number, ErrorCode> = {
 };
 
 /**
- * Trouble that is none: whoever asks a service that is stopping whether it is ready gets the answer that was wanted, and a queue
- * that is full is a metric and an alert, where a line for each who meets it would be for him to fill the disk with.
+ * 503s that are no faults: load balancers ask for `draining`, and a full hashing queue is a metric and an alert already. A line
+ * for each would let an attacker fill the disk.
  */
 const EXPECTED: ReadonlySet<ErrorCode> = new Set(['draining', 'overloaded']);
 
-/** Milliseconds in which an outage is one line in the log, however many calls it fails, and then the number of the others. */
+/** Milliseconds during which an outage is logged once; the next line tells how many were left out. */
 const ONE_LINE_MS = 1_000;
 
 /** The one place where failures become answers, whoever raised them: our code, the framework or the HTTP server. */

@@ -25,7 +25,7 @@ export const API_ERRORS = {
   json_too_complex: {
     status: 400,
     sentence: 'The request body is nested too deeply or holds too many values',
-    when: 'The body has more than 8 levels or more than 256 commas.',
+    when: 'The body has more than 8 levels or more than 256 commas or, as a form, more than 64 fields.',
   },
   bad_request: {
     status: 400,
@@ -40,7 +40,7 @@ export const API_ERRORS = {
   authentication_required: {
     status: 401,
     sentence: 'Authentication required',
-    when: 'No credential was sent; to a proxy that asks, also when two were.',
+    when: 'No credential was sent. `/auth/verify` answers this too where there were two.',
   },
   token_invalid: {
     status: 401,
@@ -167,7 +167,7 @@ export const API_ERRORS = {
   unsupported_media_type: {
     status: 415,
     sentence: 'Unsupported media type, send application/json',
-    when: 'The body is not declared as `application/json`.',
+    when: 'The body is not declared as `application/json`, or as a form where the operation reads one.',
   },
   rate_limited: {
     status: 429,

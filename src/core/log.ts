@@ -25,7 +25,7 @@ export function createLog(level: string, destination?: DestinationStream): Log {
   return destination ? pino(options, destination) : pino(options);
 }
 
-/** By which a line is found from its trace, and the trace from the line; named as OpenTelemetry names them in JSON. */
+/** Links log lines and traces. The names are those that OpenTelemetry has for JSON logs. */
 function traceIds(): object {
   const span = currentSpan();
   return span ? { trace_id: span.traceId, span_id: span.spanId } : {};

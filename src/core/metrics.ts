@@ -10,7 +10,7 @@ export interface MetricDefinition {
 }
 
 /**
- * Everything that the service measures of itself, in one list; rooms publish what happens in them through `Metrics`. A test
+ * Everything that the service measures of itself, in one list; modules report through `Metrics`. A test
  * holds the list against docs/operations/monitoring.md, the dashboard and the alert rules.
  */
 export const METRICS = {

@@ -5,7 +5,7 @@ import { sameDigest } from './sha256';
 /** What can be marked: an order of values whose JSON is the same wherever it is made. */
 export type Markable = readonly (string | number | null)[];
 
-/** Marks that only who has the key can make: HMAC-SHA-256 over the JSON of some values, as 64 lower-case hex digits. */
+/** Marks that only a holder of the key can make: HMAC-SHA-256 over the JSON of some values, as 64 lower-case hex digits. */
 export class KeyedDigest {
   constructor(private readonly keys: PurposeKeys) {}
 

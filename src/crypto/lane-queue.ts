@@ -17,10 +17,10 @@ interface Waiter {
 }
 
 /**
- * Hands out a few slots to work that comes by different lanes. Each lane has a length of its own, and the lanes in which
- * something waits take turns: whoever fills one keeps nobody waiting in another for longer than one turn each. So do the
- * subjects within a lane. Whoever comes to a full one with clearly less waiting than another subject takes the place of that
- * one's last: nobody fills a lane for the others, and nobody is turned away while there is room.
+ * Runs work in a fixed number of slots. What waits is queued in lanes of a bounded length, which take turns, and so do the
+ * subjects within a lane: whoever fills one keeps nobody waiting in another for longer than one turn each. In a full lane a
+ * subject that has at least two fewer waiting than the one with the most takes the place of that one's last; anyone else is
+ * refused. So nobody fills a lane for the others, and nobody is turned away while there is room.
  */
 export class LaneQueue<Lane extends string> {
   private readonly waiting = new Map<Lane, SubjectTurns<Waiter>>();

@@ -54,7 +54,7 @@ export const WAITING_PER_THREAD: Record<HashLane, number> = {
  */
 export const LONGEST_WAIT_MS = 3_000;
 
-/** How it is seen how the hashing does. */
+/** What the hasher measures with and reports to. */
 export interface HashObservers {
   clock: Clock;
   metrics: Metrics;

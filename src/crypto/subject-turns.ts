@@ -1,8 +1,8 @@
-/** What waits in one lane, by whose it is. The subjects take turns, each with what it has had waiting longest. */
+/** What waits in one lane, by subject. The subjects take turns; each one's own come first in, first out. */
 export class SubjectTurns<Item> {
   /** Whoever's turn comes next stands first. */
   private readonly items = new Map<string, Item[]>();
-  /** Subjects by how many they have waiting, so that nobody need be searched for who has the most. */
+  /** Subjects by how many they have waiting: the one with the most is found without a search. */
   private readonly having = new Map<number, Set<string>>();
   private most = 0;
   private total = 0;

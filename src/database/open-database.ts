@@ -22,7 +22,7 @@ export async function openDatabase(
     const options = await prepare(location, entities(location.engine), stop);
     stop?.throwIfAborted();
     const dataSource = await new DataSource(options).initialize();
-    // SQLite's own way of waiting for another process holds up the whole of this one. From here on the door waits.
+    // SQLite's own way of waiting for another process holds up the whole of this one. From here on `Transactions` does the waiting.
     if (location.engine === 'sqlite') await dataSource.query('PRAGMA busy_timeout = 0');
     return dataSource;
   });

@@ -43,7 +43,7 @@ export function afterCommit(tx: EntityManager, effect: () => void): void {
 export type Work<T> = (tx: EntityManager) => Promise<T>;
 
 /**
- * The only door to the database.
+ * The only way into the database for the running service. Commands that must not migrate look through `ReadOnlyView`.
  *
  * TypeORM's SQLite driver shares one connection, on which overlapping transactions corrupt each other: there, one unit
  * of work passes at a time. On MySQL each has a connection of the pool. Units that name the same account wait for each other

@@ -14,7 +14,7 @@ const DATABASE_PATIENCE_MS = 1_000;
  * Milliseconds after which the feed counts as lost. Later than requests stop relying on it: they ask the database then, and
  * one poll that is late must not send everybody to the other instances.
  */
-export const FEED_PATIENCE_MS = 5_000;
+const FEED_PATIENCE_MS = 5_000;
 
 /** Whether requests should be sent here. */
 @Injectable()

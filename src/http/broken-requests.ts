@@ -5,7 +5,7 @@ import { type ErrorResponse, toErrorResponse } from '../core/error-response';
 import { ApiError, type ErrorCode } from '../core/errors';
 import type { Ids } from '../core/ids';
 import { hangUp } from './hang-up';
-import { CONTENT_POLICY } from './response-headers';
+import { EVERY_ANSWER } from './response-headers';
 
 /** What Node's HTTP parser and Fastify's router complain of, as our codes. Everything else is a `bad_request`. */
 const CODES: Record<string, ErrorCode> = {
@@ -15,18 +15,10 @@ const CODES: Record<string, ErrorCode> = {
 };
 
 /** No hook runs for these requests, so what the hooks set is set here. */
-const HEADERS = {
-  'content-security-policy': CONTENT_POLICY,
-  'cross-origin-resource-policy': 'same-origin',
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY',
-};
-
 function refuse(error: Error & { code?: string }, requestId: string, accept?: string): ErrorResponse {
   const refusal = error instanceof ApiError ? error : new ApiError(CODES[error.code ?? ''] ?? 'bad_request');
   const response = toErrorResponse(refusal, { requestId, accept, sentToken: false });
-  return { ...response, headers: { ...HEADERS, ...response.headers } };
+  return { ...response, headers: { ...EVERY_ANSWER, ...response.headers } };
 }
 
 /** Answers a request that never reaches a route of ours, such as one whose path cannot be read, in the shape of every error. */

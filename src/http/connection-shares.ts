@@ -1,9 +1,9 @@
 import type { Server, Socket } from 'node:net';
 
 /**
- * Shares connections out among those who make them: nobody gets more than are left for all others. One who takes all that he
- * can get has half of them, ten have ten elevenths, and somebody else always finds one free, without a number that would have to
- * be chosen for the proxies of everybody.
+ * Shares connections out among addresses: each may hold as many as are still free for all others. One that takes all it can
+ * get has half of them, ten have ten elevenths, and there is always one left, without a number that would have to suit
+ * everybody's proxies.
  */
 export class ConnectionShares {
   private readonly held = new Map<string, number>();

@@ -7,7 +7,7 @@ import { answerUnparsable } from './broken-requests';
 import { ConnectionShares } from './connection-shares';
 import { timesSent } from './raw-headers';
 
-/** Connections at a time; who comes then is hung up on, and so is who has as many as are left. Each costs some ten kilobytes. */
+/** Open connections at most, of some ten kilobytes each. Further ones are closed at once; see also `ConnectionShares`. */
 const MOST_CONNECTIONS = 10_000;
 
 /**

@@ -21,7 +21,7 @@ export interface DrainLimits {
 /**
  * Takes leave of clients so that no request is lost. A connection that is just closed may have a request on its way that
  * nobody answers, and a proxy does not dare to repeat a POST. So each is told with an answer that it is the last one
- * (RFC 9112 section 9.6), and only who asks for nothing for a while is hung up on.
+ * (RFC 9112 section 9.6), and only a client that asks for nothing for a while is hung up on.
  */
 @Injectable()
 export class Drain {

@@ -82,7 +82,7 @@ function pathOf({ url }: FastifyRequest): string {
 function isSpelled(route: string, path: string): boolean {
   if (path.includes('#')) return false;
   const wanted = route.split('/');
-  // More parts than any route has are not that route's, however many more: no work for who sends thousands.
+  // More parts than any route has are not that route's, however many more: no work for a path of thousands.
   const given = path.split('/', wanted.length + 1);
   if (wanted.length !== given.length && !route.endsWith('*')) return false;
   return wanted.every((part, index) => {

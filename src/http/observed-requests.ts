@@ -37,7 +37,7 @@ export function measureRequests(server: FastifyInstance, metrics: Metrics): void
   });
 }
 
-/** A log line for each would be for whoever forges tokens to fill the disk with; a number tells of him as well. */
+/** Counted, not logged: with a line for each, whoever forges tokens could fill the disk. */
 function countRefusal(reply: FastifyReply, metrics: Metrics): void {
   const code = REFUSALS.find((known) => known === reply.getHeader('x-error-code'));
   if (code) metrics.count('latchkey_refusals_total', { code });

@@ -5,21 +5,26 @@ import type { FastifyInstance } from 'fastify';
 import type { Log } from '../core/log';
 
 /** Nothing in a JSON answer is to be loaded, run or framed. */
-export const CONTENT_POLICY =
-  "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const CONTENT_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-const STRICT_TRANSPORT = 'max-age=31536000; includeSubDomains';
+/** What every answer carries, beside the id of its request. */
+export const EVERY_ANSWER: Readonly<Record<string, string>> = {
+  ...protections(),
+  'cache-control': 'no-store',
+  'content-security-policy': CONTENT_POLICY,
+};
+
+/** What it carries too where the request came over TLS: browsers ignore it elsewhere, and complain. */
+const OVER_TLS: Readonly<Record<string, string>> = {
+  'strict-transport-security': 'max-age=31536000; includeSubDomains',
+  'cross-origin-opener-policy': 'same-origin',
+};
 
 /** Sets what every answer carries, and writes down each request at level `debug`. */
 export function describeEveryResponse(server: FastifyInstance, log: Log): void {
-  const always = { ...protections(), 'cache-control': 'no-store', 'content-security-policy': CONTENT_POLICY };
   server.addHook('onRequest', (request, reply, done) => {
-    void reply.headers(always).header('x-request-id', request.id);
-    if (request.protocol === 'https') {
-      void reply
-        .header('strict-transport-security', STRICT_TRANSPORT)
-        .header('cross-origin-opener-policy', 'same-origin');
-    }
+    void reply.headers(EVERY_ANSWER).header('x-request-id', request.id);
+    if (request.protocol === 'https') void reply.headers(OVER_TLS);
     done();
   });
   server.addHook('onSend', (_request, reply, payload, done) => {
@@ -55,7 +60,7 @@ function protections(): Record<string, string> {
     crossOriginEmbedderPolicy: false,
     referrerPolicy: { policy: 'no-referrer' },
     xFrameOptions: { action: 'deny' },
-    // Set above where the request came over TLS: browsers ignore them elsewhere, and complain.
+    // Set above where the request came over TLS.
     strictTransportSecurity: false,
     crossOriginOpenerPolicy: false,
     originAgentCluster: false,

@@ -6,7 +6,7 @@ import { Tracing } from '../core/tracing';
 import type * as OpenTelemetry from './opentelemetry-tracing';
 import type * as Prometheus from './prometheus-metrics';
 
-/** Where rooms publish what happens in them, as configured. */
+/** What modules report to, as configured. */
 export interface Observability {
   metrics: Metrics;
   tracing: Tracing;

@@ -9,7 +9,7 @@ const EXAMPLE_DETAILS = [
   { field: 'nickname', rule: 'unknownField', message: 'nickname is not a known field' },
 ];
 
-/** Every code there is, for who reads the document from its beginning. */
+/** Every code there is, for readers who begin at the top. */
 export function errorTable(): string {
   const rows = Object.entries(API_ERRORS)
     .map(([code, { status, sentence, when }]) => ({ code, status, sentence, when }))

@@ -5,7 +5,7 @@ import { LOG, type Log } from '../core/log';
 import { RowCleanup } from '../database/row-cleanup';
 import { Transactions } from '../database/transactions';
 
-/** Still far more than the clocks of two instances may differ by; an attacker can have each write fifty rows a second. */
+/** Less than the usual day, since an attacker can cause fifty rows a second; still far more than clocks may differ. */
 const KEPT_FOR_SECONDS = 3600;
 
 /** Removes counters whose window is over. */

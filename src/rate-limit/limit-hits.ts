@@ -10,7 +10,7 @@ import { type LimitName, LIMITS } from './limits';
 
 /** On whose account, if that is known, and whence. */
 export interface Caller {
-  /** Given as a question, it is asked when a hit is written down only: a flood of refused calls must not look accounts up. */
+  /** A function is called only when a hit is recorded: a flood of refused calls must not look accounts up. */
   userId: string | null | (() => Promise<string | null>);
   origin: Origin;
 }

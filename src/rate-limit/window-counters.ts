@@ -15,7 +15,7 @@ export const MOST_COUNTERS = 20_000;
  * Part of its limit from which a counter is kept over a restart. Whoever has many addresses and does little with each gains
  * nothing by a restart, and is not to have a row written for each.
  */
-export const KEPT_FROM = 0.1;
+const KEPT_FROM = 0.1;
 
 /** What a counter has counted beyond what is written down of it. */
 export interface UnwrittenCount {
@@ -116,10 +116,10 @@ export class WindowCounters {
   }
 }
 
-/** One that has made room and is begun anew is another one. */
+/** A counter in memory. A key that was evicted and comes back gets a new one. */
 interface KnownCounter {
   readonly key: string;
-  /** What it stands at; the library tells only who waits. */
+  /** What it stands at; the library tells only asynchronously. */
   counted: number;
   /** How much of that is written down. */
   written: number;
@@ -149,7 +149,7 @@ class BoundedMemory extends RateLimiterMemory {
 
   override reward(key: string): Promise<RateLimiterRes> {
     const counter = this.known.peek(key);
-    // What has made room meanwhile is not begun anew below nothing.
+    // A counter that was evicted meanwhile is not made anew with less than nothing.
     return counter
       ? this.noting(counter, super.reward(key))
       : Promise.resolve(new RateLimiterRes(this.points));

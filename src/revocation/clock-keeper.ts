@@ -7,8 +7,8 @@ import { Metrics } from '../core/metrics';
 export const MOST_CORRECTED_MS = 600_000;
 
 /**
- * Milliseconds by which a sample must differ from what is assumed, beside what it cannot tell: less is the noise of two
- * clocks that are well kept, and a clock that is set for nothing is a worse one.
+ * Milliseconds, beyond half the round trip, by which the offset measured must differ from the correction before that is
+ * changed. Less is noise, and following noise makes a clock worse.
  */
 const NOISE_MS = 100;
 

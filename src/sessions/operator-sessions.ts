@@ -13,7 +13,7 @@ import { SessionsService } from './sessions.service';
 /** Accounts whose sessions are ended in one transaction, so that nobody waits long behind it. */
 const ACCOUNTS_PER_BATCH = 20;
 
-/** Which sessions are asked for; what is absent makes no difference. */
+/** Which sessions are asked for; absent fields do not filter. */
 export interface SessionFilter {
   userId?: string;
   /** Signed in then or later. */

@@ -82,7 +82,7 @@ export class ImportedUser {
   scopes?: string[];
 }
 
-/** What an imported user can be told by. */
+/** Names of the fields of an import line. */
 export const IMPORTED_FIELDS = [
   ...['username', 'email', 'passwordHash'],
   ...['id', 'createdAt', 'disabled', 'scopes'],

@@ -4,7 +4,7 @@ import { inPages } from '../database/pages';
 import { Transactions } from '../database/transactions';
 import { User } from './user.entity';
 
-/** Which accounts are asked for; what is absent makes no difference. */
+/** Which accounts are asked for; absent fields do not filter. */
 export interface UserFilter {
   disabled?: boolean;
   /** Made then or later. */

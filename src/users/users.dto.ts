@@ -54,13 +54,13 @@ export class UserProfile {
   id: string;
 
   /**
-   * As typed at sign-up.
+   * As last set; upper and lower case are kept.
    * @example jane.doe
    */
   username: string;
 
   /**
-   * As typed at sign-up.
+   * As last set; upper and lower case are kept.
    * @example jane.doe@example.com
    */
   email: string;
