@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataSource } from 'typeorm';
 import { CAPACITY } from '../src/api-keys/found-keys';
+import { MOST_AT_ONCE, MOST_WAITING } from '../src/api-keys/key-lookups';
 import { MOST_KNOWN_TOKENS } from '../src/auth/session-tokens';
 import { KEYS_PER_ACCOUNT } from '../src/api-keys/api-keys.service';
 import { MOST_OF_AN_ACCOUNT } from '../src/audit/audit-trail';
@@ -141,6 +142,9 @@ describe('docs/inventory.md', () => {
       'events on a page': `${mostEvents()}`,
       'events of one type that anybody can cause, an hour and account': `${MOST_OF_AN_ACCOUNT}`,
       'keys remembered, good and bad each': `${CAPACITY}`,
+      'statements under way that look for keys': '1',
+      'keys that one of them looks for': `${MOST_AT_ONCE}`,
+      'calls that wait for keys to be found': `${MOST_WAITING}`,
       'access tokens remembered': `${MOST_KNOWN_TOKENS}`,
       'counters of each limit in memory': `${MOST_COUNTERS}`,
       'counters of limits written down in a round': `${COUNTERS_PER_ROUND}`,

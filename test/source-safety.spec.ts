@@ -90,6 +90,7 @@ describe('the source', () => {
     // Names of tables and columns, lists of `?`, a number: constants of the source, each of them.
     expect([...new Set(templates)]).toEqual([
       'api-keys/key-facts.ts: FACTS',
+      'api-keys/key-facts.ts: FACTS, places',
       "api-keys/operator-keys.ts: userId === undefined ? '' : 'AND k.user_id = ?'",
       'audit/chained-events.ts: COLUMNS',
       'audit/chained-events.ts: COLUMNS, UNSEALED[which]',

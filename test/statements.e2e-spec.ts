@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ApiKeyVerifier } from '../src/api-keys/api-key-verifier';
+import { MOST_AT_ONCE } from '../src/api-keys/key-lookups';
 import { KeyUsage, SecretUsage } from '../src/api-keys/key-usage';
 import { AuditSealer } from '../src/audit/audit-sealer';
 import type { RowCleanup } from '../src/database/row-cleanup';
@@ -8,6 +10,8 @@ import { LimitCountersCleanup } from '../src/rate-limit/limit-counters-cleanup';
 import { PasswordAttemptsCleanup } from '../src/rate-limit/password-attempts-cleanup';
 import { RateLimits } from '../src/rate-limit/rate-limits';
 import { RevocationCleanup } from '../src/revocation/revocation-cleanup';
+import { SystemRandom } from '../src/core/random';
+import { ApiKeyFormat } from '../src/crypto/api-key-format';
 import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { SessionCleanup } from '../src/sessions/session-cleanup';
 import { SessionUsage } from '../src/sessions/session-usage';
@@ -216,6 +220,12 @@ function withAnotherLetter(credential: string): string {
   return `${credential.slice(0, -10)}${credential.at(-10) === 'A' ? 'B' : 'A'}${credential.slice(-9)}`;
 }
 
+/** Keys that nobody has, with checksums that are right. */
+function madeUpKeys(count: number): string[] {
+  const [format, random] = [new ApiKeyFormat('live'), new SystemRandom()];
+  return Array.from({ length: count }, () => format.generate(random));
+}
+
 /** Everything that clients ask for and that goes on in the background. */
 async function prepare(app: TestApp): Promise<Record<string, Flow>> {
   const person = await newcomer(app);
@@ -229,6 +239,7 @@ async function prepare(app: TestApp): Promise<Record<string, Flow>> {
   const second = await logIn(app, person);
   const third = await logIn(app, person);
   const feed = app.nest.get(RevocationFeed);
+  const verifier = app.nest.get(ApiKeyVerifier);
   let latest = third.refreshToken;
   const call = (method: string, path: string, options: object = {}): Flow => ({
     flow: () => app.call(method, path, options),
@@ -261,6 +272,10 @@ async function prepare(app: TestApp): Promise<Record<string, Flow>> {
     'verification of a token': call('GET', '/auth/verify', { token }),
     'verification of a key, first': call('GET', '/auth/verify', { key: key.apiKey }),
     'verification of a key, again': call('GET', '/auth/verify', { key: key.apiKey }),
+    'verification of 101 keys at once': {
+      // Those that come while the first is looked for are looked for together.
+      flow: () => Promise.all(madeUpKeys(1 + MOST_AT_ONCE).map((made) => verifier.verify(made))),
+    },
     'verification of a mistyped key': refused('GET', '/auth/verify', { key: withAnotherLetter(key.apiKey) }),
     'GET /users/me by token': call('GET', '/users/me', { token }),
     'GET /users/me by key': call('GET', '/users/me', { key: key.apiKey }),

@@ -9,7 +9,8 @@ import { sha256Hex } from '../crypto/sha256';
 import { Transactions } from '../database/transactions';
 import { RevocationFeed } from '../revocation/revocation-feed';
 import { type Finding, FoundKeys } from './found-keys';
-import { type FoundKey, readPresentedKey } from './key-facts';
+import type { FoundKey } from './key-facts';
+import { KeyLookups } from './key-lookups';
 import { KeyUsage, SecretUsage } from './key-usage';
 import { admits } from './key-verdict';
 
@@ -18,18 +19,20 @@ import { admits } from './key-verdict';
 export class ApiKeyVerifier {
   private readonly format: ApiKeyFormat;
   private readonly found: FoundKeys;
+  private readonly lookups: KeyLookups;
 
   constructor(
-    private readonly transactions: Transactions,
     private readonly feed: RevocationFeed,
     private readonly keyUsage: KeyUsage,
     private readonly secretUsage: SecretUsage,
     private readonly clock: Clock,
-    private readonly failpoints: Failpoints,
+    transactions: Transactions,
+    failpoints: Failpoints,
     config: Config,
   ) {
     this.format = new ApiKeyFormat(config.apiKeyEnvironment);
     this.found = new FoundKeys(clock);
+    this.lookups = new KeyLookups(this.found, transactions, clock, failpoints);
     feed.onKeyChange((keyId) => this.found.forget(keyId));
   }
 
@@ -88,19 +91,11 @@ export class ApiKeyVerifier {
   private async find(presented: string): Promise<FoundKey | undefined> {
     if (!this.format.isWellFormed(presented)) return undefined;
     const hash = sha256Hex(presented);
-    const finding = this.known(hash) ?? (await this.lookUp(hash));
+    const finding = this.known(hash) ?? (await this.lookups.find(hash));
     return finding === 'unknown' ? undefined : finding;
   }
 
   private known(hash: string): Finding | undefined {
     return this.feed.isFresh ? this.found.get(hash) : undefined;
-  }
-
-  private async lookUp(hash: string): Promise<Finding> {
-    const { version } = this.found;
-    const finding = (await this.transactions.read((tx) => readPresentedKey(tx, hash))) ?? 'unknown';
-    await this.failpoints.reach('key_lookup:row_read');
-    this.found.keep(hash, finding, version);
-    return finding;
   }
 }

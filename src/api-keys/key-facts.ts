@@ -34,6 +34,7 @@ interface FactsRow {
 }
 
 interface SecretRow extends FactsRow {
+  hash: string;
   keyId: string;
   userId: string;
   username: string;
@@ -59,23 +60,30 @@ export async function readOwnKey(
   return row && toJudged(row);
 }
 
-/** The key that has a secret of that digest, or undefined. */
-export async function readPresentedKey(tx: EntityManager, hash: string): Promise<FoundKey | undefined> {
-  const [row] = await select<SecretRow>(
+/** The keys that have secrets of these digests, each by its digest; nothing where there is none. */
+export async function readPresentedKeys(
+  tx: EntityManager,
+  hashes: readonly string[],
+): Promise<Map<string, FoundKey>> {
+  const places = hashes.map(() => '?').join(', ');
+  const rows = await select<SecretRow>(
     tx,
-    `SELECT ${FACTS}, k.id AS keyId, k.user_id AS userId, u.username AS username, s.created_at AS createdAt,
-       s.replaced_at AS replacedAt, s.ends_at AS endsAt
+    `SELECT ${FACTS}, k.id AS keyId, k.user_id AS userId, u.username AS username, s.hash AS hash,
+       s.created_at AS createdAt, s.replaced_at AS replacedAt, s.ends_at AS endsAt
      FROM api_key_secrets s
      JOIN api_keys k ON k.id = s.key_id
      JOIN users u ON u.id = k.user_id
-     WHERE s.hash = ?`,
-    [hash],
+     WHERE s.hash IN (${places})`,
+    [...hashes],
   );
-  if (!row) return undefined;
+  return new Map(rows.map((row) => [row.hash, toFoundKey(row)]));
+}
+
+function toFoundKey(row: SecretRow): FoundKey {
   const judged = toJudged(row);
   return {
     ...judged,
-    hash,
+    hash: row.hash,
     keyId: row.keyId,
     userId: row.userId,
     username: row.username,

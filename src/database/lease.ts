@@ -1,4 +1,6 @@
+import type { Clock } from '../core/clock';
 import { ApiError } from '../core/errors';
+import { currentBudget } from '../core/request-budget';
 
 /**
  * How long a unit of work may go on. Its caller is answered when the time is up, whatever the engine is doing; what the
@@ -21,6 +23,24 @@ export class Lease {
       }, milliseconds);
       outcome.finally(() => clearTimeout(timer)).then(resolve, reject);
     });
+  }
+
+  /**
+   * The same for as long as the request that it belongs to has time left, from which it is taken; outside of requests for
+   * `otherwise` milliseconds.
+   */
+  static async ofRequest<T>(
+    clock: Clock,
+    otherwise: number,
+    unit: (lease: Lease) => Promise<T>,
+  ): Promise<T> {
+    const budget = currentBudget();
+    const begun = clock.monotonic();
+    try {
+      return await Lease.run(budget?.left ?? otherwise, unit);
+    } finally {
+      if (budget) budget.left -= clock.monotonic() - begun;
+    }
   }
 
   /** Has `giveUp` called if the time runs out. The last one counts. */

@@ -5,7 +5,6 @@ import { DataSource, type EntityManager, QueryFailedError, type QueryRunner } fr
 import { Clock } from '../core/clock';
 import { ApiError } from '../core/errors';
 import { Metrics } from '../core/metrics';
-import { currentBudget } from '../core/request-budget';
 import { type SpanAttributes, Tracing } from '../core/tracing';
 import { AccountLines } from './account-lines';
 import { ConnectionUse } from './connection-use';
@@ -119,20 +118,15 @@ export class Transactions {
     if (this.inside.getStore()) {
       throw new Error('A unit of work is open already: hand its tx on instead of opening another');
     }
-    const budget = currentBudget();
-    const begun = this.clock.monotonic();
-    const milliseconds = budget?.left ?? LONGEST_TRANSACTION_MS;
     try {
       return await this.tracing.span(`database ${kind}`, this.spanAttributes, () =>
-        Lease.run(milliseconds, (lease) =>
+        Lease.ofRequest(this.clock, LONGEST_TRANSACTION_MS, (lease) =>
           this.inTurn(() => this.inside.run(true, () => unit(lease)), lease, account),
         ),
       );
     } catch (error) {
       this.connections.noteFailure(error);
       throw error;
-    } finally {
-      if (budget) budget.left -= this.clock.monotonic() - begun;
     }
   }
 

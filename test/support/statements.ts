@@ -37,7 +37,7 @@ export interface Access {
   table: string;
   /** Whether it looks at every row, or at every entry of an index. */
   scans: boolean;
-  /** Whether it finds one row at most, by the whole of a primary key or of a unique index. */
+  /** Whether it finds one row at most for each value asked for, by the whole of a primary key or of a unique index. */
   unique: boolean;
   index: string;
   /** As the engine puts it. */
@@ -92,23 +92,32 @@ async function sqlitePlan(app: TestApp, sql: string, values: unknown[]): Promise
 }
 
 async function mysqlPlan(app: TestApp, sql: string, values: unknown[]): Promise<Access[]> {
-  const lines = await app.rows<Record<'table' | 'type' | 'key' | 'Extra', string | null>>(
+  const lines = await app.rows<Record<'table' | 'type' | 'key' | 'Extra' | 'rows', string | null>>(
     `EXPLAIN ${sql}`,
     values,
   );
+  // A list of values is a range to it, even where each of them is looked up by itself.
+  const isList = ({ type, key, rows }: (typeof lines)[number]) =>
+    /\bIN \((\?, )*\?\)\s*$/.test(sql) &&
+    type === 'range' &&
+    key === 'PRIMARY' &&
+    Number(rows) <= values.length;
   return (
     lines
       // Without a table: what was looked up by unique keys, a table that is called const, is not as the statement wants it.
       .filter(({ table, Extra }) =>
         table === null ? / const table/.test(Extra ?? '') : !table.startsWith('<'),
       )
-      .map(({ table, type, key, Extra }) => ({
-        table: table ?? '',
-        // ALL reads the table, index the whole of an index.
-        scans: type === 'ALL' || type === 'index',
-        unique: table === null || type === 'const' || type === 'eq_ref',
-        index: key ?? '',
-        plan: `${type} by ${key} (${Extra})`,
-      }))
+      .map((line) => {
+        const { table, type, key, Extra } = line;
+        return {
+          table: table ?? '',
+          // ALL reads the table, index the whole of an index.
+          scans: type === 'ALL' || type === 'index',
+          unique: table === null || type === 'const' || type === 'eq_ref' || isList(line),
+          index: key ?? '',
+          plan: `${type} by ${key} (${Extra})`,
+        };
+      })
   );
 }
