@@ -214,6 +214,22 @@ describe('changes of an account', () => {
     expect((await app.call('POST', '/auth/logout', { token })).status).toBe(200);
     expect((await change(other.token)).status).toBe(200);
   });
+
+  it('that are answered 503 are not counted: whoever comes again as told is not kept out', async () => {
+    const { id, token, username } = await newcomer(app);
+    const origin = { ip: '', userAgent: null, requestId: 'req_of_the_test' };
+    const rename = () =>
+      app.call('PATCH', '/users/me', { token, body: { email: `${username}@example.org` } });
+    await times(299, () => app.nest.get(RateLimits).take('account-changes', id, { userId: id, origin }));
+    await app.rows('ALTER TABLE users RENAME TO users_hidden');
+
+    const failed = await times(3, rename);
+    await app.rows('ALTER TABLE users_hidden RENAME TO users');
+
+    expect(failed.map(({ status }) => status)).toEqual([503, 503, 503]);
+    expect((await rename()).status).toBe(200);
+    expect((await rename()).status).toBe(429);
+  });
 });
 
 describe('RATE_LIMITS=off', () => {

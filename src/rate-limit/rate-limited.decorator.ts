@@ -1,56 +1,69 @@
 import {
   applyDecorators,
-  type CanActivate,
+  type CallHandler,
   type ExecutionContext,
   Injectable,
+  type NestInterceptor,
   SetMetadata,
-  UseGuards,
+  UseInterceptors,
 } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
+import { catchError, type Observable } from 'rxjs';
 import { originOf } from '../access/call-origin';
 import type { Principal } from '../access/principal';
+import { ApiError } from '../core/errors';
 import { ApiErrors } from '../openapi/api-errors.decorator';
 import { addressBlock } from './address-block';
 import type { WindowLimitName } from './limits';
-import { RateLimits } from './rate-limits';
+import { RateLimits, type Taken } from './rate-limits';
 
 const LIMIT = 'latchkey:rate-limit';
 
-/** Counts every call of a route by the caller's address, before its body is looked at. */
+/** Counts every call of a route by the caller's address, before its body is looked at; but not trouble of ours. */
 @Injectable()
-export class AddressLimitGuard implements CanActivate {
+export class AddressLimit implements NestInterceptor {
   constructor(
     private readonly reflector: Reflector,
     private readonly limits: RateLimits,
   ) {}
 
   /** @throws ApiError `rate_limited` */
-  async canActivate(context: ExecutionContext): Promise<boolean> {
+  async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const name = this.reflector.get<WindowLimitName>(LIMIT, context.getHandler());
     const origin = originOf(context.switchToHttp().getRequest<FastifyRequest>());
-    await this.limits.take(name, addressBlock(origin.ip), { userId: null, origin });
-    return true;
+    const taken = await this.limits.take(name, addressBlock(origin.ip), { userId: null, origin });
+    return giveBackIfUnavailable(next, taken);
   }
 }
 
-/** Counts every call of a route by the account that makes it, whichever session it comes from. */
+/** Counts every call of a route by the account that makes it, whichever session it comes from; but not trouble of ours. */
 @Injectable()
-export class AccountLimitGuard implements CanActivate {
+export class AccountLimit implements NestInterceptor {
   constructor(private readonly limits: RateLimits) {}
 
   /** @throws ApiError `rate_limited` */
-  async canActivate(context: ExecutionContext): Promise<boolean> {
+  async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const request = context.switchToHttp().getRequest<FastifyRequest & { user: Principal }>();
     const { userId } = request.user;
-    await this.limits.take('account-changes', userId, { userId, origin: originOf(request) });
-    return true;
+    const taken = await this.limits.take('account-changes', userId, { userId, origin: originOf(request) });
+    return giveBackIfUnavailable(next, taken);
   }
+}
+
+/** Whoever is answered 503 is told to come again: he must not use up what he has by doing so. */
+function giveBackIfUnavailable(next: CallHandler, taken: Taken): Observable<unknown> {
+  return next.handle().pipe(
+    catchError(async (error: unknown) => {
+      if (error instanceof ApiError && error.status === 503) await taken.giveBack();
+      throw error;
+    }),
+  );
 }
 
 /** Limits how often one address may call a route. */
 export const RateLimited = (name: WindowLimitName) =>
-  applyDecorators(SetMetadata(LIMIT, name), UseGuards(AddressLimitGuard), ApiErrors('rate_limited'));
+  applyDecorators(SetMetadata(LIMIT, name), UseInterceptors(AddressLimit), ApiErrors('rate_limited'));
 
 /** For routes by which an account is changed: they are limited together. */
-export const ChangesAccount = () => applyDecorators(UseGuards(AccountLimitGuard), ApiErrors('rate_limited'));
+export const ChangesAccount = () => applyDecorators(UseInterceptors(AccountLimit), ApiErrors('rate_limited'));
