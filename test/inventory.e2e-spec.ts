@@ -26,6 +26,7 @@ import { MOST_SCRAPERS } from '../src/observability/metrics-server';
 import { TIMEOUT_MS } from '../src/passwords/breached-passwords';
 import { QUEUE_LIMITS } from '../src/passwords/password-strength';
 import { BATCH_SIZE as COUNTERS_PER_ROUND, BATCHES_AT_STOP } from '../src/rate-limit/counter-keeper';
+import { LIMITS } from '../src/rate-limit/limits';
 import { MOST_COUNTERS } from '../src/rate-limit/window-counters';
 import { SESSIONS_PER_ACCOUNT } from '../src/sessions/sessions.service';
 import { IMPORT_BATCH_SIZE } from '../src/users/user-import';
@@ -139,6 +140,8 @@ describe('docs/inventory.md', () => {
       'overlap of a rotation': `${request('RotateApiKeyRequest')['overlapSeconds']?.maximum} s`,
       'keys of an account': `${KEYS_PER_ACCOUNT}`,
       'sessions of an account': `${SESSIONS_PER_ACCOUNT}`,
+      'refreshes of a session in a minute': `${LIMITS['refresh-session'].points}`,
+      'refreshes of an account in a minute, of all its sessions': `${LIMITS['refresh-session'].points * SESSIONS_PER_ACCOUNT}`,
       'events on a page': `${mostEvents()}`,
       'events of one type that anybody can cause, an hour and account': `${MOST_OF_AN_ACCOUNT}`,
       'keys remembered, good and bad each': `${CAPACITY}`,

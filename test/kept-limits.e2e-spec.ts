@@ -108,7 +108,7 @@ describe('limits by windows of time', () => {
 
     expect(await answers()).toEqual(before);
     expect(before.map(({ status }) => status)).toEqual(all.map(() => 429));
-    expect(await points(app)).toEqual([1000, 600, 600, 300, 100, 100, 60]);
+    expect(await points(app)).toEqual([1000, 600, 300, 120, 100, 100, 60]);
     let passed = 0;
     for (const [index, [, { call }]] of all.entries()) {
       const wait = before[index]?.['wait'] as number;

@@ -338,7 +338,7 @@ describe('every example of the document, executed', () => {
       await flood(99, () => limits.take('sign-up', origin.ip, caller));
       // And her two keys were the first of three hundred changes.
       await flood(298, () => limits.take('account-changes', jane.user.id, caller));
-      await flood(600, () => limits.take('refresh-session', sessionIdOf(jane), caller));
+      await flood(120, () => limits.take('refresh-session', sessionIdOf(jane), caller));
       await flood(10, () => attempts.admit('login-account', 'jane.doe', caller));
       await flood(10, () => attempts.admit('password-proof', sessionIdOf(jane), caller));
       return () => app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));

@@ -78,21 +78,21 @@ describe('limits', () => {
   describe('of refreshes', () => {
     const refresh = (refreshToken: string) => app.call('POST', '/auth/refresh', { body: { refreshToken } });
 
-    it('are six hundred a minute and session; the token is good again afterwards', async () => {
+    it('are a hundred and twenty a minute and session; the token is good again afterwards', async () => {
       const person = await newcomer(app);
       const other = await logIn(app, person);
-      const answers = await times(6, () =>
-        Promise.all(Array.from({ length: 100 }, () => refresh(person.refreshToken))),
-      );
+      // A hundred racing calls are not too many.
+      const answers = await Promise.all(Array.from({ length: 100 }, () => refresh(person.refreshToken)));
+      answers.push(...(await times(20, () => refresh(person.refreshToken))));
 
       const refused = await refresh(person.refreshToken);
 
-      expect(new Set(answers.flat().map(({ status }) => status))).toEqual(new Set([200]));
+      expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
       expect(refused.status).toBe(429);
-      expect(refused.headers.get('ratelimit-policy')).toBe('"refresh-session";q=600;w=60');
+      expect(refused.headers.get('ratelimit-policy')).toBe('"refresh-session";q=120;w=60');
       expect((await refresh(other.refreshToken)).status).toBe(200);
       app.clock.advance(Number(refused.headers.get('retry-after')));
-      const successor = answers[0]?.[0]?.body['refreshToken'] as string;
+      const successor = answers[0]?.body['refreshToken'] as string;
       expect((await refresh(successor)).status).toBe(200);
     }, 60_000);
   });

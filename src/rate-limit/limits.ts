@@ -84,10 +84,10 @@ export const LIMITS = {
   },
   'refresh-session': {
     kind: 'window',
-    points: 600,
+    points: 120,
     seconds: 60,
     counts: 'refreshes of one session',
-    why: 'a client gone wild; forged tokens cost nothing and are not counted',
+    why: 'a client gone wild, and still a hundred racing calls; forged tokens cost nothing and are not counted',
   },
   'account-changes': {
     kind: 'window',
