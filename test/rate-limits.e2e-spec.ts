@@ -3,7 +3,7 @@ import { SystemRandom } from '../src/core/random';
 import { ApiKeyFormat } from '../src/crypto/api-key-format';
 import { addressBlock } from '../src/rate-limit/address-block';
 import { RateLimits } from '../src/rate-limit/rate-limits';
-import { startApp, type TestApp } from './support/app';
+import { type Answer, startApp, type TestApp } from './support/app';
 import { createKey, logIn, newcomer, signUp } from './support/people';
 import { Scrape } from './support/scrape';
 import { TestFailpoints } from './support/test-failpoints';
@@ -42,6 +42,26 @@ describe('limits', () => {
       expect((await attempt('192.0.2.1', person)).status).toBe(429);
       app.clock.advance(1);
       expect((await attempt('192.0.2.1', person)).status).toBe(201);
+    });
+
+    it('are by the hours of the clock: all of one before its turn, all of the next after it, and none between', async () => {
+      const untilTurn = () => 3_600_000 - (app.clock.now().getTime() % 3_600_000);
+      app.clock.advance((untilTurn() - 1_500) / 1000);
+
+      const before = await times(101, () => attempt('192.0.2.7'));
+      app.clock.advance((untilTurn() - 1) / 1000);
+      const lastMoment = await attempt('192.0.2.7');
+      app.clock.advance(0.001);
+      const after = await times(101, () => attempt('192.0.2.7'));
+
+      const statuses = (answers: Answer[]) => answers.map(({ status }) => status);
+      const hundred = Array<number>(100).fill(400);
+      expect(statuses(before)).toEqual([...hundred, 429]);
+      expect(lastMoment.status).toBe(429);
+      expect(statuses(after)).toEqual([...hundred, 429]);
+      // From the second that has begun to the turn, and then to the one after it.
+      const waits = [before.at(-1), lastMoment, after.at(-1)].map((answer) => answer?.headers.get('retry-after'));
+      expect(waits).toEqual(['2', '1', '3600']);
     });
 
     it('count an IPv6 address as its network, and an IPv4 address as itself however it is written', async () => {
