@@ -35,6 +35,16 @@ module.exports = (task) => {
  * @returns {boolean}
  */
 function verify(hash, password) {
+  // Computed also for a password that is refused whatever comes out: the time it takes does not tell.
+  return isBehind(hash, password) && !losesNul(hash, password);
+}
+
+/**
+ * @param {StoredHash} hash
+ * @param {string} password
+ * @returns {boolean}
+ */
+function isBehind(hash, password) {
   switch (hash.scheme) {
     case 'argon2':
       return argon2.verifySync(hash.text, password);
@@ -52,6 +62,20 @@ function verify(hash, password) {
       return timingSafeEqual(pbkdf2Sync(password, salt, iterations, digest.length, algorithm), digest);
     }
   }
+}
+
+/**
+ * Whether this algorithm may take the password for another one, which has a NUL less. bcrypt repeats its key with a NUL behind
+ * it, so that P, NUL, P is the same as P; HMAC, of which PBKDF2 and scrypt are made, fills its key up with NULs (RFC 2104).
+ *
+ * @param {StoredHash} hash
+ * @param {string} password
+ * @returns {boolean}
+ */
+function losesNul(hash, password) {
+  if (hash.scheme === 'argon2') return false;
+  if (hash.scheme === 'bcrypt') return !hash.digested && password.includes('\0');
+  return password.endsWith('\0');
 }
 
 /**

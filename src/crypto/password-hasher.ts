@@ -7,7 +7,7 @@ import type { Metrics } from '../core/metrics';
 import { Random } from '../core/random';
 import type { Tracing } from '../core/tracing';
 import { LaneFull, LaneQueue, type Place } from './lane-queue';
-import { type HashRefusal, readStoredHash, type StoredHash } from './stored-hash';
+import { type HashRefusal, isBehindOthers, readStoredHash, type StoredHash } from './stored-hash';
 
 /** Argon2id parameters. */
 export abstract class HashCost {
@@ -139,10 +139,15 @@ export class PasswordHasher implements OnApplicationShutdown {
     return typeof stored === 'string' ? stored : undefined;
   }
 
-  /** Whether the hash was made with other parameters than today's and ought to be renewed at the next sign-in. */
-  isOutdated(hash: string): boolean {
+  /**
+   * Whether the hash was made with other parameters than today's and ought to be replaced by one of `password`, which has just
+   * turned out to be the one behind it. Not where another one may be the owner's.
+   */
+  isToBeRenewed(hash: string, password: string): boolean {
     const { memoryKib, passes, lanes } = this.cost;
-    return !hash.startsWith(`$argon2id$v=19$m=${memoryKib},t=${passes},p=${lanes}$`);
+    if (hash.startsWith(`$argon2id$v=19$m=${memoryKib},t=${passes},p=${lanes}$`)) return false;
+    const stored = readStoredHash(hash);
+    return typeof stored === 'object' && !isBehindOthers(stored, password);
   }
 
   async onApplicationShutdown(): Promise<void> {

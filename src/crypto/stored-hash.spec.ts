@@ -1,4 +1,4 @@
-import { readStoredHash } from './stored-hash';
+import { isBehindOthers, readStoredHash, type StoredHash } from './stored-hash';
 
 const bytes = (count: number): string => Buffer.alloc(count, 7).toString('base64').replaceAll('=', '');
 
@@ -74,5 +74,15 @@ describe('a stored hash', () => {
 
   it('is refused when it is longer than the column', () => {
     expect(readStoredHash(`pbkdf2_sha256$1000$${'s'.repeat(237)}$${bytes(32)}`)).toBe('too long');
+  });
+
+  it.each([
+    ['bcrypt', bcrypt('04'), 'x'.repeat(71), false],
+    ['bcrypt', bcrypt('04'), 'x'.repeat(72), true],
+    ['bcrypt', bcrypt('04'), 'ü'.repeat(36), true],
+    ['bcrypt over SHA-256', `bcrypt_sha256$${bcrypt('04')}`, 'x'.repeat(72), false],
+    ['Argon2', argon2(64, 1, 1), 'x'.repeat(72), false],
+  ])('says whether it may be that of another password too: %s', (_, text, password, others) => {
+    expect(isBehindOthers(readStoredHash(text) as StoredHash, password)).toBe(others);
   });
 });

@@ -14,6 +14,9 @@ export type StoredHash =
 /** Why a stored text is not computed. */
 export type HashRefusal = 'too long' | 'of an unknown form' | 'with parameters out of bounds';
 
+/** Bytes of a password that bcrypt looks at. */
+const BCRYPT_BYTES = 72;
+
 /** What the column holds. */
 const LONGEST_HASH = 255;
 
@@ -98,6 +101,14 @@ export function readStoredHash(text: string): StoredHash | HashRefusal {
     if (match) return read(match.slice(1)) ?? 'with parameters out of bounds';
   }
   return 'of an unknown form';
+}
+
+/**
+ * Whether a password that matches this hash may be another than the one it was made of: from the 72nd byte on bcrypt sees
+ * nothing, neither more bytes nor that there are none.
+ */
+export function isBehindOthers(hash: StoredHash, password: string): boolean {
+  return hash.scheme === 'bcrypt' && !hash.digested && Buffer.byteLength(password) >= BCRYPT_BYTES;
 }
 
 function isArgon2Sound(

@@ -124,11 +124,11 @@ export class UsersService {
   }
 
   /**
-   * Hashes anew what was hashed otherwise than today, unless the password has been changed meanwhile. Where the queue is
-   * full the next sign-in will do.
+   * Hashes anew what was hashed otherwise than today, unless the password has been changed meanwhile, or is not known to be
+   * the owner's to its last byte. Where the queue is full the next sign-in will do.
    */
   async renewOutdatedHash(user: User, password: string, place: HashPlace): Promise<void> {
-    if (!this.hasher.isOutdated(user.passwordHash)) return;
+    if (!this.hasher.isToBeRenewed(user.passwordHash, password)) return;
     const renewed = await this.hasher.hash(password, place).catch((error: unknown) => {
       if (error instanceof ApiError && error.code === 'overloaded') return undefined;
       throw error;
