@@ -3,6 +3,7 @@ import { Clock } from '../src/core/clock';
 import { Transactions } from '../src/database/transactions';
 import { AttemptLedger } from '../src/rate-limit/attempt-ledger';
 import type { Attempts } from '../src/rate-limit/attempt-rule';
+import { PasswordAttempts } from '../src/rate-limit/password-attempts';
 import { UsersService } from '../src/users/users.service';
 import { startApp, type TestApp } from './support/app';
 import { TwoInstances } from './support/instances';
@@ -53,6 +54,23 @@ describe('the ledger of password attempts', () => {
     expect(row).toEqual({ in_a_row: 200, version: 200 });
     await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
   }, 60_000);
+
+  it('tells of a success how many in a row had failed before it, and takes none that succeeded for one', async () => {
+    const attempts = app.nest.get(PasswordAttempts);
+    const caller = { userId: null, origin: { ip: '10.7.0.1', userAgent: null, requestId: 'req_attempts' } };
+    const come = (subject: string) => attempts.admit('login-account', subject, caller);
+
+    const [first, second] = [await come('at once'), await come('at once')];
+    const atOnce = [await first.succeed(), await second.succeed()];
+    await come('one failed');
+    const third = await come('one failed');
+    const behind = [await third.succeed(), await (await come('one failed')).succeed()];
+    const slow = await come('overtaken');
+    await come('overtaken');
+    const overtaken = await slow.succeed();
+
+    expect([atOnce, behind, overtaken]).toEqual([[0, 0], [1, 0], 0]);
+  });
 
   it('holds each of 150 failures that race for one name, as many as were evaluated and no more', async () => {
     const { username } = await signUp(app);

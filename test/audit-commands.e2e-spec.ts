@@ -106,7 +106,7 @@ describe("the operator's audit commands", () => {
     const waiting = whole.stdout.slice(0, -text.stdout.length).trimEnd().split('\n');
     expect(waiting.map((line) => JSON.parse(line) as object)).toMatchObject([
       { type: 'account_created', sequence: null, link: null },
-      { type: 'signed_in', sequence: null, link: null },
+      { type: 'signed_in', reason: 'new_device', sequence: null, link: null },
     ]);
     expect(whole.stdout).not.toContain('"salt"');
   });

@@ -57,7 +57,7 @@ describe('GET /auth/events', () => {
     expect(body.items[1]).toEqual({
       eventId: expect.stringMatching(/^evt_\w{26}$/) as string,
       type: 'signed_in',
-      reason: null,
+      reason: 'new_device',
       at: '2026-03-14T09:26:53Z',
       ip: '127.0.0.1',
       userAgent: 'a browser',
@@ -194,15 +194,66 @@ interface Path {
 }
 
 const operator = { ip: 'command line', userAgent: null, requestId: 'req_of_an_operator' };
-const login = (app: TestApp, username: string, password: string) =>
-  app.call('POST', '/auth/login', { body: { username, password } });
+const login = (app: TestApp, username: string, password: string, deviceToken?: string) =>
+  app.call('POST', '/auth/login', { body: { username, password, deviceToken } });
 const refresh = (app: TestApp, refreshToken: string) =>
   app.call<LoginBody>('POST', '/auth/refresh', { body: { refreshToken } });
 const keyWith = (wishes: object) => (app: TestApp, person: LoginBody) => createKey(app, person.token, wishes);
 const disable = (app: TestApp, { id }: Person) => app.nest.get(AccountService).disable(id, operator);
 
 const PATHS: Path[] = [
-  { name: 'a sign-in', when: (app, p) => login(app, p.username, p.password), then: ['signed_in sess'] },
+  {
+    name: 'a sign-in from a known device',
+    when: (app, p) => login(app, p.username, p.password, p.deviceToken),
+    then: ['signed_in sess'],
+  },
+  {
+    name: 'a sign-in from a device that is new',
+    when: (app, p) => login(app, p.username, p.password),
+    then: ['signed_in new_device sess'],
+  },
+  {
+    name: "a sign-in with somebody else's device token",
+    given: (app) => newcomer(app),
+    when: (app, p, other: LoginBody) => login(app, p.username, p.password, other.deviceToken),
+    then: ['signed_in new_device sess'],
+  },
+  {
+    name: 'a sign-in with a device token of an earlier password',
+    given: async (app, p) => {
+      const body = { currentPassword: p.password, newPassword: 'the new password' };
+      await app.call('POST', '/users/me/password', { token: p.token, body });
+    },
+    when: (app, p) => login(app, p.username, 'the new password', p.deviceToken),
+    then: ['signed_in new_device sess'],
+  },
+  {
+    name: 'a sign-in that was guessed',
+    given: (app, p) => login(app, p.username, 'a guess'),
+    when: (app, p) => login(app, p.username, p.password),
+    then: ['signed_in new_device_after_failures sess'],
+  },
+  {
+    name: 'a sign-in after failures on its known device',
+    given: (app, p) => login(app, p.username, 'a slip', p.deviceToken),
+    when: (app, p) => login(app, p.username, p.password, p.deviceToken),
+    then: ['signed_in after_failures sess'],
+  },
+  {
+    name: 'a sign-in from a known device while strangers guess',
+    given: (app, p) => login(app, p.username, 'a guess'),
+    when: (app, p) => login(app, p.username, p.password, p.deviceToken),
+    then: ['signed_in sess'],
+  },
+  {
+    name: 'a sign-in after one that came after failures',
+    given: async (app, p) => {
+      await login(app, p.username, 'a slip', p.deviceToken);
+      await login(app, p.username, p.password, p.deviceToken);
+    },
+    when: (app, p) => login(app, p.username, p.password, p.deviceToken),
+    then: ['signed_in sess'],
+  },
   {
     name: 'a wrong password',
     when: (app, p) => login(app, p.username, 'not the password'),
@@ -226,7 +277,7 @@ const PATHS: Path[] = [
       for (let count = 1; count < 100; count += 1) await logIn(app, p);
     },
     when: (app, p) => login(app, p.username, p.password),
-    then: ['session_ended session_limit sess', 'signed_in sess'],
+    then: ['session_ended session_limit sess', 'signed_in new_device sess'],
   },
   { name: 'a refresh', when: (app, p) => refresh(app, p.refreshToken), then: [] },
   {

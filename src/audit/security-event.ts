@@ -18,7 +18,7 @@ export type SecurityEvent =
   | { type: 'password_rejected'; userId: string; sessionId: string }
   /** A password was set although the breached-password service could not be asked. */
   | { type: 'breach_check_failed'; userId: string }
-  | { type: 'signed_in'; userId: string; sessionId: string }
+  | { type: 'signed_in'; userId: string; sessionId: string; reason?: UnusualSignIn }
   | { type: 'sign_in_failed'; userId: string; reason: 'wrong_password' | 'account_disabled' }
   | { type: 'sign_in_failed'; userId: null; reason: 'unknown_user' }
   | { type: 'signed_out'; userId: string; sessionId: string }
@@ -36,6 +36,12 @@ export type SecurityEvent =
   | { type: 'api_key_old_secret_reported'; userId: string; keyId: string }
   | { type: 'api_key_deleted'; userId: string; keyId: string }
   | ({ type: 'access_refused'; userId: string; reason: AccessRefusal } & Credential);
+
+/**
+ * What is unusual about a sign-in: no device token of the account was shown, or attempts in a row had failed before it, counted
+ * where it is counted itself (of the name, or of the device).
+ */
+export type UnusualSignIn = 'new_device' | 'after_failures' | 'new_device_after_failures';
 
 /** Names of the limits; the numbers are in `LIMITS`. */
 export type ReachedLimit =

@@ -183,8 +183,8 @@ export class AccountService {
     this.hasher.requireRoom(place);
     const user = await this.users.get(userId);
     const attempt = await this.attempts.admit('password-proof', sessionId, { userId, origin });
-    const matches = await settleBy(attempt, () => this.users.verifyPassword(user, password, place, origin));
-    if (!matches) throw new ApiError('current_password_wrong');
+    const { right } = await settleBy(attempt, () => this.users.verifyPassword(user, password, place, origin));
+    if (!right) throw new ApiError('current_password_wrong');
     return user;
   }
 }

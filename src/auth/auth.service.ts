@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { lockAccount } from '../access/account-lock';
 import type { Principal } from '../access/principal';
 import { AuditTrail } from '../audit/audit-trail';
-import type { SecurityEvent } from '../audit/security-event';
+import type { SecurityEvent, UnusualSignIn } from '../audit/security-event';
 import { Config } from '../config/config';
 import { ApiError } from '../core/errors';
 import { Failpoints } from '../core/failpoints';
@@ -81,13 +81,13 @@ export class AuthService {
   }
 
   private async signIn(request: LoginRequest, origin: Origin): Promise<LoggedIn> {
-    const { user, place } = await this.authenticate(request, origin);
+    const { user, place, unusual } = await this.authenticate(request, origin);
     const counted = await this.limits.countSuccess(user.id, origin);
     let grant: SessionGrant | undefined;
     try {
       await this.users.renewOutdatedHash(user, request.password, place);
       await this.failpoints.reach('login:password_verified');
-      grant = await this.openSession(user, origin);
+      grant = await this.openSession(user, unusual, origin);
     } finally {
       if (!grant) await counted.giveBack();
     }
@@ -100,6 +100,7 @@ export class AuthService {
   /** Undefined where the account is no longer as it was when the password was shown. */
   private openSession(
     { id: userId, credentialVersion }: User,
+    unusual: UnusualSignIn | undefined,
     origin: Origin,
   ): Promise<SessionGrant | undefined> {
     return this.transactions.runFor(userId, async (tx) => {
@@ -107,7 +108,7 @@ export class AuthService {
       const opened = await this.sessions.open(tx, userId, origin);
       const { sessionId } = opened;
       await this.failpoints.reach('login:session_written');
-      await this.audit.record(tx, { type: 'signed_in', userId, sessionId }, origin);
+      await this.audit.record(tx, { type: 'signed_in', userId, sessionId, reason: unusual }, origin);
       return opened;
     });
   }
@@ -115,11 +116,11 @@ export class AuthService {
   private async authenticate(
     request: LoginRequest,
     origin: Origin,
-  ): Promise<{ user: User; place: HashPlace }> {
+  ): Promise<{ user: User; place: HashPlace; unusual: UnusualSignIn | undefined }> {
     const find = () => this.users.findByUsername(request.username);
     const login = await this.limits.admit(request, origin, find);
     const { user, place } = login;
-    const matches = await settleBy(login, () =>
+    const { right, failuresBefore } = await settleBy(login, () =>
       this.users.verifyPassword(user, request.password, place, origin),
     );
     if (!user) {
@@ -128,7 +129,7 @@ export class AuthService {
       throw new ApiError(this.config.uniformLoginErrors ? 'invalid_credentials' : 'user_not_found');
     }
     const { id: userId } = user;
-    if (!matches) {
+    if (!right) {
       await this.recordFailure({ type: 'sign_in_failed', userId, reason: 'wrong_password' }, origin);
       throw new ApiError('invalid_credentials');
     }
@@ -137,10 +138,16 @@ export class AuthService {
       await this.recordFailure({ type: 'sign_in_failed', userId, reason: 'account_disabled' }, origin);
       throw new ApiError('account_disabled');
     }
-    return { user, place };
+    return { user, place, unusual: unusualIn(place.lane === 'known', failuresBefore) };
   }
 
   private recordFailure(event: SecurityEvent, origin: Origin): Promise<void> {
     return this.transactions.run((tx) => this.audit.recordBounded(tx, event, origin));
   }
+}
+
+/** What about a sign-in its owner should look at, if anything: one by a thief looks the same (ASVS 6.3.5). */
+function unusualIn(knownDevice: boolean, failuresBefore: number): UnusualSignIn | undefined {
+  if (failuresBefore > 0) return knownDevice ? 'after_failures' : 'new_device_after_failures';
+  return knownDevice ? undefined : 'new_device';
 }

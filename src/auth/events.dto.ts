@@ -61,9 +61,11 @@ export class AccountEvent {
   type: string;
 
   /**
-   * A word that says more, for the types that have one, as `wrong_password` for `sign_in_failed`.
+   * A word that says more, for the types that have one, as `wrong_password` for `sign_in_failed`. For `signed_in`: `new_device`
+   * without a device token of an earlier sign-in, `after_failures` when attempts in a row had failed before it on that device,
+   * `new_device_after_failures` when both are so.
    */
-  @ApiProperty({ example: null })
+  @ApiProperty({ example: 'new_device' })
   reason: string | null;
 
   /**

@@ -104,14 +104,16 @@ export class SignInLimits {
         await taken.giveBack();
         throw error;
       });
-    const settle = (how: 'succeed' | 'withdraw') => async () => {
-      try {
-        await attempt[how]();
-      } finally {
-        await taken.giveBack();
-      }
-    };
-    const withdraw = settle('withdraw');
+    const settle =
+      <T>(how: () => Promise<T>) =>
+      async () => {
+        try {
+          return await how();
+        } finally {
+          await taken.giveBack();
+        }
+      };
+    const withdraw = settle(() => attempt.withdraw());
     const user = await find().catch(async (error: unknown) => {
       await withdraw();
       throw error;
@@ -119,7 +121,7 @@ export class SignInLimits {
     return {
       user,
       place,
-      succeed: settle('succeed'),
+      succeed: settle(() => attempt.succeed()),
       withdraw,
     };
   }

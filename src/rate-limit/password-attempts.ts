@@ -12,14 +12,28 @@ import { rateLimited } from './rate-limited.error';
 
 /** A password that may be evaluated, counted as wrong until it has turned out to be right. */
 export interface AdmittedAttempt {
-  /** The password was right. */
-  succeed(): Promise<void>;
+  /**
+   * The password was right.
+   *
+   * @returns how many in a row had failed before it. One that was under way when it came and still is counts as failed.
+   */
+  succeed(): Promise<number>;
   /** It was not evaluated after all. */
   withdraw(): Promise<void>;
 }
 
+/** What came out of an attempt. */
+export interface SettledAttempt {
+  right: boolean;
+  /** Of a right one, how many in a row had failed before. */
+  failuresBefore: number;
+}
+
 /** Evaluates a password that was let in, and settles the attempt by what comes out. What fails was not evaluated. */
-export async function settleBy(attempt: AdmittedAttempt, evaluate: () => Promise<boolean>): Promise<boolean> {
+export async function settleBy(
+  attempt: AdmittedAttempt,
+  evaluate: () => Promise<boolean>,
+): Promise<SettledAttempt> {
   let right: boolean;
   try {
     right = await evaluate();
@@ -27,12 +41,11 @@ export async function settleBy(attempt: AdmittedAttempt, evaluate: () => Promise
     await attempt.withdraw();
     throw error;
   }
-  if (right) await attempt.succeed();
-  return right;
+  return { right, failuresBefore: right ? await attempt.succeed() : 0 };
 }
 
 const UNLIMITED: AdmittedAttempt = {
-  succeed: () => Promise.resolve(),
+  succeed: () => Promise.resolve(0),
   withdraw: () => Promise.resolve(),
 };
 
@@ -71,13 +84,21 @@ export class PasswordAttempts {
       throw rateLimited({ name, quota, seconds: limit.seconds, retryAfter });
     }
     const settle = (change: (before: Attempts, at: number) => Attempts) => () =>
-      this.ledger.change<void>(id, (before) => ({
+      this.ledger.change<number>(id, (before) => ({
         attempts: change(before, admission.at),
-        outcome: undefined,
+        outcome: failuresBefore(admission.attempts, before),
       }));
     return {
       succeed: settle(succeed),
-      withdraw: settle(withdraw),
+      withdraw: async () => void (await settle(withdraw)()),
     };
   }
+}
+
+/**
+ * How many in a row had failed before an attempt, which is itself one of both rows: when it came others may have been under way
+ * that succeeded meanwhile, and while it was evaluated others may have come.
+ */
+function failuresBefore(admitted: Attempts, settled: Attempts): number {
+  return Math.max(0, Math.min(admitted.inARow, settled.inARow) - 1);
 }
