@@ -108,6 +108,7 @@ describe('API keys', () => {
       ['a range with no prefix behind the slash', { allowedIps: ['10.0.0.0/'] }, 'allowedIps'],
       ['a host name', { allowedIps: ['example.com'] }, 'allowedIps'],
       ['an address with a zone', { allowedIps: ['fe80::1%eth0'] }, 'allowedIps'],
+      ['an address twice', { allowedIps: ['192.0.2.1', '192.0.2.1'] }, 'allowedIps'],
       ['no addresses in the list', { allowedIps: [] }, 'allowedIps'],
       ['somebody else', { userId: 'user_00000000000000000000000000' }, 'userId'],
     ])('refuses %s with 400 and makes no key', async (_, body, field) => {

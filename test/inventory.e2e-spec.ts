@@ -1,5 +1,5 @@
 import { maxHeaderSize } from 'node:http';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataSource } from 'typeorm';
 import { CAPACITY } from '../src/api-keys/found-keys';
@@ -34,15 +34,19 @@ import { startApp, type TestApp } from './support/app';
 import { openApiDocument } from './support/contract';
 import { tableRows } from './support/markdown';
 import { onMysql } from './support/database';
+import { testNames } from './support/spec-names';
 
 const page = readFileSync(join(__dirname, '..', 'docs', 'inventory.md'), 'utf8');
 
-/** The rows of the table under a heading, as cells. */
-const table = (heading: string): string[][] => {
+/** What stands under a heading. */
+const section = (heading: string): string => {
   const begin = page.indexOf(`## ${heading}\n`);
   const end = page.indexOf('\n## ', begin + 1);
-  return tableRows(page.slice(begin, end === -1 ? undefined : end));
+  return page.slice(begin, end === -1 ? undefined : end);
 };
+
+/** The rows of the table under a heading, as cells. */
+const table = (heading: string): string[][] => tableRows(section(heading));
 
 interface Schema {
   type?: string;
@@ -168,6 +172,70 @@ describe('docs/inventory.md', () => {
     const ofMysql = ['a statement on MySQL', 'connections to MySQL', 'callers that wait for one'];
     if (!onMysql) for (const what of ofMysql) delete listed[what];
     expect(listed).toEqual(inForce);
+  });
+});
+
+interface Operation {
+  security?: object[];
+  responses: Record<string, { content?: { 'application/json'?: { schema?: Schema } } }>;
+}
+
+describe('the ways in', () => {
+  const { paths, components } = openApiDocument as unknown as {
+    paths: Record<string, Record<string, Operation>>;
+    components: { securitySchemes: Record<string, { type: string; name?: string }> };
+  };
+  /** The operations that take no credential, by whether they answer with one. */
+  const open = Object.entries(paths).flatMap(([path, operations]) =>
+    Object.entries(operations)
+      .filter(([, { security }]) => security?.length === 0)
+      .map(([method, { responses }]) => {
+        const answer = responses['200']?.content?.['application/json']?.schema?.$ref?.split('/').at(-1) ?? '';
+        return {
+          name: `\`${method.toUpperCase()} ${path.replace('/api/v1', '')}\``,
+          letsIn: 'token' in (schemas[answer]?.properties ?? {}),
+        };
+      }),
+  );
+  const withCredential = Object.values(components.securitySchemes).map(({ type, name }) =>
+    type === 'apiKey' ? `\`${name}\`` : '`Authorization: Bearer`',
+  );
+
+  it('are all listed, each with how strong it is', () => {
+    const listed = table('Ways in');
+
+    const ways = open.filter(({ letsIn }) => letsIn).map(({ name }) => name);
+    expect(ways.length).toBeGreaterThan(0);
+    expect(listed.map(([way]) => way).sort()).toEqual(
+      [...ways, ...withCredential, 'the command line'].sort(),
+    );
+    expect(listed.filter((cells) => cells.length !== 4 || cells.includes(''))).toEqual([]);
+  });
+
+  it('are told apart from what needs no credential and gives none', () => {
+    const others = open.filter(({ letsIn }) => !letsIn).map(({ name }) => name);
+
+    expect(others.length).toBeGreaterThan(0);
+    expect(others.filter((name) => !section('Ways in').includes(name))).toEqual([]);
+  });
+});
+
+describe('the fields that hang together', () => {
+  it('have for each rule the tests that show it', () => {
+    const rules = table('Fields that hang together').map(([rule, , tests = '']) => ({
+      rule,
+      tests: [...tests.matchAll(/\[`([\w/.-]+spec\.ts)`: ([^\]]+)\]/g)].map(([, file = '', name = '']) => ({
+        file: join(__dirname, '..', file),
+        name,
+      })),
+    }));
+
+    expect(rules.length).toBeGreaterThan(5);
+    expect(rules.filter(({ tests }) => tests.length === 0).map(({ rule }) => rule)).toEqual([]);
+    const missing = rules
+      .flatMap(({ tests }) => tests)
+      .filter(({ file, name }) => !existsSync(file) || !testNames(file).includes(name));
+    expect(missing).toEqual([]);
   });
 });
 

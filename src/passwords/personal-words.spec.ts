@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { personalWords } from './personal-words';
 
 const OWNER = { username: 'Jane.Doe_1984', email: 'J.Miller@Example.com' };
@@ -20,5 +22,17 @@ describe('the words that stand for a person', () => {
     const words = personalWords(OWNER, 'https://login.acme-tools.example:8443/auth');
 
     expect(words).toEqual(expect.arrayContaining(['login.acme-tools.example', 'acme', 'tools']));
+  });
+
+  it('are those that docs/security.md lists for an example, and no others', () => {
+    const page = readFileSync(join(__dirname, '..', '..', 'docs', 'security.md'), 'utf8');
+    const begin = page.indexOf('The words of which no password may be made');
+    const [example = '', table = ''] = page.slice(begin).split('\n\n');
+    const quoted = (text: string) => [...text.matchAll(/`([^`]+)`/g)].map(([, word = '']) => word);
+    const [username = '', email = '', , issuer = ''] = quoted(example);
+
+    const listed = table.split('\n').flatMap((row) => quoted(row.split('|')[2] ?? ''));
+
+    expect(listed.sort()).toEqual(personalWords({ username, email }, issuer).sort());
   });
 });
