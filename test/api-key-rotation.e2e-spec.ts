@@ -121,6 +121,36 @@ describe('rotating a key', () => {
     expect(headers.get('sunset')).toBe('Sat, 14 Mar 2026 10:00:00 GMT');
   });
 
+  it('announces the end of a key from thirty days before, with every answer, beside that of an old secret', async () => {
+    const { token } = await newcomer(app);
+    const { apiKey, keyId } = await createKey(app, token, { expiresAt: '2026-04-13T09:26:54Z' });
+    const lasting = await createKey(app, token);
+    const news = async (key: string, path = '/users/me') => {
+      const { status, headers } = await app.call('GET', path, { key });
+      return [status, headers.get('deprecation'), headers.get('sunset')];
+    };
+    const end = 'Mon, 13 Apr 2026 09:26:54 GMT';
+
+    const before = await news(apiKey);
+    app.clock.advance(0.411);
+    const [from, refused] = [await news(apiKey), await news(apiKey, '/auth/keys')];
+    const { body: renewed } = await rotate(token, keyId, { overlapSeconds: 3600 });
+    const [old, current] = [await news(apiKey), await news(renewed.apiKey)];
+    app.clock.advance(30 * 86_400 - 0.001);
+    const [last, never] = [await news(renewed.apiKey), await news(lasting.apiKey)];
+    app.clock.advance(0.001);
+    const ended = await news(renewed.apiKey);
+    app.clock.advance(-30 * 86_400 - 0.411);
+
+    expect(before).toEqual([200, null, null]);
+    expect([from, refused, current, last]).toEqual([200, 403, 200, 200].map((status) => [status, null, end]));
+    expect(old).toEqual([200, '@1773480414', 'Sat, 14 Mar 2026 10:26:54 GMT']);
+    expect([never, ended]).toEqual([
+      [200, null, null],
+      [401, null, null],
+    ]);
+  });
+
   it('shows whether the old secret is still in use, and since when it is quiet', async () => {
     const { token } = await newcomer(app);
     const { apiKey, keyId } = await createKey(app, token);

@@ -34,14 +34,10 @@ export interface ApiKeyCredential {
   holder: Holder;
   /** The caller, if the key may be used from `address`; that use counts as the key's last. */
   admit(address: string): Principal | undefined;
-  /** Set where another secret has taken the place of this one. */
-  retirement?: Retirement | undefined;
-}
-
-/** A secret that still works and soon will not. */
-export interface Retirement {
-  since: Date;
-  until: Date;
+  /** Since when another secret has taken the place of this one, if one has. */
+  replacedSince: Date | undefined;
+  /** When it stops working, where that is near. */
+  endsSoon: Date | undefined;
 }
 
 class ApiKeyGuard extends AuthGuard(API_KEY_STRATEGY) {
@@ -52,14 +48,18 @@ class ApiKeyGuard extends AuthGuard(API_KEY_STRATEGY) {
     const key = found as ApiKeyCredential;
     const principal = key.admit(clientAddress(http.getRequest<FastifyRequest>()));
     if (!principal) throw new AddressRefused(key.holder);
-    if (key.retirement) announceRetirement(http.getResponse<FastifyReply>(), key.retirement);
+    announceEnd(http.getResponse<FastifyReply>(), key);
     return principal as T;
   }
 }
 
-/** RFC 9745 and RFC 8594: whoever still calls with the old secret is told so with every answer, refusals included. */
-function announceRetirement(reply: FastifyReply, { since, until }: Retirement): void {
-  void reply.header('deprecation', `@${toNumericDate(since)}`).header('sunset', until.toUTCString());
+/**
+ * RFC 9745 and RFC 8594: whoever calls with an old secret, or with a key that is about to end, is told so with every answer,
+ * refusals included.
+ */
+function announceEnd(reply: FastifyReply, { replacedSince, endsSoon }: ApiKeyCredential): void {
+  if (replacedSince) void reply.header('deprecation', `@${toNumericDate(replacedSince)}`);
+  if (endsSoon) void reply.header('sunset', endsSoon.toUTCString());
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Principal } from '../access/principal';
 import { Config } from '../config/config';
 import { Clock } from '../core/clock';
 import { Failpoints } from '../core/failpoints';
+import { addSeconds } from '../core/instant';
 import { ApiKeyFormat } from '../crypto/api-key-format';
 import { sha256Hex } from '../crypto/sha256';
 import { Transactions } from '../database/transactions';
@@ -13,6 +14,12 @@ import type { FoundKey } from './key-facts';
 import { KeyLookups } from './key-lookups';
 import { KeyUsage, SecretUsage } from './key-usage';
 import { admits } from './key-verdict';
+
+/**
+ * How long before a key ends its answers begin to say so: thirty days, with which Let's Encrypt has certificates renewed. Enough
+ * for a client that calls once a month (ASVS 6.4.5).
+ */
+const NOTICE_SECONDS = 30 * 24 * 3600;
 
 /** Tells whether a key presented is good, and for what. */
 @Injectable()
@@ -55,7 +62,17 @@ export class ApiKeyVerifier {
   private credentialOf(key: Finding | undefined): ApiKeyCredential | undefined {
     if (key === undefined || key === 'unknown' || !this.isGood(key, undefined)) return undefined;
     const holder = { userId: key.userId, credential: 'api-key' as const, credentialId: key.keyId };
-    return { holder, admit: (address) => this.admit(key, address), retirement: key.retirement };
+    return {
+      holder,
+      admit: (address) => this.admit(key, address),
+      replacedSince: key.retirement?.since,
+      endsSoon: key.retirement?.until ?? this.nearEndOf(key),
+    };
+  }
+
+  private nearEndOf({ expiresAt }: FoundKey): Date | undefined {
+    if (expiresAt === null) return undefined;
+    return expiresAt <= addSeconds(this.clock.now(), NOTICE_SECONDS) ? expiresAt : undefined;
   }
 
   /**

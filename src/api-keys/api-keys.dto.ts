@@ -30,7 +30,7 @@ export class CreateApiKeyRequest {
   scopes?: string[];
 
   /**
-   * When the key stops working, RFC 3339. Default: never.
+   * When the key stops working, RFC 3339. Default: never. In the 30 days before, its answers carry `Sunset`.
    * @example 2099-12-31T23:59:59Z
    */
   @MayBeAbsent()

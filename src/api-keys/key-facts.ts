@@ -1,10 +1,15 @@
 import type { EntityManager } from 'typeorm';
-import type { Retirement } from '../access/access.guard';
 import { AddressRanges } from '../access/address-ranges';
 import { parseScopes, withinOwner } from '../access/scopes';
 import { earlier } from '../core/instant';
 import { select, toInstant } from '../database/sql';
 import type { JudgedKey } from './key-verdict';
+
+/** A secret that still works and soon will not. */
+interface Retirement {
+  since: Date;
+  until: Date;
+}
 
 /** What the database knows of a key that somebody presents, ready to be judged. */
 export interface FoundKey extends JudgedKey {

@@ -64,7 +64,8 @@ export const SHARED_HEADERS: Record<string, HeaderObject> = {
     example: '@1795478400',
   },
   Sunset: {
-    description: 'With `Deprecation`: when the old secret stops working (RFC 8594).',
+    description:
+      'When what this call came with stops working (RFC 8594): with `Deprecation` the old secret, else the key, in the last 30 days before its `expiresAt`.',
     schema: { type: 'string' },
     example: 'Tue, 24 Nov 2026 10:00:00 GMT',
   },
