@@ -277,6 +277,29 @@ describe('a forged token', () => {
     expect(await refusal(sent)).toEqual(expected);
   });
 
+  it('is inactive to a service that asks, and 401 to a proxy, whatever is forged', async () => {
+    const { apiKey } = await createKey(app, genuine, { scopes: ['introspect'] });
+    const introspect = async (token: string) =>
+      (await app.call('POST', '/auth/introspect', { key: apiKey, body: { token } })).body;
+    const verify = async (authorization: string) =>
+      (await app.call('GET', '/auth/verify', { headers: { authorization } })).status;
+
+    const answers: [name: string, introspected: object | undefined, verified: number][] = [];
+    for (const [name, token] of FORGERIES) {
+      const sent = token();
+      // Where nothing but the scheme is wrong there is no token to ask about, or the genuine one.
+      const text = sent.replace(/^Bearer ?/, '');
+      const asks = text !== '' && text !== genuine;
+      answers.push([name, asks ? await introspect(text) : undefined, await verify(sent)]);
+    }
+
+    const schemes = ['nothing behind the scheme', 'a blank behind the scheme', 'no scheme'];
+    const inactive = (name: string) => (schemes.includes(name) ? undefined : { active: false });
+    expect(answers).toEqual(FORGERIES.map(([name]) => [name, inactive(name), 401]));
+    expect(await introspect(genuine)).toMatchObject({ active: true, sub: person.id });
+    expect(await verify(`Bearer ${genuine}`)).toBe(200);
+  });
+
   it('is refused in more than sixty ways, while the genuine one it is made from is good', async () => {
     expect(FORGERIES.length).toBeGreaterThan(60);
     expect(new Set(FORGERIES.map(([name]) => name)).size).toBe(FORGERIES.length);
