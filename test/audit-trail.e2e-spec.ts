@@ -52,7 +52,7 @@ describe('sealing', () => {
     expect(await verify(app)).toMatchObject({ intact: true, verified: sealed, unsealed: 0 });
   });
 
-  it('is done by the server itself, soon after', async () => {
+  it('is done by the server itself in time: within ten seconds', async () => {
     await app.restart();
     await recordEvents(3);
 
@@ -255,7 +255,7 @@ describe('sealing', () => {
     expect(await verify(app, { after })).toMatchObject({ intact: true, verified: 2 });
   });
 
-  it('tries again after trouble, and says so once', async () => {
+  it('tries again in time after trouble, and says so once', async () => {
     await app.inDatabase((tx) => tx.query('ALTER TABLE audit_chain RENAME TO audit_chain_hidden'));
     await recordEvents(1);
     await app.restart();

@@ -53,10 +53,12 @@ describe('two instances on one database', () => {
 
     // While they came, pauses of 1, 2, 4, … seconds may have passed, and one more been let in after each.
     const pauses = Math.floor(Math.log2((performance.now() - begun) / 1000 + 1)) + 1;
-    const evaluated = answers.filter(({ status }) => status === 401).length;
-    expect(evaluated).toBeGreaterThanOrEqual(10);
+    const answered = (wanted: number) => answers.filter(({ status }) => status === wanted).length;
+    // On a slow machine some run out of time.
+    const [evaluated, late] = [answered(401), answered(503)];
+    expect(evaluated + late).toBeGreaterThanOrEqual(10);
     expect(evaluated).toBeLessThanOrEqual(10 + pauses);
-    expect(answers.filter(({ status }) => status === 429)).toHaveLength(1000 - evaluated);
+    expect(answered(429)).toBe(1000 - evaluated - late);
     for (const at of [0, 1] as const) {
       const answer = await instances.call(at, 'POST', '/auth/login', newAddress(), { username, password });
       expect([200, 429]).toContain(answer.status);
@@ -121,7 +123,7 @@ describeWhereInstalled('redis-server', 'two instances with one Redis', () => {
     expect(Math.max(...spans)).toBeLessThanOrEqual(3600);
   });
 
-  it('count each for itself while Redis hangs, and few calls wait for it', async () => {
+  it('count each for itself while Redis hangs, and answer in time: few calls wait for it', async () => {
     redis.freeze();
     try {
       const begun = performance.now();

@@ -4,33 +4,40 @@ import { runCommand } from './support/server-process';
 /** What every other instance may take to learn of a revocation, without Redis. */
 const BOUND_MS = 1000;
 
+/** Milliseconds after which it counts as never learning of it, on however slow a machine. */
+const PATIENCE_MS = 10_000;
+
 describe('two instances on one database', () => {
   let instances: TwoInstances;
   beforeAll(async () => (instances = await TwoInstances.start()));
   afterAll(() => instances.stop());
 
-  /** Milliseconds until instance 1 refuses what instance 0 has revoked. */
-  const lag = async (headers: Record<string, string>, revoke: () => Promise<unknown>): Promise<number> => {
+  /** Milliseconds after each change until an instance that it was not made at went by it. */
+  const lags: number[] = [];
+
+  /** Waits until an instance answers so, and notes how long after `since` it was asked for the last time. */
+  const until = async (at: 0 | 1, expected: number, headers: Record<string, string>, since: number) => {
+    for (;;) {
+      const lag = performance.now() - since;
+      if ((await instances.status(at, headers)) === expected) return void lags.push(lag);
+      expect(lag).toBeLessThan(PATIENCE_MS);
+    }
+  };
+
+  /** Has something revoked at instance 0, which refuses it at once, and instance 1 too. */
+  const refusedAfter = async (headers: Record<string, string>, revoke: () => Promise<unknown>) => {
     expect(await instances.status(0, headers)).toBe(200);
     expect(await instances.status(1, headers)).toBe(200);
     await revoke();
     const revokedAt = performance.now();
     expect(await instances.status(0, headers)).toBe(401);
-    for (;;) {
-      const askedAt = performance.now();
-      if ((await instances.status(1, headers)) === 401) return askedAt - revokedAt;
-      expect(askedAt - revokedAt).toBeLessThan(BOUND_MS);
-    }
+    await until(1, 401, headers, revokedAt);
   };
 
-  it('both refuse a session that was ended at one of them, the other within a second', async () => {
+  it('both refuse a session that was ended at one of them', async () => {
     const { token } = await instances.newcomer();
 
-    const milliseconds = await lag(bearer(token), () =>
-      instances.call(0, 'POST', '/auth/logout', bearer(token)),
-    );
-
-    expect(milliseconds).toBeLessThan(BOUND_MS);
+    await refusedAfter(bearer(token), () => instances.call(0, 'POST', '/auth/logout', bearer(token)));
   });
 
   it('both refuse a key that was deleted at one of them', async () => {
@@ -38,11 +45,7 @@ describe('two instances on one database', () => {
     const { body } = await instances.call(1, 'POST', '/auth/keys', bearer(token), {});
     const key = { 'x-api-key': body['apiKey'] ?? '' };
 
-    const milliseconds = await lag(key, () =>
-      instances.call(0, 'DELETE', `/auth/keys/${body['keyId']}`, bearer(token)),
-    );
-
-    expect(milliseconds).toBeLessThan(BOUND_MS);
+    await refusedAfter(key, () => instances.call(0, 'DELETE', `/auth/keys/${body['keyId']}`, bearer(token)));
   });
 
   it('both refuse the other sessions after a password change at one of them', async () => {
@@ -50,14 +53,13 @@ describe('two instances on one database', () => {
     const { username, password } = person;
     const other = (await instances.logIn(0, username, password)).token;
 
-    const milliseconds = await lag(bearer(other), () =>
+    await refusedAfter(bearer(other), () =>
       instances.call(0, 'POST', '/users/me/password', bearer(person.token), {
         currentPassword: password,
         newPassword: 'swift otter paints',
       }),
     );
 
-    expect(milliseconds).toBeLessThan(BOUND_MS);
     expect(await instances.status(1, bearer(person.token))).toBe(200);
   });
 
@@ -67,11 +69,10 @@ describe('two instances on one database', () => {
     const key = { 'x-api-key': body['apiKey'] ?? '' };
     expect(await instances.status(1, key)).toBe(200);
 
-    const milliseconds = await lag(bearer(token), () =>
+    await refusedAfter(bearer(token), () =>
       instances.call(0, 'DELETE', '/users/me', bearer(token), { password }),
     );
 
-    expect(milliseconds).toBeLessThan(BOUND_MS);
     expect(await instances.status(0, key)).toBe(401);
     expect(await instances.status(1, key)).toBe(401);
   });
@@ -80,14 +81,11 @@ describe('two instances on one database', () => {
     const { username, token } = await instances.newcomer();
     const { body } = await instances.call(1, 'POST', '/auth/keys', bearer(token), {});
     const key = { 'x-api-key': body['apiKey'] ?? '' };
-    const until = async (expected: number, headers: Record<string, string>) => {
-      const deadline = performance.now() + BOUND_MS;
-      for (const instance of [0, 1] as const) {
-        while ((await instances.status(instance, headers)) !== expected)
-          expect(performance.now()).toBeLessThan(deadline);
-      }
+    const untilBoth = async (expected: number, headers: Record<string, string>) => {
+      const since = performance.now();
+      for (const at of [0, 1] as const) await until(at, expected, headers, since);
     };
-    await until(200, key);
+    await untilBoth(200, key);
 
     const disabled = await runCommand(
       'latchkey',
@@ -95,13 +93,18 @@ describe('two instances on one database', () => {
       instances.settings,
     );
     expect(JSON.parse(disabled.stdout)).toMatchObject({ username, disabled: true, changed: true });
-    await until(401, bearer(token));
-    await until(401, key);
+    await untilBoth(401, bearer(token));
+    await untilBoth(401, key);
 
     const enabled = await runCommand('latchkey', ['user', 'enable', username], instances.settings);
     expect(enabled.stdout).toBe(`Enabled ${username}.\n`);
-    await until(200, key);
+    await untilBoth(200, key);
     expect(await instances.status(0, bearer(token))).toBe(401);
+  });
+
+  it('have each learnt of all that in time: within a second', () => {
+    expect(lags.length).toBeGreaterThan(4);
+    expect(lags.filter((lag) => lag >= BOUND_MS)).toEqual([]);
   });
 
   it('seal one audit trail together, without a gap or a fork', async () => {
@@ -122,14 +125,10 @@ describe('two instances on one database', () => {
       expect(code).toBe(0);
       return JSON.parse(stdout) as { intact: boolean; verified: number; unsealed: number };
     };
-    const deadline = performance.now() + 15_000;
     let verdict = await verify();
-    while (verdict.unsealed > 0) {
-      expect(performance.now()).toBeLessThan(deadline);
-      verdict = await verify();
-    }
+    while (verdict.unsealed > 0) verdict = await verify();
 
     expect(verdict).toMatchObject({ intact: true, unsealed: 0 });
     expect(verdict.verified).toBeGreaterThan(80);
-  }, 60_000);
+  }, 120_000);
 });

@@ -6,8 +6,9 @@ const { PROPERTY_REQUESTS, PROPERTY_SEED: propertySeed } = process.env;
 export const REQUESTS = Number(PROPERTY_REQUESTS ?? 800);
 
 /**
- * What they are made from: the same ones every time in the short run, others each time where their number is given. A failure
- * prints it with the smallest request that fails; as `PROPERTY_SEED` it repeats the run.
+ * What is made up is made from this, requests and whatever else: the same every time in the short run, other things each time
+ * where the number of requests is given. A failure prints it with the smallest thing that fails; as `PROPERTY_SEED` it repeats
+ * the run, and one is set for all of a run of `.ci/run`.
  */
 export const PROPERTY_SEED = Number(propertySeed ?? (PROPERTY_REQUESTS ? Date.now() % 2 ** 31 : 20_261_128));
 
