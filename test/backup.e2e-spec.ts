@@ -1,52 +1,40 @@
-import { execFileSync } from 'node:child_process';
-import {
-  chmodSync,
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { SqliteConnection } from '../src/database/sqlite-connection';
 import { MASTER_SECRET, newSecret } from './support/app';
+import { asItsOwner, BackupSteps, forgetOwner } from './support/backup-steps';
+import { BusyCustomer } from './support/busy-customer';
 import { createDatabase, onMysql, type TestDatabase } from './support/database';
+import { halfDone } from './support/half-done';
 import { bearer } from './support/instances';
 import { type Program, runCommand, settingsFor, startServer } from './support/server-process';
 
 /** Every step is a process. */
 jest.setTimeout(240_000);
 
-const page = readFileSync(join(__dirname, '..', 'docs', 'backup.md'), 'utf8');
+/** Who goes on meanwhile, and how often one of them is acknowledged something before the next step: in three lives of each, or so. */
+const CUSTOMERS = 4;
+const SEVERAL = 30 * CUSTOMERS;
 
-/** The tools of the database, as the page has them, pointed at the test's own. */
-function mysqlTool(tool: 'mariadb' | 'mariadb-dump', url: string, args: string[], input?: Buffer): Buffer {
-  const { hostname, port, username, password } = new URL(url);
-  const options = ['-h', hostname, '-P', port, '-u', decodeURIComponent(username)];
-  return execFileSync(tool, [...options, ...args], {
-    env: { ...process.env, MYSQL_PWD: decodeURIComponent(password) },
-    maxBuffer: 64 * 1024 * 1024,
-    ...(input && { input }),
-  });
-}
+const page = readFileSync(join(__dirname, '..', 'docs', 'backup.md'), 'utf8');
 
 describe('a backup that is restored by the steps of docs/backup.md', () => {
   let database: TestDatabase;
   let folder: string;
   let settings: Record<string, string>;
+  let steps: BackupSteps;
   let server: (Program & { url: string }) | undefined;
   beforeAll(async () => {
     database = await createDatabase();
     folder = mkdtempSync(join(tmpdir(), 'latchkey-backups-'));
-    settings = settingsFor(database, { AUTH_SECRET: MASTER_SECRET });
+    settings = await asItsOwner(database, settingsFor(database, { AUTH_SECRET: MASTER_SECRET }));
+    steps = new BackupSteps(database, settings, folder);
   });
   afterAll(async () => {
     await stop();
+    await forgetOwner(database);
     await database.drop();
     rmSync(folder, { recursive: true });
   });
@@ -80,38 +68,6 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
   };
   const refresh = (refreshToken = '') => call('POST', '/auth/refresh', {}, { refreshToken });
   const latchkey = (...words: string[]) => runCommand('latchkey', words, settings);
-  const file = () => settings['DATABASE_URL']?.slice('sqlite:'.length) ?? '';
-
-  const backUp = async (): Promise<void> => {
-    if (onMysql) {
-      expect(page).toContain('mariadb-dump --single-transaction --skip-lock-tables ');
-      const name = new URL(database.url).pathname.slice(1);
-      const options = ['--single-transaction', '--skip-lock-tables', name];
-      writeFileSync(join(folder, 'monday.sql'), mysqlTool('mariadb-dump', database.url, options));
-      return;
-    }
-    expect(page).toContain('npm run latchkey -- backup /backups/monday.sqlite\n');
-    const { code, stderr } = await latchkey('backup', join(folder, 'monday.sqlite'));
-    expect([code, stderr]).toEqual([0, '']);
-  };
-
-  const restore = (): void => {
-    if (onMysql) {
-      const name = new URL(database.url).pathname.slice(1);
-      expect(page).toContain("-e 'DROP DATABASE latchkey; CREATE DATABASE latchkey'");
-      mysqlTool('mariadb', database.url, ['-e', `DROP DATABASE ${name}; CREATE DATABASE ${name}`]);
-      mysqlTool('mariadb', database.url, [name], readFileSync(join(folder, 'monday.sql')));
-      return;
-    }
-    expect(page).toContain('mv data/auth.sqlite* data/before-restore/');
-    const data = dirname(file());
-    mkdirSync(join(folder, 'before-restore'));
-    for (const name of readdirSync(data).filter((one) => one.startsWith('auth.sqlite')))
-      renameSync(join(data, name), join(folder, 'before-restore', name));
-    copyFileSync(join(folder, 'monday.sqlite'), file());
-    chmodSync(file(), 0o600);
-  };
-
   /** Step 2 of the page. */
   const lostEvents = async (): Promise<{ type: string; userId: string }[]> => {
     expect(page).toContain('npm run --silent latchkey -- audit export --unsealed > lost-events.jsonl\n');
@@ -134,7 +90,7 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     const key =
       (await call('POST', '/auth/keys', bearer((await tokens('stays')).token), {})).body['apiKey'] ?? '';
 
-    await backUp();
+    await steps.backUp();
 
     // Life goes on: what the restore will take back.
     expect((await call('POST', '/auth/logout', bearer(leaving.token))).status).toBe(200);
@@ -150,7 +106,7 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     expect(lost).toContainEqual(expect.objectContaining(ofTheLastMoment));
     expect(head).toMatch(/^\d+:[0-9a-f]{64}$/);
 
-    restore();
+    await steps.restore();
     const revoked = await latchkey('session', 'revoke', '--all', '--json');
     settings = { ...settings, JWT_SECRET: newSecret() };
     const doctor = await latchkey('doctor');
@@ -226,6 +182,64 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
       await database.rows(sql);
       return latchkey('audit', 'verify');
     }
+  });
+});
+
+describe('a backup of a server that goes on reading and writing', () => {
+  let database: TestDatabase;
+  let folder: string;
+  let settings: Record<string, string>;
+  let server: Program & { url: string };
+  beforeAll(async () => {
+    database = await createDatabase();
+    folder = mkdtempSync(join(tmpdir(), 'latchkey-backups-'));
+    const given = settingsFor(database, { AUTH_SECRET: MASTER_SECRET, RATE_LIMITS: 'off' });
+    settings = await asItsOwner(database, given);
+    server = await startServer(settings);
+  });
+  afterAll(async () => {
+    server.signal('SIGKILL');
+    await server.exit();
+    await forgetOwner(database);
+    await database.drop();
+    rmSync(folder, { recursive: true });
+  });
+
+  it('holds all that was acknowledged before it began, and nothing by half', async () => {
+    const steps = new BackupSteps(database, settings, folder);
+    await steps.takeOnBallast();
+    const acknowledgements = new EventEmitter();
+    const [origin, tell] = [() => server.url, () => void acknowledgements.emit('one more')];
+    const customers = Array.from(
+      { length: CUSTOMERS },
+      (_, index) => new BusyCustomer(`customer-${index}`, origin, tell),
+    );
+    const several = async () => {
+      for (let count = 0; count < SEVERAL; count += 1) await once(acknowledgements, 'one more');
+    };
+    let over = false;
+    const lives = customers.map((customer) => customer.live(() => over));
+    await several();
+    const before = customers.flatMap((customer) => customer.usernames);
+
+    // The copy goes on only when all of this has happened.
+    await steps.backUp(several);
+
+    const after = customers.flatMap((customer) => customer.usernames);
+    over = true;
+    await Promise.all(lives);
+    server.signal('SIGTERM');
+    expect(await server.exit()).toBe(0);
+    await steps.restore();
+    if (!onMysql) expect(await database.rows('PRAGMA integrity_check')).toEqual([{ integrity_check: 'ok' }]);
+    expect(await halfDone(database)).toEqual([]);
+    const rows = await database.rows<{ username: string }>('SELECT username FROM users');
+    const restored = rows.map(({ username }) => username);
+    expect(before.filter((username) => !restored.includes(username))).toEqual([]);
+    expect(before.length).toBeGreaterThanOrEqual(CUSTOMERS);
+    expect(after.length).toBeGreaterThan(before.length);
+    expect(restored.length).toBeLessThan(after.length);
+    expect(customers.flatMap(({ falseRefusals }) => falseRefusals)).toEqual([]);
   });
 });
 

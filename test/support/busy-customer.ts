@@ -57,6 +57,11 @@ export class BusyCustomer {
     return this.outcomes.filter(({ status }) => status >= 400 && status < 500);
   }
 
+  /** Of the accounts whose making was acknowledged. */
+  get usernames(): string[] {
+    return this.accounts.map(({ username }) => username);
+  }
+
   /** Goes on until it is over. */
   async live(isOver: () => boolean): Promise<void> {
     while (!isOver()) {

@@ -1,12 +1,13 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createConnection } from 'mysql2/promise';
 import { PROGRAM_PATH } from './installed';
+import { hasStopped } from './standstill';
 
 /** Milliseconds within which a server must have come up. */
 const START_TIMEOUT_MS = 30_000;
@@ -122,15 +123,7 @@ export class MariadbServer {
   /** Makes it stand still: it accepts connections and answers nothing, until `resume`. */
   async pause(): Promise<void> {
     this.process?.kill('SIGSTOP');
-    while (this.isRunning()) await delay(1);
-  }
-
-  /** Whether any of its threads has not heard of a SIGSTOP yet. */
-  private isRunning(): boolean {
-    const threads = `/proc/${this.process?.pid}/task`;
-    return readdirSync(threads).some(
-      (thread) => !/\) T /.test(readFileSync(join(threads, thread, 'stat'), 'utf8')),
-    );
+    if (this.pid !== undefined) await hasStopped(this.pid);
   }
 
   resume(): void {

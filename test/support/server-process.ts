@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { onMysql, type TestDatabase } from './database';
 import { MASTER_SECRET } from './app';
 import { issued } from './secret-watch';
+import { hasStopped } from './standstill';
 
 const root = join(__dirname, '..', '..');
 
@@ -55,6 +56,12 @@ export class Program {
 
   signal(signal: NodeJS.Signals): void {
     this.child.kill(signal);
+  }
+
+  /** Makes it stand still, until it is sent a `SIGCONT`. At once where it has ended. */
+  async pause(): Promise<void> {
+    this.child.kill('SIGSTOP');
+    await hasStopped(this.pid);
   }
 
   /** Types `text`; what the program reads goes on. */

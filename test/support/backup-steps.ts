@@ -1,0 +1,191 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import { onMysql, type TestDatabase } from './database';
+import { Program, runCommand } from './server-process';
+
+const page = readFileSync(join(__dirname, '..', '..', 'docs', 'backup.md'), 'utf8');
+
+const PASSWORD = 'kettle-lagoon-74';
+
+/** What the page gives the dump, and whoever it is run by. */
+const DUMPING = '--single-transaction --skip-lock-tables --no-tablespaces';
+
+/**
+ * Bytes of a table that makes a copy long enough to be held in its middle: on MySQL more than there is room for on the way
+ * to who reads the dump, on SQLite more than is copied before anybody can look.
+ */
+const BALLAST_BYTES = onMysql ? 8_000_000 : 96_000_000;
+
+/** How often a copy of an SQLite file that was through before it could be held is begun anew. */
+const MOST_TRIES = 20;
+
+/**
+ * Settings by which the service has all rights on that one database and none elsewhere, as docs/operations.md asks for. On the
+ * server there is a user then that is called like the database.
+ */
+export async function asItsOwner(
+  database: TestDatabase,
+  settings: Record<string, string>,
+): Promise<Record<string, string>> {
+  if (!onMysql) return settings;
+  const url = new URL(database.url);
+  const name = url.pathname.slice(1);
+  await database.rows(`CREATE USER ${name}@'%' IDENTIFIED BY '${PASSWORD}'`);
+  await database.rows(`GRANT ALL ON ${name}.* TO ${name}@'%'`);
+  [url.username, url.password] = [name, PASSWORD];
+  return { ...settings, DATABASE_URL: url.href };
+}
+
+/** Takes away what that has made. */
+export async function forgetOwner(database: TestDatabase): Promise<void> {
+  if (onMysql) await database.rows(`DROP USER ${new URL(database.url).pathname.slice(1)}@'%'`);
+}
+
+/** The steps of docs/backup.md that go by the engine, done on a test's database as whoever `settings` have the service be there. */
+export class BackupSteps {
+  constructor(
+    private readonly database: TestDatabase,
+    private readonly settings: Record<string, string>,
+    private readonly folder: string,
+  ) {}
+
+  /** Once there is ballast, the copy stands still in its middle until `work` is done. */
+  async backUp(work?: () => Promise<void>): Promise<void> {
+    await (onMysql ? this.dump(work) : this.copy(work));
+  }
+
+  /** Puts the backup in the place of the database. */
+  async restore(): Promise<void> {
+    if (onMysql) this.readDump();
+    else this.replaceFile();
+    await this.database.rows('DROP TABLE IF EXISTS ballast');
+  }
+
+  async takeOnBallast(): Promise<void> {
+    const row = onMysql ? "REPEAT('x', 10000)" : 'zeroblob(10000)';
+    const type = onMysql ? 'MEDIUMTEXT' : 'BLOB';
+    await this.database.rows(`CREATE TABLE ballast (filling ${type})`);
+    await this.database.rows(`INSERT INTO ballast
+      WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 1000) SELECT ${row} FROM counted`);
+    for (let bytes = 10_000_000; bytes < BALLAST_BYTES; bytes += 10_000_000)
+      await this.database.rows('INSERT INTO ballast SELECT filling FROM ballast LIMIT 1000');
+  }
+
+  /** A dump waits for whoever reads it, once the way there is full. */
+  private async dump(work?: () => Promise<void>): Promise<void> {
+    expect(page).toContain(`mariadb-dump ${DUMPING} -h `);
+    const { options, env } = this.connection;
+    const dump = spawn('mariadb-dump', [...DUMPING.split(' '), ...options, this.nameOfDatabase], {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const complaints = text(dump.stderr);
+    const ended = once(dump, 'close');
+    const file = openSync(join(this.folder, 'monday.sql'), 'w');
+    let held = false;
+    let bytesBehind = 0;
+    for await (const chunk of dump.stdout as AsyncIterable<Buffer>) {
+      writeSync(file, chunk);
+      if (held) bytesBehind += chunk.length;
+      // Its transaction has begun by then.
+      if (held || !chunk.includes('CREATE TABLE')) continue;
+      held = true;
+      await work?.();
+    }
+    closeSync(file);
+    expect([await ended, await complaints]).toEqual([[0, null], '']);
+    if (work) expect(bytesBehind).toBeGreaterThan(BALLAST_BYTES / 2);
+  }
+
+  private async copy(work?: () => Promise<void>): Promise<void> {
+    expect(page).toContain('npm run latchkey -- backup /backups/monday.sqlite\n');
+    const target = join(this.folder, 'monday.sqlite');
+    if (!work) {
+      const { code, stderr } = await runCommand('latchkey', ['backup', target], this.settings);
+      return expect([code, stderr]).toEqual([0, '']);
+    }
+    const command = await this.holdCopy(target);
+    await work();
+    const soFar = sizeOf(`${target}.partial`);
+    command.signal('SIGCONT');
+    expect(await command.exit()).toBe(0);
+    expect(soFar).toBeGreaterThan(0);
+    expect(soFar).toBeLessThan(BALLAST_BYTES);
+  }
+
+  /** @returns the command, standing still while it copies */
+  private async holdCopy(target: string): Promise<Program> {
+    for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+      const command = new Program(
+        [join('scripts', 'start.mjs'), 'latchkey', 'backup', target],
+        this.settings,
+      );
+      const done = command.exit().then((code) => expect(code).toBe(0));
+      while (sizeOf(`${target}.partial`) === 0 && !existsSync(target)) await Promise.race([delay(1), done]);
+      await command.pause();
+      if (sizeOf(`${target}.partial`) < BALLAST_BYTES && !existsSync(target)) return command;
+      command.signal('SIGCONT');
+      await done;
+      rmSync(target);
+    }
+    throw new Error(
+      `A copy of ${BALLAST_BYTES} bytes was through ${MOST_TRIES} times before it could be held`,
+    );
+  }
+
+  private readDump(): void {
+    const name = this.nameOfDatabase;
+    expect(page).toContain("-e 'DROP DATABASE latchkey; CREATE DATABASE latchkey'");
+    this.tell(['-e', `DROP DATABASE ${name}; CREATE DATABASE ${name}`]);
+    this.tell([name], readFileSync(join(this.folder, 'monday.sql')));
+  }
+
+  private replaceFile(): void {
+    expect(page).toContain('mv data/auth.sqlite* data/before-restore/');
+    const file = this.settings['DATABASE_URL']?.slice('sqlite:'.length) ?? '';
+    mkdirSync(join(this.folder, 'before-restore'));
+    for (const name of readdirSync(dirname(file)).filter((one) => one.startsWith('auth.sqlite')))
+      renameSync(join(dirname(file), name), join(this.folder, 'before-restore', name));
+    copyFileSync(join(this.folder, 'monday.sqlite'), file);
+    chmodSync(file, 0o600);
+  }
+
+  private get nameOfDatabase(): string {
+    return new URL(this.settings['DATABASE_URL'] ?? '').pathname.slice(1);
+  }
+
+  /** How a tool of the database is told where that is. */
+  private get connection(): { options: string[]; env: NodeJS.ProcessEnv } {
+    const { hostname, port, username, password } = new URL(this.settings['DATABASE_URL'] ?? '');
+    return {
+      options: ['-h', hostname, '-P', port, '-u', decodeURIComponent(username)],
+      env: { ...process.env, MYSQL_PWD: decodeURIComponent(password) },
+    };
+  }
+
+  private tell(args: string[], input?: Buffer): void {
+    const { options, env } = this.connection;
+    execFileSync('mariadb', [...options, ...args], { env, ...(input && { input }) });
+  }
+}
+
+function sizeOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+}
