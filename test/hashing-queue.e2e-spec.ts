@@ -266,21 +266,24 @@ describe('a lane that is full', () => {
       [],
       () => app.call('DELETE', '/users/me', { token: person.token, body: { password: person.password } }),
     ],
-  ])('sends %s away uncounted, before the database is asked for more than this: %j', async (_, asked, call) => {
-    queue.limits = { known: 0, unknown: 0, account: 0, registration: 0 };
-    const before = counted();
-    await app.nest.get(RevocationFeed).poll();
-    let status: number | undefined;
+  ])(
+    'sends %s away uncounted, before the database is asked for more than this: %j',
+    async (_, asked, call) => {
+      queue.limits = { known: 0, unknown: 0, account: 0, registration: 0 };
+      const before = counted();
+      await app.nest.get(RevocationFeed).poll();
+      let status: number | undefined;
 
-    const sent = await statementsDuring(app, async () => ({ status } = await call()));
+      const sent = await statementsDuring(app, async () => ({ status } = await call()));
 
-    expect(status).toBe(503);
-    expect(sent.map(({ sql }) => sql.replace(/^\s*(\w+)[\s\S]*?\bFROM\W+(\w+)[\s\S]*$/, '$1 $2'))).toEqual(
-      asked,
-    );
-    expect(await app.rows('SELECT id FROM password_attempts')).toEqual([]);
-    expect(counted()).toEqual(before);
-  });
+      expect(status).toBe(503);
+      expect(sent.map(({ sql }) => sql.replace(/^\s*(\w+)[\s\S]*?\bFROM\W+(\w+)[\s\S]*$/, '$1 $2'))).toEqual(
+        asked,
+      );
+      expect(await app.rows('SELECT id FROM password_attempts')).toEqual([]);
+      expect(counted()).toEqual(before);
+    },
+  );
 
   it('counts no failure of who has made room for another', async () => {
     const held = gate();

@@ -60,7 +60,9 @@ describe('limits', () => {
       expect(lastMoment.status).toBe(429);
       expect(statuses(after)).toEqual([...hundred, 429]);
       // From the second that has begun to the turn, and then to the one after it.
-      const waits = [before.at(-1), lastMoment, after.at(-1)].map((answer) => answer?.headers.get('retry-after'));
+      const waits = [before.at(-1), lastMoment, after.at(-1)].map((answer) =>
+        answer?.headers.get('retry-after'),
+      );
       expect(waits).toEqual(['2', '1', '3600']);
     });
 

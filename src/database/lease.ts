@@ -29,11 +29,7 @@ export class Lease {
    * The same for as long as the request that it belongs to has time left, from which it is taken; outside of requests for
    * `otherwise` milliseconds.
    */
-  static async ofRequest<T>(
-    clock: Clock,
-    otherwise: number,
-    unit: (lease: Lease) => Promise<T>,
-  ): Promise<T> {
+  static async ofRequest<T>(clock: Clock, otherwise: number, unit: (lease: Lease) => Promise<T>): Promise<T> {
     const budget = currentBudget();
     const begun = clock.monotonic();
     try {
