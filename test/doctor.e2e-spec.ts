@@ -6,8 +6,10 @@ import type { Finding } from '../src/cli/findings';
 import { migrations } from '../src/database/migrations';
 import { MASTER_SECRET, startApp } from './support/app';
 import { createDatabase, onMysql } from './support/database';
+import { describeWhereInstalled } from './support/installed';
 import { OperatorDesk } from './support/operator-desk';
 import { newcomer } from './support/people';
+import { RedisServer } from './support/redis-server';
 import { runCommand, settingsFor } from './support/server-process';
 
 const NAMES = migrations.map(({ name }) => name);
@@ -204,6 +206,29 @@ describe('doctor', () => {
 
     expect(bad).toBe(false);
     expect(of('redis')).toMatchObject([{ severity: 'warn', setting: 'REDIS_URL' }]);
+  });
+});
+
+describeWhereInstalled('redis-server', 'doctor, with a Redis', () => {
+  it.each<[string, string[], RegExp[]]>([
+    ['bounded memory that forgets nothing', ['64mb', 'noeviction'], []],
+    ['unbounded memory', ['0', 'noeviction'], [/maxmemory 0/]],
+    ['bounded memory that forgets what counts', ['64mb', 'volatile-ttl'], [/maxmemory-policy volatile-ttl/]],
+    ['bounded memory that forgets anything', ['64mb', 'allkeys-lru'], [/maxmemory-policy allkeys-lru/]],
+  ])('of %s says what to change', async (_, [bytes = '', policy = ''], warnings) => {
+    const redis = await RedisServer.create(['--maxmemory', bytes, '--maxmemory-policy', policy]);
+
+    const { of, bad } = await findingsOf({
+      ...{ REDIS_URL: redis.url, AUTH_SECRET: MASTER_SECRET },
+      DATABASE_URL: `sqlite:${join(tmpdir(), 'latchkey-nowhere', 'auth.sqlite')}`,
+    });
+    await redis.remove();
+
+    expect(bad).toBe(false);
+    expect(of('redis')).toMatchObject([
+      { severity: 'ok' },
+      ...warnings.map((message) => ({ severity: 'warn', message: expect.stringMatching(message) as string })),
+    ]);
   });
 });
 

@@ -1,6 +1,11 @@
 import { Redis } from 'ioredis';
+import { addressBlock } from '../src/rate-limit/address-block';
+import { RateLimits } from '../src/rate-limit/rate-limits';
+import { MOST_COUNTERS } from '../src/rate-limit/window-counters';
+import { startApp, type TestApp } from './support/app';
 import { describeWhereInstalled } from './support/installed';
 import { TwoInstances } from './support/instances';
+import { newcomer } from './support/people';
 import { RedisServer } from './support/redis-server';
 
 /** Everybody is whoever he says he is. */
@@ -108,17 +113,20 @@ describeWhereInstalled('redis-server', 'two instances with one Redis', () => {
     expect(accepted).toEqual([60, 40]);
   });
 
-  it('leave no address and no name in it, and nothing that stays', async () => {
+  it('leave numbers under digests in it and nothing else, no address, no name, and nothing that stays', async () => {
     const { username } = await instances.newcomer();
     await guess(instances, 0, username);
     const client = new Redis(redis.url);
 
     const keys = await client.keys('*');
     const spans = await Promise.all(keys.map((key) => client.ttl(key)));
+    const values = await client.mget(keys);
     client.disconnect();
 
     expect(keys.length).toBeGreaterThan(0);
     for (const key of keys) expect(key).toMatch(/^latchkey:limit:[a-z-]+:\d+:[0-9a-f]{64}$/);
+    // What is no text, such as a list, would be null.
+    for (const value of values) expect(value).toMatch(/^\d+$/);
     expect(Math.min(...spans)).toBeGreaterThan(0);
     expect(Math.max(...spans)).toBeLessThanOrEqual(3600);
   });
@@ -154,4 +162,51 @@ describeWhereInstalled('redis-server', 'two instances with one Redis', () => {
       (await instances.call(1, 'POST', '/auth/login', newAddress(), { username, password })).status,
     ).toBe(200);
   });
+});
+
+describeWhereInstalled('redis-server', 'a Redis that is full', () => {
+  const MOST_BYTES = 3_000_000;
+  let redis: RedisServer;
+  let app: TestApp;
+  beforeAll(async () => {
+    redis = await RedisServer.create(['--maxmemory', String(MOST_BYTES), '--maxmemory-policy', 'noeviction']);
+    app = await startApp({ ...SETTINGS, REDIS_URL: redis.url });
+  });
+  afterAll(async () => {
+    await app.close();
+    await redis.remove();
+  });
+
+  it('leaves limits in force, which each instance counts for itself in bounded memory, and lets people in', async () => {
+    const { username, password, deviceToken } = await newcomer(app);
+    const login = (more: object) =>
+      app.call('POST', '/auth/login', { body: { username, password, ...more }, headers: newAddress() });
+    for (let count = 0; count < 10; count += 1) await login({ password: 'a guess' });
+    const limits = app.nest.get(RateLimits);
+    const origin = { ip: '', userAgent: null, requestId: 'req_of_the_test' };
+    const comeBy = (network: number) =>
+      limits.take('login-address', addressBlock(`2001:db8:${network.toString(16)}::1`), {
+        userId: null,
+        origin,
+      });
+
+    for (let network = 0; network < 40_000; network += 500) {
+      await Promise.all(Array.from({ length: 500 }, (_, index) => comeBy(network + index)));
+    }
+
+    const client = new Redis(redis.url);
+    const [, used] = /^used_memory:(\d+)/m.exec(await client.info('memory')) ?? [];
+    client.disconnect();
+    expect(Number(used)).toBeLessThan(MOST_BYTES * 1.2);
+    expect(app.logged.filter(({ msg }) => /^Redis cannot be reached/.test(String(msg)))).toHaveLength(1);
+    expect(limits.held).toBeGreaterThanOrEqual(MOST_COUNTERS);
+    expect(limits.held).toBeLessThanOrEqual(MOST_COUNTERS + 100);
+    const address = newAddress();
+    const statuses: number[] = [];
+    for (let count = 0; count < 101; count += 1) {
+      statuses.push((await app.call('POST', '/users', { body: {}, headers: address })).status);
+    }
+    expect(statuses).toEqual([...Array<number>(100).fill(400), 429]);
+    expect([(await login({})).status, (await login({ deviceToken })).status]).toEqual([429, 200]);
+  }, 120_000);
 });
