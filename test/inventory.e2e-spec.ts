@@ -27,6 +27,8 @@ import { TIMEOUT_MS } from '../src/passwords/breached-passwords';
 import { QUEUE_LIMITS } from '../src/passwords/password-strength';
 import { BATCH_SIZE as COUNTERS_PER_ROUND, BATCHES_AT_STOP } from '../src/rate-limit/counter-keeper';
 import { LIMITS } from '../src/rate-limit/limits';
+import { REMEMBERED_SECONDS } from '../src/rate-limit/attempt-ledger';
+import { ATTEMPTS_KEPT_FOR_SECONDS } from '../src/rate-limit/password-attempts-cleanup';
 import { MOST_COUNTERS } from '../src/rate-limit/window-counters';
 import { SESSIONS_PER_ACCOUNT } from '../src/sessions/sessions.service';
 import { IMPORT_BATCH_SIZE } from '../src/users/user-import';
@@ -44,6 +46,9 @@ const section = (heading: string): string => {
   const end = page.indexOf('\n## ', begin + 1);
   return page.slice(begin, end === -1 ? undefined : end);
 };
+
+/** Of one core, as docs/operations.md reckons: about 20 ms each. */
+const HASHES_A_SECOND = 50;
 
 /** The rows of the table under a heading, as cells. */
 const table = (heading: string): string[][] => tableRows(section(heading));
@@ -153,6 +158,7 @@ describe('docs/inventory.md', () => {
       'keys that one of them looks for': `${MOST_AT_ONCE}`,
       'calls that wait for keys to be found': `${MOST_WAITING}`,
       'access tokens remembered': `${MOST_KNOWN_TOKENS}`,
+      'user names tried that are remembered, per core that hashes': `${HASHES_A_SECOND * (REMEMBERED_SECONDS + ATTEMPTS_KEPT_FOR_SECONDS)}`,
       'counters of each limit in memory': `${MOST_COUNTERS}`,
       'counters of limits written down in a round': `${COUNTERS_PER_ROUND}`,
       'counters of limits written down at a stop': `${COUNTERS_PER_ROUND * BATCHES_AT_STOP}`,

@@ -5,8 +5,11 @@ import { LOG, type Log } from '../core/log';
 import { RowCleanup } from '../database/row-cleanup';
 import { Transactions } from '../database/transactions';
 
-/** Still far more than two clocks may differ by; whoever makes room for another in the hashing queue leaves a row as well. */
-const KEPT_FOR_SECONDS = 3600;
+/**
+ * Seconds that a row is kept after its end. Still far more than two clocks may differ by; whoever makes room for another in the
+ * hashing queue leaves a row as well.
+ */
+export const ATTEMPTS_KEPT_FOR_SECONDS = 3600;
 
 /** Removes what is remembered of attempts that count no more. */
 @Injectable()
@@ -16,7 +19,7 @@ export class PasswordAttemptsCleanup extends RowCleanup {
       table: 'password_attempts',
       key: 'id',
       endedBy: ['ends_at'],
-      keptForSeconds: KEPT_FOR_SECONDS,
+      keptForSeconds: ATTEMPTS_KEPT_FOR_SECONDS,
     });
   }
 }
