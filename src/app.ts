@@ -74,7 +74,7 @@ async function assemble(
     previous: config.previousAuthSecrets,
     accessToken: config.jwtSecret,
   };
-  const dataSource = await openDatabase(config.database, entities, stop);
+  const dataSource = await openDatabase(config.database, entities, log, stop);
   const ids = new Ids(clock, random);
   const hashWorkerFile = workerFile('crypto', 'hash-worker.js');
   const strengthFiles = {

@@ -14,6 +14,12 @@ export interface MysqlLocation {
   database: string;
   /** Absent: connections are not encrypted. */
   tls?: TrustedAuthorities;
+  /**
+   * Reads the setting again. Absent where it did not come from a file, and so stays what it is.
+   *
+   * @throws ConfigError
+   */
+  readAgain?: () => DatabaseLocation;
 }
 
 /** Whose certificates are believed. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 import { SystemRandom } from '../core/random';
 import { StartError } from '../core/start-error';
+import type { MysqlLocation } from './database-location';
 import { ConfigError, loadConfig } from './load-config';
 import { readOrCreateMasterSecret } from './master-secret';
 
@@ -212,6 +213,26 @@ describe('settings', () => {
     expect(databaseOf({ DATABASE_URL: `${location}?ssl-mode=VERIFY_IDENTITY` })).toHaveProperty('tls', {});
     const encrypted = { DATABASE_URL: `${location}?ssl-mode=VERIFY_IDENTITY`, TLS_CA_FILE: file };
     expect(databaseOf(encrypted)).toHaveProperty('tls', { ca: `${AUTHORITY}\n${rootCertificates[1]}` });
+  });
+
+  it('reads the address of MySQL again from its file, and judges it as at the start', () => {
+    const file = join(folder, 'database-url');
+    const write = (userInfo: string) => writeFileSync(file, `mysql://${userInfo}@host/name\n`);
+    write('user:kettle');
+    const settings = { NODE_ENV: 'production', AUTH_SECRET: SECRET, DATABASE_URL_FILE: file };
+    const { database } = loadConfig(settings) as { database: MysqlLocation };
+    const found = (userInfo: string) => {
+      write(userInfo);
+      return database.readAgain?.();
+    };
+
+    expect(found('other:lagoon')).toMatchObject({ engine: 'mysql', user: 'other', password: 'lagoon' });
+    expect(() => found('user:root')).toThrow('must not hold an empty or a default password in production');
+    expect(() => found('user:100%sure')).toThrow('DATABASE_URL holds a %');
+    expect(() => found('user:100%sure')).not.toThrow('sure');
+    expect(
+      loadConfig({ AUTH_SECRET: SECRET, DATABASE_URL: 'mysql://user:kettle@host/name' }).database,
+    ).not.toHaveProperty('readAgain');
   });
 
   it('takes every secret from a file', () => {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type Config, toConfig } from './config';
+import type { DatabaseLocation } from './database-location';
 import { SETTINGS, type SettingName, type Settings } from './settings';
 
 /** The start is refused; the message lists every fault by the variable's name and holds no secret. */
@@ -16,7 +17,23 @@ export class ConfigError extends Error {
  * @throws ConfigError naming every fault at once
  */
 export function loadConfig(environment: Readonly<Record<string, string | undefined>>): Config {
-  return toConfig(loadSettings(environment));
+  const config = toConfig(loadSettings(environment));
+  const { database } = config;
+  if (database.engine === 'sqlite' || !environment['DATABASE_URL_FILE']) return config;
+  return { ...config, database: { ...database, readAgain: () => loadLocation(environment) } };
+}
+
+/** Where rows are kept, by that setting alone. */
+function loadLocation(environment: Readonly<Record<string, string | undefined>>): DatabaseLocation {
+  const faults: string[] = [];
+  const parsed = SETTINGS.shape.DATABASE_URL.safeParse(readSetting('DATABASE_URL', environment, faults));
+  if (!parsed.success) {
+    faults.push(...parsed.error.issues.map(({ message }) => `DATABASE_URL ${message}`));
+  } else if (environment['NODE_ENV'] === 'production') {
+    faults.push(...faultsOfPassword(parsed.data));
+  }
+  if (!parsed.success || faults.length > 0) throw new ConfigError(faults);
+  return parsed.data;
 }
 
 /**
@@ -52,9 +69,7 @@ function faultsBetween(settings: Settings): string[] {
   if (AUTH_SECRET !== undefined && AUTH_SECRET === JWT_SECRET) {
     faults.push('JWT_SECRET must not be AUTH_SECRET: who verifies tokens with it could make anything else');
   }
-  if (NODE_ENV === 'production' && database.engine === 'mysql' && isDefaultPassword(database)) {
-    faults.push('DATABASE_URL must not hold an empty or a default password in production');
-  }
+  if (NODE_ENV === 'production') faults.push(...faultsOfPassword(database));
   if (NODE_ENV === 'production' && settings.REDIS_URL !== undefined) {
     const { username: user, password } = new URL(settings.REDIS_URL);
     // One that only this machine or network can reach may ask for none.
@@ -77,6 +92,11 @@ function faultsBetween(settings: Settings): string[] {
     );
   }
   return faults;
+}
+
+function faultsOfPassword(database: DatabaseLocation): string[] {
+  if (database.engine === 'sqlite' || !isDefaultPassword(database)) return [];
+  return ['DATABASE_URL must not hold an empty or a default password in production'];
 }
 
 /** ASVS 13.2.3. */

@@ -1,9 +1,11 @@
 import { type Connection, createConnection } from 'mysql2/promise';
 import type { DataSourceOptions, EntitySchema, MixedList } from 'typeorm';
 import type { DatabaseLocation, MysqlLocation } from '../config/database-location';
+import type { Log } from '../core/log';
 import { StartError } from '../core/start-error';
 import { migrations } from './migrations';
 import { connectionTo, describeRefusal } from './mysql-connection';
+import { MysqlCredentials } from './mysql-credentials';
 import { mysqlDriver } from './mysql-pool';
 import { QuietLogger } from './quiet-logger';
 import { SqliteConnection } from './sqlite-connection';
@@ -24,11 +26,13 @@ export type Entities = MixedList<(new () => object) | EntitySchema>;
 /**
  * TypeORM's options for a location, the same for the application and for TypeORM's command line.
  *
+ * @param log told when user or password of a MySQL server are others from now on
  * @throws StartError when the MySQL server does not let us in
  */
 export async function dataSourceOptions(
   location: DatabaseLocation,
   entities: Entities,
+  log?: Log,
 ): Promise<DataSourceOptions> {
   if (location.engine === 'sqlite') {
     return {
@@ -46,7 +50,7 @@ export async function dataSourceOptions(
     type: await askServerType(location),
     ...connection,
     username,
-    driver: mysqlDriver,
+    driver: mysqlDriver(new MysqlCredentials(location, log)),
     logger: new QuietLogger(),
     charset: 'utf8mb4_bin',
     timezone: 'Z',

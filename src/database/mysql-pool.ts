@@ -1,4 +1,5 @@
 import { createPool, type Pool, type PoolOptions } from 'mysql2';
+import type { MysqlCredentials } from './mysql-credentials';
 
 /**
  * What every connection is told first. READ COMMITTED, so that the loser of a guarded update reads what the winner
@@ -10,16 +11,37 @@ const SESSION_SETUP = [
   'SET SESSION innodb_lock_wait_timeout = 2',
 ];
 
-/** The part of `mysql2` that TypeORM uses, with connections set up for us. */
-export const mysqlDriver = {
-  createPool(options: PoolOptions): Pool {
-    const pool = createPool(options);
-    pool.on('connection', (connection) => {
-      for (const statement of SESSION_SETUP) {
-        // A connection that refuses its setup must not serve anybody.
-        connection.query(statement, (error) => error && connection.destroy());
-      }
+/** The part of `mysql2` that TypeORM uses, with connections set up for us and made by whoever `credentials` names by then. */
+export function mysqlDriver(credentials: MysqlCredentials) {
+  return {
+    createPool(options: PoolOptions): Pool {
+      const pool = createPool({ ...options, ...credentials.current });
+      pool.on('connection', (connection) => {
+        for (const statement of SESSION_SETUP) {
+          // A connection that refuses its setup must not serve anybody.
+          connection.query(statement, (error) => error && connection.destroy());
+        }
+      });
+      renewWhenRefused(pool, credentials);
+      return pool;
+    },
+  };
+}
+
+/** Has a connection that was refused for its user or its password asked for once more, where these are others by now. */
+function renewWhenRefused(pool: Pool, credentials: MysqlCredentials): void {
+  const ask = pool.getConnection.bind(pool);
+  // Of which each new connection takes a copy.
+  const { connectionConfig } = pool.config as unknown as { connectionConfig: object };
+  pool.getConnection = (callback) => {
+    const asked = credentials.current;
+    ask((error, connection) => {
+      const refused = error?.code === 'ER_ACCESS_DENIED_ERROR';
+      // Whoever was refused at the same time may have been faster.
+      if (refused && (credentials.current !== asked || credentials.renew())) {
+        Object.assign(connectionConfig, credentials.current);
+        ask(callback);
+      } else callback(error, connection);
     });
-    return pool;
-  },
-};
+  };
+}

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import type { DatabaseLocation } from '../config/database-location';
+import type { Log } from '../core/log';
 import { makeFolder } from '../core/make-folder';
 import { StartError } from '../core/start-error';
 import { dataSourceOptions, type Entities } from './data-source-options';
@@ -10,16 +11,18 @@ import { migrate } from './migrate';
 /**
  * Opens the database with its schema up to date.
  *
+ * @param log told when user or password of a MySQL server are others from now on
  * @param stop aborted when the process is to end, by a StartError
  * @throws StartError saying what to change when it cannot be reached, opened or migrated; the reason of `stop`
  */
 export async function openDatabase(
   location: DatabaseLocation,
   entities: (engine: 'sqlite' | 'mysql') => Entities,
+  log: Log,
   stop?: AbortSignal,
 ): Promise<DataSource> {
   return inWords(location, async () => {
-    const options = await prepare(location, entities(location.engine), stop);
+    const options = await prepare(location, entities(location.engine), log, stop);
     stop?.throwIfAborted();
     const dataSource = await new DataSource(options).initialize();
     // SQLite's own way of waiting for another process holds up the whole of this one. From here on `Transactions` does the waiting.
@@ -34,16 +37,17 @@ export async function openDatabase(
  * @throws StartError
  */
 export async function prepareDatabase(location: DatabaseLocation): Promise<void> {
-  await inWords(location, () => prepare(location, []));
+  await inWords(location, () => prepare(location, [], undefined));
 }
 
 async function prepare(
   location: DatabaseLocation,
   entities: Entities,
+  log: Log | undefined,
   stop?: AbortSignal,
 ): Promise<DataSourceOptions> {
   if (location.engine === 'sqlite') makeFolder(dirname(location.file));
-  const options = await dataSourceOptions(location, entities);
+  const options = await dataSourceOptions(location, entities, log);
   await migrate(options, stop);
   return options;
 }
