@@ -5,6 +5,7 @@ import { AuditSealer } from '../src/audit/audit-sealer';
 import type { Finding } from '../src/cli/findings';
 import { migrations } from '../src/database/migrations';
 import { MASTER_SECRET, startApp } from './support/app';
+import { Certificates, keyOf, pemOf } from './support/certificates';
 import { createDatabase, onMysql } from './support/database';
 import { describeWhereInstalled } from './support/installed';
 import { OperatorDesk } from './support/operator-desk';
@@ -196,6 +197,26 @@ describe('doctor', () => {
     ] as const) {
       expect(await transportOf(database, redis)).toMatchObject([{ severity: 'ok' }]);
     }
+  });
+
+  describeWhereInstalled('openssl', 'about a certificate', () => {
+    it.each([
+      ['is over', -1, 'fail'],
+      ['is near', 29, 'warn'],
+      ['is far off', 60, 'ok'],
+    ])('says when it ends, and that this %s', async (_, days, severity) => {
+      const certificates = new Certificates();
+      const certificate = certificates.issue({ names: 'DNS:latchkey.example', days });
+
+      const { of } = await findingsOf({
+        ...{ REDIS_URL: 'rediss://127.0.0.1:1', AUTH_SECRET: MASTER_SECRET },
+        ...{ TLS_CERT: pemOf(certificate), TLS_KEY: keyOf(certificate) },
+        DATABASE_URL: `sqlite:${join(tmpdir(), 'latchkey-nowhere', 'auth.sqlite')}`,
+      });
+      certificates.remove();
+
+      expect(of('certificate')).toMatchObject([{ severity }]);
+    });
   });
 
   it('tells when Redis does not answer, which is no failure', async () => {

@@ -4,7 +4,7 @@ import { loadConfig } from '../src/config/load-config';
 import { StartError } from '../src/core/start-error';
 import { openReadOnly } from '../src/database/read-only-view';
 import { MASTER_SECRET, startApp, type TestApp } from './support/app';
-import { type Certificate, Certificates, pemOf } from './support/certificates';
+import { type Certificate, Certificates, keyOf, pemOf } from './support/certificates';
 import { createMysqlDatabase, type TestDatabase } from './support/database';
 import { describeWhereInstalled } from './support/installed';
 import { freePort, MariadbServer } from './support/mariadb-server';
@@ -18,6 +18,8 @@ describeWhereInstalled('openssl', 'over TLS', () => {
   let certificates: Certificates;
   let authority: Certificate;
   let ours: Certificate;
+  /** That of the service. */
+  let theirs: Certificate;
   /** What a server that is not ours may show. */
   const wrong: Record<string, Certificate> = {};
   beforeAll(() => {
@@ -25,6 +27,7 @@ describeWhereInstalled('openssl', 'over TLS', () => {
     authority = certificates.authority();
     const names = 'DNS:localhost';
     ours = certificates.issue({ by: authority, names });
+    theirs = certificates.issue({ by: authority, names: 'DNS:latchkey.example' });
     wrong['of another authority'] = certificates.issue({ by: certificates.authority(), names });
     wrong['signed by itself'] = certificates.issue({ names });
     wrong['for another host'] = certificates.issue({ by: authority, names: 'DNS:elsewhere.example' });
@@ -46,11 +49,16 @@ describeWhereInstalled('openssl', 'over TLS', () => {
       await asRoot(
         `CREATE USER careful@'127.0.0.1' IDENTIFIED BY '${PASSWORD}' REQUIRE SSL`,
         "GRANT ALL ON *.* TO careful@'127.0.0.1'",
+        `CREATE USER strict@'127.0.0.1' IDENTIFIED BY '${PASSWORD}' REQUIRE X509`,
+        "GRANT ALL ON *.* TO strict@'127.0.0.1'",
       );
     }, 60_000);
     afterAll(() => server.remove());
 
-    const withTls = () => [`--ssl-cert=${shown.cert}`, `--ssl-key=${shown.key}`];
+    const withTls = () => [
+      ...[`--ssl-cert=${shown.cert}`, `--ssl-key=${shown.key}`],
+      `--ssl-ca=${authority.cert}`,
+    ];
 
     const asRoot = async (...statements: string[]) => {
       const connection = await createConnection(server.url);
@@ -75,9 +83,11 @@ describeWhereInstalled('openssl', 'over TLS', () => {
     });
 
     /** By a user whom the server lets in over TLS only. */
-    const byTheCareful = (url: string) => {
+    const byTheCareful = (url: string) => by('careful', url);
+
+    const by = (user: string, url: string) => {
       const changed = new URL(url);
-      [changed.username, changed.password] = ['careful', PASSWORD];
+      [changed.username, changed.password] = [user, PASSWORD];
       return changed.href;
     };
 
@@ -131,6 +141,36 @@ describeWhereInstalled('openssl', 'over TLS', () => {
       }
     });
 
+    it('lets in, where it asks for a certificate, who has one of an authority that it believes and nobody else', async () => {
+      await show(ours);
+      const settings = {
+        ...encrypted(),
+        DATABASE_URL: by('strict', encrypted().DATABASE_URL),
+        TLS_CA: pemOf(authority),
+      };
+      const showing = (certificate: Certificate) => ({
+        ...settings,
+        ...{ TLS_CERT: pemOf(certificate), TLS_KEY: keyOf(certificate) },
+      });
+
+      const refused = [
+        ...(await refusalsOf(settings)),
+        ...(await refusalsOf(showing(wrong['of another authority'] as Certificate))),
+      ];
+      const app = await startApp(showing(theirs), {
+        database: { ...database, drop: () => database.search() },
+      });
+      const { id } = await newcomer(app);
+      await app.close();
+
+      expect(refused).toHaveLength(4);
+      for (const refusal of refused.slice(0, 2)) {
+        expect(refusal).toMatch(/refuses user 'strict' .* whether the server wants a certificate: TLS_CERT/);
+      }
+      for (const refusal of refused.slice(2)) expect(refusal).toMatch(/^The MySQL server at localhost:\d+ /);
+      expect(id).toMatch(/^user_/);
+    }, 60_000);
+
     it('serves, and nobody on the way reads a word', async () => {
       await show(ours);
       const way = await TcpProxy.to(server.port);
@@ -161,13 +201,16 @@ describeWhereInstalled('openssl', 'over TLS', () => {
     afterAll(() => app.close());
 
     /** Whether an application finds the Redis that shows that certificate, or none. */
-    const finds = async (certificate?: Certificate): Promise<boolean> => {
+    const finds = async (
+      certificate?: Certificate,
+      { asking = 'no', settings = {} }: { asking?: 'yes' | 'no'; settings?: Record<string, string> } = {},
+    ): Promise<boolean> => {
       const tlsPort = await freePort();
-      const redis = await RedisServer.create(certificate ? tlsOptions(tlsPort, certificate) : []);
+      const redis = await RedisServer.create(certificate ? tlsOptions(tlsPort, certificate, asking) : []);
       const port = certificate ? tlsPort : redis.port;
       app.written.length = 0;
       try {
-        await app.restart({ REDIS_URL: `rediss://localhost:${port}`, TLS_CA: pemOf(authority) });
+        await app.restart({ REDIS_URL: `rediss://localhost:${port}`, TLS_CA: pemOf(authority), ...settings });
         return !app.written.join('').includes('Redis cannot be reached');
       } finally {
         await app.restart();
@@ -175,13 +218,20 @@ describeWhereInstalled('openssl', 'over TLS', () => {
       }
     };
 
-    const tlsOptions = (port: number, { cert, key }: Certificate) => [
-      ...['--tls-port', String(port), '--tls-auth-clients', 'no'],
+    const tlsOptions = (port: number, { cert, key }: Certificate, asking: 'yes' | 'no') => [
+      ...['--tls-port', String(port), '--tls-auth-clients', asking],
       ...['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', authority.cert],
     ];
 
     it('is believed with a certificate of the authority that is named', async () => {
       expect(await finds(ours)).toBe(true);
+    });
+
+    it('is shown the certificate of the service where it asks for one', async () => {
+      const settings = { TLS_CERT: pemOf(theirs), TLS_KEY: keyOf(theirs) };
+
+      expect(await finds(ours, { asking: 'yes' })).toBe(false);
+      expect(await finds(ours, { asking: 'yes', settings })).toBe(true);
     });
 
     it('is not spoken to where it has none: nothing falls back to plain text', async () => {

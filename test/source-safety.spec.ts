@@ -213,6 +213,7 @@ describe('the source', () => {
         'pbkdf2Sync',
         'randomBytes',
         'X509Certificate',
+        'createPrivateKey',
       ],
       ...['scryptSync', 'timingSafeEqual'],
     ];

@@ -102,9 +102,10 @@ async function examine(environment: Surroundings['environment']): Promise<Report
 async function findingsOf(environment: Surroundings['environment']): Promise<Finding[]> {
   try {
     const config = loadConfig(environment);
+    const clock = new SystemClock();
     return [
-      ...examineSettings(config),
-      ...(await examineDatabase(config, new SystemClock())),
+      ...examineSettings(config, clock),
+      ...(await examineDatabase(config, clock)),
       ...(await examineRedis(config)),
     ];
   } catch (error) {

@@ -6,11 +6,11 @@ import { type Finding, ok, warn } from './findings';
 const TIMEOUT_MS = 2_000;
 
 /** Whether Redis answers and keeps its counts, where one is configured. Nothing rests on it, so its absence is never a failure. */
-export async function examineRedis({ redisUrl, tlsAuthorities }: Config): Promise<Finding[]> {
+export async function examineRedis({ redisUrl, tls }: Config): Promise<Finding[]> {
   if (redisUrl === undefined) return [ok('redis', 'None is configured.')];
-  const [url, tls] = redisAddress(redisUrl, tlsAuthorities);
+  const [url, options] = redisAddress(redisUrl, tls);
   const redis = new Redis(url, {
-    ...tls,
+    ...options,
     ...{ lazyConnect: true, connectTimeout: TIMEOUT_MS, commandTimeout: TIMEOUT_MS },
     ...{ maxRetriesPerRequest: 0, retryStrategy: () => null },
   });

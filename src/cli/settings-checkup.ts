@@ -1,8 +1,14 @@
 import { statSync } from 'node:fs';
 import type { Config } from '../config/config';
+import { endOf } from '../config/certificates';
 import { ConfigError } from '../config/load-config';
 import { readMasterSecret } from '../config/master-secret';
+import type { Clock } from '../core/clock';
+import { formatInstant } from '../core/instant';
 import { fail, type Finding, ok, warn } from './findings';
+
+/** Days before its end in which a certificate ought to be renewed: with which Let's Encrypt does it. */
+const RENEWAL_DAYS = 30;
 
 /** Seconds an access token may live before it is worth a word: what a stolen one is good for at a service that verifies alone. */
 const LONG_ACCESS_TOKEN_SECONDS = 24 * 3600;
@@ -13,11 +19,12 @@ const LOOPBACK = /^(127\.|\[?::1\]?$|localhost$)/;
 const EVERYBODY = /\/0+$/;
 
 /** What the settings alone tell, and the file of the master secret. */
-export function examineSettings(config: Config): Finding[] {
+export function examineSettings(config: Config, clock: Clock): Finding[] {
   return [
     examineSecret(config),
     examineProxies(config),
     ...examineTransport(config),
+    ...examineCertificate(config, clock),
     ...examineProduction(config),
   ];
 }
@@ -79,6 +86,18 @@ function examineTransport({ database, redisUrl }: Config): Finding[] {
   return findings.length > 0
     ? findings
     : [ok(check, 'Nothing leaves this machine unencrypted for MySQL or Redis.')];
+}
+
+/** Nobody is let in with one that has ended, and the service reads it at its start only. */
+function examineCertificate({ tls: { cert } }: Config, clock: Clock): Finding[] {
+  if (cert === undefined) return [];
+  const end = endOf(cert);
+  const days = (end.getTime() - clock.now().getTime()) / 86_400_000;
+  const message = `The certificate that MySQL and Redis are shown ends at ${formatInstant(end)}`;
+  if (days <= 0)
+    return [fail('certificate', `${message}, which is over; renew it and start again.`, 'TLS_CERT')];
+  if (days <= RENEWAL_DAYS) return [warn('certificate', `${message}; renew it and start again.`, 'TLS_CERT')];
+  return [ok('certificate', `${message}.`)];
 }
 
 /** What is meant for development and dangerous, or at least doubtful, in service. */

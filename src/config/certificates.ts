@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 
 /** Certificates in PEM form, one after the other. */
@@ -16,4 +16,30 @@ function areCertificates(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** A private key in PEM form, as a program reads it that nobody types a passphrase for. */
+export const privateKey = z
+  .string()
+  .refine(
+    (text) => isPrivateKey(text),
+    'must hold one private key in PEM form, without a passphrase, from -----BEGIN to its end',
+  );
+
+function isPrivateKey(text: string): boolean {
+  try {
+    return createPrivateKey(text).type === 'private';
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the first of `certificates` is that of `key`. */
+export function belongTogether(certificates: string, key: string): boolean {
+  return new X509Certificate(certificates).checkPrivateKey(createPrivateKey(key));
+}
+
+/** When the first of `certificates` ends. */
+export function endOf(certificates: string): Date {
+  return new Date(new X509Certificate(certificates).validTo);
 }

@@ -1,5 +1,5 @@
 import { dirname, join, resolve } from 'node:path';
-import type { DatabaseLocation } from './database-location';
+import type { DatabaseLocation, TlsIdentities } from './database-location';
 import type { Settings } from './settings';
 
 /** Where traces go, and how many of them. */
@@ -43,8 +43,8 @@ export abstract class Config {
   readonly stepUpMaxAge: number;
   /** Absent: no Redis. */
   readonly redisUrl: string | undefined;
-  /** In PEM form: the only authorities whose certificates MySQL and Redis may show. */
-  readonly tlsAuthorities: string | undefined;
+  /** Whose certificates MySQL and Redis may show, and which they are shown. */
+  readonly tls: TlsIdentities;
   /** Hops, addresses and CIDR ranges, or nobody. */
   readonly trustProxy: number | string[] | undefined;
   /** Whether an unknown user is answered like a wrong password. */
@@ -90,7 +90,7 @@ export function toConfig(settings: Settings): Config {
     refreshGrace: settings.REFRESH_GRACE,
     stepUpMaxAge: settings.STEP_UP_MAX_AGE,
     redisUrl: settings.REDIS_URL,
-    tlsAuthorities: settings.TLS_CA,
+    tls: toIdentities(settings),
     trustProxy: settings.TRUST_PROXY,
     uniformLoginErrors: settings.LOGIN_ERRORS === 'uniform',
     rateLimits: settings.RATE_LIMITS === 'on',
@@ -108,9 +108,17 @@ export function toConfig(settings: Settings): Config {
   };
 }
 
-function toLocation({ DATABASE_URL: database, TLS_CA: ca }: Settings): DatabaseLocation {
+function toLocation(settings: Settings): DatabaseLocation {
+  const { DATABASE_URL: database } = settings;
   if (database.engine === 'sqlite') return { engine: 'sqlite', file: resolve(database.file) };
-  return database.tls && ca !== undefined ? { ...database, tls: { ca } } : database;
+  return database.tls ? { ...database, tls: toIdentities(settings) } : database;
+}
+
+function toIdentities({ TLS_CA: ca, TLS_CERT: cert, TLS_KEY: key }: Settings): TlsIdentities {
+  return {
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && key !== undefined && { cert, key }),
+  };
 }
 
 function toTracing(settings: Settings): TracingSettings | undefined {

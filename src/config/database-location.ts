@@ -13,7 +13,7 @@ export interface MysqlLocation {
   password: string;
   database: string;
   /** Absent: connections are not encrypted. */
-  tls?: TrustedAuthorities;
+  tls?: TlsIdentities;
   /**
    * Reads the setting again. Absent where it did not come from a file, and so stays what it is.
    *
@@ -22,10 +22,13 @@ export interface MysqlLocation {
   readAgain?: () => DatabaseLocation;
 }
 
-/** Whose certificates are believed. */
-export interface TrustedAuthorities {
-  /** In PEM form, and nobody else's; absent: the authorities that Node knows. */
+/** Whose certificates are believed, and which is shown. In PEM form. */
+export interface TlsIdentities {
+  /** The only authorities that are believed; absent: those that Node knows. */
   ca?: string;
+  /** What this service shows, and its private key; absent: nothing. */
+  cert?: string;
+  key?: string;
 }
 
 /** `DATABASE_URL`, as text. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,6 +21,9 @@ const faultsOf = (environment: Record<string, string>): readonly string[] => {
 
 /** Any certificate will do. */
 const [AUTHORITY = ''] = rootCertificates;
+
+/** Of no certificate. */
+const KEY = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 
 /** Written nowhere, and the same in every run, whose tests are named after it. */
 const SECRET = createHash('sha256').update('load-config.spec').digest('base64url');
@@ -139,6 +142,12 @@ describe('settings', () => {
     ['TLS_CA', { REDIS_URL: 'rediss://cache.example', TLS_CA: `${AUTHORITY}and more` }],
     ['TLS_CA', { REDIS_URL: 'redis://cache.example', TLS_CA: AUTHORITY }],
     ['TLS_CA', { AUTH_SECRET: SECRET, DATABASE_URL: 'mysql://user@host/name', TLS_CA: AUTHORITY }],
+    ['TLS_CERT', { REDIS_URL: 'rediss://cache.example', TLS_CERT: 'cert.pem', TLS_KEY: KEY }],
+    ['TLS_CERT', { REDIS_URL: 'rediss://cache.example', TLS_CERT: AUTHORITY }],
+    ['TLS_CERT', { REDIS_URL: 'redis://cache.example', TLS_CERT: AUTHORITY, TLS_KEY: KEY }],
+    ['TLS_KEY', { REDIS_URL: 'rediss://cache.example', TLS_KEY: KEY }],
+    ['TLS_KEY', { REDIS_URL: 'rediss://cache.example', TLS_CERT: AUTHORITY, TLS_KEY: KEY }],
+    ['TLS_KEY', { REDIS_URL: 'rediss://cache.example', TLS_CERT: AUTHORITY, TLS_KEY: AUTHORITY }],
     ['DATABASE_URL', { DATABASE_URL: 'mysql://user:100%sure@host/name' }],
     ['DATABASE_URL', { DATABASE_URL: 'mysql://user@host/na%me' }],
     ['AUTH_SECRET', { DATABASE_URL: 'mysql://user@host/name' }],

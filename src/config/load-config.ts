@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { belongTogether } from './certificates';
 import { type Config, toConfig } from './config';
 import type { DatabaseLocation } from './database-location';
 import { SETTINGS, type SettingName, type Settings } from './settings';
@@ -84,14 +85,22 @@ function faultsBetween(settings: Settings): string[] {
   ) {
     faults.push('METRICS_PORT must not be PORT: whoever can call the API could read the figures');
   }
-  const encrypted =
-    (database.engine === 'mysql' && database.tls) || settings.REDIS_URL?.startsWith('rediss:');
-  if (settings.TLS_CA !== undefined && !encrypted) {
-    faults.push(
-      'TLS_CA is for DATABASE_URL with ?ssl-mode=VERIFY_IDENTITY or a rediss:// REDIS_URL; neither is set',
-    );
+  return [...faults, ...faultsOfTls(settings)];
+}
+
+function faultsOfTls(settings: Settings): string[] {
+  const { DATABASE_URL: database, REDIS_URL, TLS_CERT, TLS_KEY } = settings;
+  const encrypted = (database.engine === 'mysql' && database.tls) || REDIS_URL?.startsWith('rediss:');
+  const unused = (['TLS_CA', 'TLS_CERT', 'TLS_KEY'] as const).find((name) => settings[name] !== undefined);
+  if (unused !== undefined && !encrypted) {
+    return [
+      `${unused} is for DATABASE_URL with ?ssl-mode=VERIFY_IDENTITY or a rediss:// REDIS_URL; neither is set`,
+    ];
   }
-  return faults;
+  if (TLS_CERT !== undefined && TLS_KEY === undefined) return ['TLS_CERT needs its private key in TLS_KEY'];
+  if (TLS_KEY !== undefined && TLS_CERT === undefined) return ['TLS_KEY needs its certificate in TLS_CERT'];
+  if (TLS_CERT === undefined || TLS_KEY === undefined || belongTogether(TLS_CERT, TLS_KEY)) return [];
+  return ['TLS_KEY is not the private key of TLS_CERT'];
 }
 
 function faultsOfPassword(database: DatabaseLocation): string[] {

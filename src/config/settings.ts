@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { certificates } from './certificates';
+import { certificates, privateKey } from './certificates';
 import { databaseUrl } from './database-location';
 import { decodePart } from './percent-encoding';
 import { weaknessOf } from './secret-strength';
@@ -210,6 +210,17 @@ export const SETTINGS = z.object({
     description:
       'PEM certificates of the only authorities whose certificates MySQL and Redis may show; for TLS only',
     file: true,
+  }),
+  TLS_CERT: certificates.optional().meta({
+    default: 'none',
+    description:
+      'PEM certificate that is shown to MySQL and Redis, with those between it and its authority; for TLS only',
+    file: true,
+  }),
+  TLS_KEY: privateKey.optional().meta({
+    default: 'none',
+    description: 'private key of `TLS_CERT`, PEM, without a passphrase',
+    secret: true,
   }),
   TRUST_PROXY: proxies.optional().meta({
     default: 'none',

@@ -4,6 +4,7 @@ import type { MysqlLocation } from '../config/database-location';
 /**
  * What every connection to the server is made with. Encrypted, it comes about only with a server that proves by a certificate
  * of a trusted authority that it has the name that we call it by; there is no going back to plain text (ASVS 12.3.1, 12.3.2).
+ * Where we have a certificate of our own the server is shown it (ASVS 12.3.5).
  */
 export function connectionTo({
   host,
@@ -28,7 +29,7 @@ export function describeRefusal(location: MysqlLocation, { code, message }: Node
   switch (code) {
     case 'ER_ACCESS_DENIED_ERROR':
     case 'ER_DBACCESS_DENIED_ERROR':
-      return `${server} refuses user '${location.user}' on database '${location.database}'; check the user, the password and the grants behind DATABASE_URL${location.tls ? '' : ', and whether the server wants TLS: ?ssl-mode=VERIFY_IDENTITY'}.`;
+      return `${server} refuses user '${location.user}' on database '${location.database}'; check the user, the password and the grants behind DATABASE_URL${location.tls ? '' : ', and whether the server wants TLS: ?ssl-mode=VERIFY_IDENTITY'}${location.tls && !location.tls.cert ? ', and whether the server wants a certificate: TLS_CERT' : ''}.`;
     case 'ER_BAD_DB_ERROR':
       return `${server} has no database '${location.database}'; create it, or name another one in DATABASE_URL.`;
     case 'ER_SECURE_TRANSPORT_REQUIRED':

@@ -33,7 +33,7 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
       over: 'Redis is back',
     });
     if (config.redisUrl === undefined) return;
-    const address = redisAddress(config.redisUrl, config.tlsAuthorities);
+    const address = redisAddress(config.redisUrl, config.tls);
     this.client = this.connection(address);
     this.subscriber = this.connection(address);
     // Anew with every connection: one that was made while Redis was lost knows of no channel.

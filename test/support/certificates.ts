@@ -92,3 +92,5 @@ export class Certificates {
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
 export const pemOf = ({ cert }: Certificate): string => readFileSync(cert, 'utf8');
+
+export const keyOf = ({ key }: Certificate): string => readFileSync(key, 'utf8');
