@@ -27,6 +27,8 @@ describe('requests made up from the OpenAPI document', () => {
   let existing: Record<'own' | 'foreign', { keyId: string; sessionId: string; token: string }>;
   const agent = new Agent({ keepAlive: true });
   const statuses = new Map<string, Map<number, number>>();
+  /** Passwords that were made up and accepted. */
+  const passwords: string[] = [];
 
   beforeAll(async () => {
     // What is tested is what a request means, not how often it may be sent.
@@ -75,7 +77,7 @@ describe('requests made up from the OpenAPI document', () => {
       ...((credential === 'both' || credential === 'key') && { 'x-api-key': apiKey }),
     };
     const url = `${app.url}${path}${generated.query && `?${generated.query}`}`;
-    return new Promise((resolve, reject) => {
+    const answer = new Promise<WireAnswer>((resolve, reject) => {
       const request = httpRequest(url, { method: of.method, headers, agent }, (response) => {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -95,6 +97,11 @@ describe('requests made up from the OpenAPI document', () => {
       request.on('error', reject);
       request.end(body);
     });
+    return answer.then(({ status, text, headers: got }) => {
+      issued.noteCall({ status, headers: new Headers(generated.headers), request: body, answer: text });
+      if (of.id === 'signUp' && status === 201) passwords.push((JSON.parse(body ?? '') as Person).password);
+      return { status, text, headers: got };
+    });
   };
 
   /** Everything that does not hold of an answer. */
@@ -106,7 +113,6 @@ describe('requests made up from the OpenAPI document', () => {
       headers,
       body,
     });
-    issued.note(undefined, body);
     if (status >= 500) faults.push(`is ${status}`);
     if (sent.fault !== undefined && (status < 400 || status > 499))
       faults.push(`is ${status} though ${sent.fault}`);
@@ -164,6 +170,13 @@ describe('requests made up from the OpenAPI document', () => {
     },
     timeout,
   );
+
+  it('are watched for what they open: each password that was accepted is looked for in log and database', () => {
+    const unknown = passwords.filter((password) => !issued.foundIn(`…${password}…`).includes(password));
+
+    expect(passwords.length).toBeGreaterThan(0);
+    expect(unknown).toEqual([]);
+  });
 
   it('were as many as asked for, and both right and wrong ones', () => {
     const counts = [...statuses.values()].flatMap((of) => [...of]);

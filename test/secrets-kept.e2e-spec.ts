@@ -1,10 +1,28 @@
 import { startApp, type TestApp } from './support/app';
+import { KeptConnection } from './support/kept-connection';
 import { createKey, logIn, newcomer, signUp } from './support/people';
+import { sendRaw } from './support/raw-http';
 import { issued, SecretWatch } from './support/secret-watch';
-import { Program } from './support/server-process';
+import { Program, runCommand, settingsFor } from './support/server-process';
 
 const PASSWORD = 'canary-password-6dKq0"\\é-vermilion';
 const NEXT_PASSWORD = 'canary-password-p19Xw-ultramarine';
+
+interface SecretCall {
+  path: string;
+  headers: Record<string, string>;
+  body: Record<string, string>;
+}
+
+/** A request as it goes over the wire. */
+function bytesOf(path: string, headers: Record<string, string>, body: object): string {
+  const text = JSON.stringify(body);
+  const lines = Object.entries({
+    ...{ Host: 'localhost', Connection: 'close', 'Content-Type': 'application/json' },
+    ...{ 'Content-Length': Buffer.byteLength(text), ...headers },
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `POST /api/v1${path} HTTP/1.1\r\n${lines.join('')}\r\n${text}`;
+}
 
 describe('what grants access', () => {
   let app: TestApp;
@@ -82,6 +100,46 @@ describe('what grants access', () => {
     expect(issued.foundIn(app.written.join(''))).toEqual([password]);
     expect(issued.foundIn(`…${token}…`)).toEqual([token]);
     app.written.pop();
+  });
+
+  it.each<[string, (call: SecretCall) => Promise<unknown>]>([
+    ['by fetch', ({ path, headers, body }) => app.call('POST', path, { headers, body })],
+    [
+      'over a connection that is kept',
+      async ({ path, headers, body }) => {
+        const connection = new KeptConnection(app.url);
+        await connection.ask('POST', `/api/v1${path}`, headers, body);
+        connection.close();
+      },
+    ],
+    ['byte by byte', ({ path, headers, body }) => sendRaw(app.url, bytesOf(path, headers, body))],
+  ])('is looked for whichever way it is sent: %s', async (way, send) => {
+    const username = `canary ${way}`.replaceAll(' ', '-');
+    const email = `${username}@example.com`;
+    const [password, retryKey] = [`vermilion and ultramarine ${way}`, `canary-key-of-${username}`];
+    const refused = `ultramarine and vermilion ${way}`;
+
+    await send({ path: '/users', headers: {}, body: { username, email, password } });
+    await send({ path: '/users', headers: {}, body: { username, email, password: refused } });
+    const known = issued.foundIn(`${refused} ${password}`);
+    const { refreshToken } = await logIn(app, { username, password });
+    await send({ path: '/auth/refresh', headers: { 'idempotency-key': retryKey }, body: { refreshToken } });
+
+    expect(known).toEqual([password]);
+    expect(issued.foundIn(retryKey)).toEqual([retryKey]);
+  });
+
+  it('is looked for when an operator types it, as soon as it was accepted', async () => {
+    const create = ['user', 'create', '--username', 'typed-canary', '--email', 'typed@example.com'];
+    const typing = (words: string[], password: string) =>
+      runCommand('latchkey', words, settingsFor(app.database), password);
+    const [first, refused, second] = ['typed vermilion', 'refused cobalt', 'typed ultramarine'];
+
+    await typing(create, first);
+    await typing(create, refused);
+    await typing(['user', 'set-password', 'typed-canary'], `${second}\n`);
+
+    expect(issued.foundIn(`${first} ${refused} ${second}`)).toEqual([first, second]);
   });
 
   it.each<[string, (secret: string) => string]>([

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { Agent, request, type IncomingMessage } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { json } from 'node:stream/consumers';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { createConnection } from 'mysql2/promise';
@@ -13,6 +13,7 @@ import { MASTER_SECRET, startApp } from './support/app';
 import { createDatabase, createMysqlDatabase, onMysql, type TestDatabase } from './support/database';
 import { bearer } from './support/instances';
 import { MariadbServer } from './support/mariadb-server';
+import { issued } from './support/secret-watch';
 import { Program, settingsFor, startServer } from './support/server-process';
 import { TcpProxy } from './support/tcp-proxy';
 
@@ -55,16 +56,24 @@ describe('a stop', () => {
   });
 
   /** Sends it over the connection that is kept; fails if that is reset. */
-  const ask = async (method: string, path: string, headers: object = {}, body?: object): Promise<Reply> => {
+  const ask = async (
+    method: string,
+    path: string,
+    headers: Record<string, string> = {},
+    body?: object,
+  ): Promise<Reply> => {
+    const sent = body && JSON.stringify(body);
     const call = request(server.url + path, {
       method,
       agent,
       headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
     });
-    call.end(body && JSON.stringify(body));
+    call.end(sent);
     const [answer] = (await once(call, 'response')) as [IncomingMessage];
     const { statusCode: status = 0, headers: got } = answer;
-    const parsed = (await json(answer)) as Record<string, string>;
+    const received = await text(answer);
+    issued.noteCall({ status, headers: new Headers(headers), request: sent, answer: received });
+    const parsed = JSON.parse(received) as Record<string, string>;
     return {
       ...{ status, connection: got.connection, body: parsed },
       code: got['x-error-code'] as string | undefined,
@@ -167,7 +176,7 @@ describe('a stop', () => {
     );
     const { body: key } = await ask('POST', '/api/v1/auth/keys', bearer(body['token'] as string), {});
     await ask('GET', '/api/v1/users/me', bearer(body['token'] as string));
-    await ask('GET', '/api/v1/users/me', { 'x-api-key': key['apiKey'] });
+    await ask('GET', '/api/v1/users/me', { 'x-api-key': key['apiKey'] ?? '' });
 
     await signal();
     const code = await server.exit();

@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { issued } from './secret-watch';
 
 /** An answer as it came over the wire. */
 export interface RawAnswer {
@@ -27,7 +28,23 @@ export async function sendRaw(url: string, bytes: string | Buffer, last = ''): P
     socket.on('close', () => resolve(text));
     socket.on('error', reject);
   });
-  return parseAnswers(received);
+  const answers = parseAnswers(received);
+  takeNote(bytes.toString() + last, answers);
+  return answers;
+}
+
+/** Of several requests in a row it is not told apart which was answered how: each is watched for if one was accepted. */
+function takeNote(sent: string, answers: RawAnswer[]): void {
+  const accepted = answers.find(({ status }) => status < 300);
+  if (!accepted) return;
+  const [, retryKey = ''] = /^idempotency-key: (.*)\r$/im.exec(sent) ?? [];
+  const headers = new Headers({ 'idempotency-key': retryKey });
+  for (const request of sent.split('\r\n\r\n').slice(1)) {
+    issued.noteCall({ status: accepted.status, headers, request, answer: '' });
+  }
+  for (const { status, body: answer } of answers) {
+    issued.noteCall({ status, headers: new Headers(), request: '', answer });
+  }
 }
 
 /** The value of a header, or undefined; several are joined. */

@@ -7,6 +7,9 @@ const CHOSEN = ['password', 'currentPassword', 'newPassword'];
  */
 const GIVEN_OUT = ['token', 'refreshToken', 'apiKey', 'deviceToken'];
 
+/** The header whose value lets a refresh be repeated. */
+const RETRY_KEY = 'idempotency-key';
+
 /** Shorter ones are words that stand elsewhere too. */
 const SHORTEST = 8;
 
@@ -16,9 +19,17 @@ interface Form {
   secret: string;
 }
 
+/** A call of the service, whichever way it was sent, with its bodies as text. */
+interface Exchange {
+  status: number;
+  headers: Headers;
+  request: unknown;
+  answer: string;
+}
+
 /**
- * Remembers every password that was accepted and every token and key that was given out, to look for them where they must
- * not be.
+ * Remembers every password and every key of a repetition that was accepted and every token and key that was given out, to
+ * look for them where they must not be.
  */
 export class SecretWatch {
   private readonly secrets = new Set<string>();
@@ -31,9 +42,21 @@ export class SecretWatch {
       if (typeof body !== 'object' || body === null) continue;
       for (const field of fields) {
         const value = (body as Record<string, unknown>)[field];
-        if (typeof value === 'string' && value.length >= SHORTEST) this.add(value);
+        if (typeof value === 'string') this.noteTyped(value);
       }
     }
+  }
+
+  /** Takes note of a call, if it succeeded. Whoever does not call by `fetch` has to tell of it. */
+  noteCall({ status, headers, request, answer }: Exchange): void {
+    if (status < 200 || status >= 300) return;
+    this.note(parsed(request), parsed(answer));
+    this.noteTyped(headers.get(RETRY_KEY) ?? '');
+  }
+
+  /** Takes note of what was accepted by itself: a password on standard input. */
+  noteTyped(text: string): void {
+    if (text.length >= SHORTEST) this.add(text);
   }
 
   /** How many there are by now. */
@@ -91,7 +114,7 @@ export const issued = new SecretWatch();
 
 const send = globalThis.fetch;
 
-/** Whoever calls the service from a test file calls it in this way, whichever process answers. */
+/** Most tests call the service in this way, whichever process answers. */
 globalThis.fetch = async (input, init) => {
   const response = await send(input, init);
   const { pathname } = new URL(input instanceof Request ? input.url : input);
@@ -101,7 +124,8 @@ globalThis.fetch = async (input, init) => {
       .clone()
       .text()
       .catch(() => '');
-    issued.note(parsed(init?.body), parsed(answer));
+    const { status } = response;
+    issued.noteCall({ status, headers: new Headers(init?.headers), request: init?.body, answer });
   }
   return response;
 };

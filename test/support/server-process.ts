@@ -46,7 +46,19 @@ export class Program {
   /** The exit code, once it has ended; `null` if a signal ended it. Fails if it has written anything that grants access. */
   async exit(): Promise<number | null> {
     const code = await this.exited;
+    this.refuseLeaks();
+    return code;
+  }
+
+  private refuseLeaks(): void {
     issued.refuseLeaks('what a process wrote', this.stdout + this.stderr);
+  }
+
+  /** As `exit`; what was typed grants access, if the program has accepted it. */
+  async exitOnPassword(typed: string): Promise<number | null> {
+    const code = await this.exit();
+    if (code === 0) issued.noteTyped(typed);
+    this.refuseLeaks();
     return code;
   }
 
@@ -103,6 +115,9 @@ export function modulesLoadedBy({ stderr }: Program): string[] {
   return JSON.parse(/^Modules: (.*)$/m.exec(stderr)?.[1] ?? 'null') as string[];
 }
 
+/** Commands that read a password from standard input, but for a line break at its end. */
+const READ_PASSWORDS = ['user create', 'user set-password'];
+
 /** Runs an operator's command to its end. */
 export async function runCommand(
   program: string,
@@ -112,6 +127,7 @@ export async function runCommand(
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const command = new Program([join('scripts', 'start.mjs'), program, ...words], environment);
   command.typeLast(input);
-  const code = await command.exit();
+  const typed = READ_PASSWORDS.includes(words.slice(0, 2).join(' ')) ? input.replace(/\r?\n$/, '') : '';
+  const code = await command.exitOnPassword(typed);
   return { code, stdout: command.stdout, stderr: command.stderr };
 }
