@@ -4,6 +4,8 @@ const { default: Sequencer } = require('@jest/test-sequencer');
 /** By what they take in a fresh clone, where jest knows nothing yet but how long a file is. */
 const SLOWEST = [
   'login-likeness',
+  'properties',
+  'naughty-strings',
   'start',
   'login-limits',
   'revocation-bound',
