@@ -12,7 +12,12 @@ import { LONGEST_LINE } from '../src/cli/import-source';
 import { BODY_LIMIT } from '../src/core/json-body';
 import { MOST_COMMAS, MOST_LEVELS } from '../src/core/json-bounds';
 import { REQUEST_BUDGET_MS } from '../src/core/request-budget';
-import { LONGEST_WAIT_MS, PasswordHasher, WAITING_PER_THREAD } from '../src/crypto/password-hasher';
+import {
+  DEFAULT_HASH_COST,
+  LONGEST_WAIT_MS,
+  PasswordHasher,
+  WAITING_PER_THREAD,
+} from '../src/crypto/password-hasher';
 import { MOST_IN_LINE } from '../src/database/account-lines';
 import { dataSourceOptions } from '../src/database/data-source-options';
 import { BATCH_SIZE, BATCHES_PER_ROUND } from '../src/database/row-cleanup';
@@ -136,6 +141,7 @@ describe('docs/inventory.md', () => {
       'hashes that wait, per thread: known devices': `${(hasher.queue.limits['known'] ?? 0) / threads}`,
       'hashes that wait, per thread: signed-in users': `${(hasher.queue.limits['account'] ?? 0) / threads}`,
       'hashes that wait, per thread: sign-ups': `${(hasher.queue.limits['registration'] ?? 0) / threads}`,
+      'memory of hashes under way, per thread': `${DEFAULT_HASH_COST.memoryKib / 1024} MiB`,
       'a hash waits for its turn': seconds(LONGEST_WAIT_MS),
       'new passwords that wait to be judged: signed-in users': `${QUEUE_LIMITS.account}`,
       'new passwords that wait to be judged: sign-ups': `${QUEUE_LIMITS.registration}`,
