@@ -322,6 +322,29 @@ describe('API keys', () => {
       expect([status, body]).toEqual([404, { error: 'API key not found' }]);
     });
 
+    it.each([
+      ['GET', ''],
+      ['PATCH', ''],
+      ['POST', '/rotate'],
+      ['GET', '/explain'],
+      ['DELETE', ''],
+    ])('is none, with 404, nor anything else, by an id with blanks behind it: %s%s', async (method, path) => {
+      const { token, id } = await newcomer(app);
+      const { apiKey, keyId } = await createKey(app, token);
+
+      for (const blanks of ['%20', '%20'.repeat(12), '%09', '%00']) {
+        const { status, body } = await app.call(method, `/auth/keys/${keyId}${blanks}${path}`, {
+          token,
+          ...(['PATCH', 'POST'].includes(method) && { body: {} }),
+        });
+        expect([status, body]).toEqual([404, { error: 'API key not found' }]);
+      }
+
+      expect(await statusWith(app, { key: apiKey })).toBe(200);
+      const events = await app.rows('SELECT type FROM audit_events WHERE user_id = ? ORDER BY id', [id]);
+      expect(events.map(({ type }) => type)).toEqual(['account_created', 'signed_in', 'api_key_created']);
+    });
+
     it("is answered 404 for somebody else's key, which lives on", async () => {
       const [owner, stranger] = [await newcomer(app), await newcomer(app)];
       const { apiKey, keyId } = await createKey(app, owner.token);

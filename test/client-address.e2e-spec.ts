@@ -79,6 +79,15 @@ describe("a client's address", () => {
 
     expect(await addressOf(headers)).toBe(expected);
   });
+
+  it('is what the proxy says, however many headers the client puts before that', async () => {
+    await app.restart({ TRUST_PROXY: 'loopback' });
+    // As many as there is room for in the bytes that headers may have.
+    const fillers = Array.from({ length: 1_500 }, (_, index): [string, string] => [`x${index}`, '']);
+
+    expect(await addressOf([...fillers, ...xff('192.0.2.1')])).toBe('192.0.2.1');
+    await app.restart();
+  });
 });
 
 describe('readiness', () => {

@@ -133,7 +133,7 @@ describe('a command that may take long', () => {
 });
 
 describe('a list as a command prints it', () => {
-  const AGENT = 'Browser\u001b[2J\nsess_made_up';
+  const AGENT = 'Browser\u001b[2J\nsess_made_up\u009b2J\u202e\u{e0041}';
 
   it.each<[string, string[], RegExp]>([
     ['user list', ['user', 'list'], /^ID +MADE +STATE +USERNAME +EMAIL$/],
@@ -166,7 +166,7 @@ describe('a list as a command prints it', () => {
       expect(lines.at(index - ids.length)).toContain(id);
     }
     if (name === 'session list') {
-      expect(lines[1]).toMatch(/ Browser\uFFFD\[2J\uFFFDsess_made_up$/);
+      expect(lines[1]).toMatch(/ Browser\uFFFD\[2J\uFFFDsess_made_up\uFFFD2J\uFFFD\uFFFD$/);
       expect(JSON.parse(rows[0] ?? '')).toMatchObject({ userAgent: AGENT });
     }
   });

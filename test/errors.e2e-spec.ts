@@ -226,6 +226,7 @@ describe('errors', () => {
     ['application/json, application/problem+json', 'application/problem+json;q=0.5, application/json'],
     ['anything', '*/*'],
     ['something else', 'text/html'],
+    ['more than is worth reading', `${'text/plain, '.repeat(50)}application/problem+json`],
   ])('comes as plain JSON for who accepts %s', async (_, accept) => {
     const { headers } = await app.fetch('/nowhere', { headers: { accept } });
 
@@ -344,6 +345,26 @@ describe('an error', () => {
         expect.objectContaining({ code: 'service_unavailable', others: 59 }),
       ]);
     }
+  });
+});
+
+describe('a defect', () => {
+  it('that many calls meet is one line a second for its route, and the number of the others', async () => {
+    const app = await startApp();
+    const { token } = await newcomer(app);
+    app.nest.get(UsersService).get = () => Promise.reject(new Error('a defect'));
+    const call = () => app.fetch('/api/v1/users/me', { headers: { authorization: `Bearer ${token}` } });
+
+    const begun = performance.now();
+    const answers = await Promise.all(Array.from({ length: 60 }, call));
+    const seconds = (performance.now() - begun) / 1000;
+    await app.logs('Other calls have failed for the same reason');
+    const told = app.logged.filter(({ level, code }) => level === 'error' && code === 'internal_error');
+    await app.close();
+
+    expect(answers.map(({ status }) => status)).toEqual(Array(60).fill(500));
+    expect(told.length).toBeLessThanOrEqual(2 * (1 + seconds));
+    expect(told.at(-1)).toMatchObject({ route: '/api/v1/users/me' });
   });
 });
 

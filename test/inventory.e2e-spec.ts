@@ -1,3 +1,4 @@
+import { LONGEST_ACCEPT } from '../src/core/error-response';
 import { maxHeaderSize } from 'node:http';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -27,6 +28,7 @@ import { MOST_FIELDS } from '../src/http/form-body';
 import { entities } from '../src/entities';
 import { LONGEST_LEAVE_MS } from '../src/http/hang-up';
 import { MOST_PIPELINED, MOST_RECEIVED } from '../src/http/connections';
+import { MOST_UNSENT_BYTES } from '../src/http/unsent-answers';
 import { MOST_SCRAPERS } from '../src/observability/metrics-server';
 import { TIMEOUT_MS } from '../src/passwords/breached-passwords';
 import { QUEUE_LIMITS } from '../src/passwords/password-strength';
@@ -129,6 +131,8 @@ describe('docs/inventory.md', () => {
       'time to take leave when it is hung up on': `${LONGEST_LEAVE_MS / 1000} s`,
       'requests of one connection received and not answered': `${MOST_RECEIVED}`,
       'requests of one connection under way': `${MOST_PIPELINED}`,
+      'answers that clients have yet to take': `${MOST_UNSENT_BYTES / 1024 / 1024} MiB`,
+      '`Accept` of an error': `${LONGEST_ACCEPT} characters`,
       'time for the headers': seconds(server.headersTimeout),
       'time for a request to arrive': seconds(server.requestTimeout),
       'time between two requests': seconds(server.keepAliveTimeout),

@@ -117,6 +117,18 @@ describe('logins', () => {
       expect((await guess('many.SPELLINGS')).status).toBe(429);
     });
 
+    it('are not let in, nor counted apart, by blanks that one engine takes no notice of', async () => {
+      const { username, password } = await signUp(app);
+
+      const answers = [];
+      for (const blanks of [' ', '  ', '\t', ' '.repeat(150), '\u3000', '\u00A0'])
+        answers.push(await login({ username: `${username}${blanks}`, password }));
+
+      expect(answers.map(({ headers }) => headers.get('x-error-code'))).toEqual(
+        Array(6).fill('user_not_found'),
+      );
+    });
+
     it('are no more than ten when a thousand come at once, from as many addresses', async () => {
       const { username } = await signUp(app);
 

@@ -191,6 +191,18 @@ describe('the sessions of an account', () => {
       expect([status, body]).toEqual([404, { error: 'Session not found' }]);
     });
 
+    it('is 404 by its id with blanks behind it, and goes on', async () => {
+      const person = await newcomer(app);
+
+      for (const blanks of ['%20', '%20'.repeat(12), '%09']) {
+        const path = `/auth/sessions/${sessionIdOf(person)}${blanks}`;
+        const { status, body } = await app.call('DELETE', path, { token: person.token });
+        expect([status, body]).toEqual([404, { error: 'Session not found' }]);
+      }
+
+      expect(await statusWith(app, person)).toBe(200);
+    });
+
     it("is 404 for somebody else's, which lives on", async () => {
       const [person, stranger] = [await newcomer(app), await newcomer(app)];
 

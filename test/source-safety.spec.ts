@@ -105,7 +105,7 @@ describe('the source', () => {
       'database/row-cleanup.ts: table, key, places',
       // As the entities name them.
       'database/rows.ts: tableName, names, places',
-      'database/rows.ts: shape.names, tableName, column.databaseName',
+      'database/rows.ts: shape.names, tableName, column',
       'rate-limit/counter-keeper.ts: MOST_COUNTERS',
       "rate-limit/counter-keeper.ts: places, elseAdd(tx, 'id', 'points')",
       'revocation/revocation-feed.ts: TIME, timeOf(tx)',

@@ -102,6 +102,12 @@ describe('sign-up', () => {
       'email',
       'maxCharacters',
     ],
+    [
+      'an e-mail address that turns text around',
+      { email: '\u202emoc.elpmaxe@example.com' },
+      'email',
+      'isVisible',
+    ],
     ['a password of seven characters', { password: 'sevenss' }, 'password', 'minCharacters'],
     ['a password of seven emoji', { password: '🔑'.repeat(7) }, 'password', 'minCharacters'],
     ['a password of 257 characters', { password: 'x'.repeat(257) }, 'password', 'maxCharacters'],

@@ -1,7 +1,8 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Patch, Post, Query } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { plainAddress } from '../access/client-address';
 import { CallOrigin, CurrentPrincipal, SessionOnly } from '../access/decorators';
+import { IdParam } from '../access/id-param';
 import type { Principal } from '../access/principal';
 import { formatInstant } from '../core/instant';
 import type { Origin } from '../core/origin';
@@ -21,6 +22,8 @@ import {
 import { ApiKeysService } from './api-keys.service';
 import type { KeyOverview } from './key-overview';
 import { KeyRotation } from './key-rotation';
+
+const KeyId = () => IdParam('keyId', 'key', 'api_key_not_found');
 
 @ApiTags('API keys')
 @Controller('auth/keys')
@@ -67,10 +70,7 @@ export class ApiKeysController {
    */
   @Get(':keyId')
   @ApiErrors('api_key_not_found')
-  async getApiKey(
-    @CurrentPrincipal() { userId }: Principal,
-    @Param('keyId') keyId: string,
-  ): Promise<ListedApiKey> {
+  async getApiKey(@CurrentPrincipal() { userId }: Principal, @KeyId() keyId: string): Promise<ListedApiKey> {
     return toListed(await this.keys.get(userId, keyId));
   }
 
@@ -84,7 +84,7 @@ export class ApiKeysController {
   @ApiErrors('recent_login_required', 'scope_not_held', 'api_key_not_found', 'api_key_reported')
   async updateApiKey(
     @CurrentPrincipal() principal: Principal,
-    @Param('keyId') keyId: string,
+    @KeyId() keyId: string,
     @Body() request: UpdateApiKeyRequest,
     @CallOrigin() origin: Origin,
   ): Promise<ListedApiKey> {
@@ -104,7 +104,7 @@ export class ApiKeysController {
   @ApiErrors('recent_login_required', 'api_key_not_found')
   async rotateApiKey(
     @CurrentPrincipal() principal: Principal,
-    @Param('keyId') keyId: string,
+    @KeyId() keyId: string,
     @Body() { overlapSeconds = 0 }: RotateApiKeyRequest,
     @CallOrigin() origin: Origin,
   ): Promise<RotatedApiKey> {
@@ -128,7 +128,7 @@ export class ApiKeysController {
   @ApiErrors('validation_failed', 'api_key_not_found')
   async explainApiKey(
     @CurrentPrincipal() { userId }: Principal,
-    @Param('keyId') keyId: string,
+    @KeyId() keyId: string,
     @Query() { scope, ip }: ExplainQuery,
   ): Promise<KeyExplanation> {
     const address = ip && plainAddress(ip);
@@ -148,7 +148,7 @@ export class ApiKeysController {
   @ApiErrors('api_key_not_found')
   async deleteApiKey(
     @CurrentPrincipal() principal: Principal,
-    @Param('keyId') keyId: string,
+    @KeyId() keyId: string,
     @CallOrigin() origin: Origin,
   ): Promise<void> {
     await this.keys.delete(principal, keyId, origin);

@@ -51,7 +51,7 @@ export class VerifyController {
         required: true,
       },
       'X-Auth-Username': header(
-        'What the account is called: as of the token, or of the last minute for a key.',
+        'What the account is called: as of the token, or of the last minute for a key. For people to read; a name can be given up and taken by somebody else, so decide by the id.',
         'jane.doe',
       ),
       'X-Auth-Credential': { ...header('`session` or `api-key`.', 'api-key'), required: true },

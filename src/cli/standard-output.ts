@@ -15,12 +15,12 @@ export async function printAnswer(
   progress: Progress,
 ): Promise<void> {
   progress.end();
-  if (!('rows' in answer)) return print(json ? JSON.stringify(answer.data) : answer.text);
+  if (!('rows' in answer)) return print(json ? asJson(answer.data) : visible(answer.text));
   const table = json ? undefined : answer.table;
   if (table) await print(aligned(headings(table), table));
   let count = 0;
   for await (const row of answer.rows) {
-    await print(table ? aligned(table.cells(row as never), table) : JSON.stringify(row));
+    await print(table ? aligned(table.cells(row as never), table) : asJson(row));
     count += 1;
     // Whoever sees the rows themselves sees how far it is.
     if (!process.stdout.isTTY) progress.show(`${count} rows`);
@@ -36,7 +36,17 @@ function headings({ columns }: Table): string[] {
   return columns.map(({ heading }) => heading);
 }
 
-/** What a client has sent may hold what moves a terminal's cursor. */
+/** What a client has sent may hold what moves a terminal's cursor: in JSON it can be written otherwise. */
+function asJson(data: unknown): string {
+  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(data).replaceAll(/\p{C}/gu, (character) => character.split('').map(escaped).join(''));
+}
+
+/** The same for text of several lines. */
+function visible(text: string): string {
+  return text.replaceAll(/[^\P{C}\n]/gu, '\uFFFD');
+}
+
 function aligned(cells: string[], { columns }: Table): string {
   return cells
     .map((cell, index) => cell.replaceAll(/\p{C}/gu, '\uFFFD').padEnd(columns[index]?.width ?? 0))

@@ -63,8 +63,11 @@ export function toErrorResponse(error: ApiError, context: ErrorContext): ErrorRe
   return { status, headers, body: JSON.stringify(body) };
 }
 
+/** Longest `Accept` that is read, in characters: working through sixteen kilobytes of it takes longer than any other answer. */
+export const LONGEST_ACCEPT = 512;
+
 /** RFC 9110 section 12.5.1. Plain JSON unless the caller ranks problem details higher; never a 406. */
 function prefersProblemDetails(accept: string | undefined): boolean {
-  if (accept === undefined) return false;
+  if (accept === undefined || accept.length > LONGEST_ACCEPT || !/problem\+json/i.test(accept)) return false;
   return new Negotiator({ headers: { accept } }).mediaType([JSON_TYPE, PROBLEM_TYPE]) === PROBLEM_TYPE;
 }

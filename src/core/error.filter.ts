@@ -28,8 +28,8 @@ const ONE_LINE_MS = 1_000;
 /** The one place where failures become answers, whoever raised them: our code, the framework or the HTTP server. */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
-  /** How many lines were left out since the last one, by the code of the outage. */
-  private readonly leftOut = new Map<ErrorCode, number>();
+  /** How many lines were left out since the last one: by the code of an outage, by the route of a defect. */
+  private readonly leftOut = new Map<string, number>();
 
   constructor(@Inject(LOG) private readonly log: Log) {}
 
@@ -53,22 +53,27 @@ export class ErrorFilter implements ExceptionFilter {
     const route = request.routeOptions.url;
     const entry = { requestId: request.id, code: error.code, method: request.method, route };
     const isTrouble = error.status >= 500 && !EXPECTED.has(error.code);
-    if (isTrouble && !(error.status === 503 && this.isTold(error.code))) {
+    if (isTrouble && !this.isTold(error.code, route)) {
       this.log.error({ ...entry, err: error.cause ?? error }, API_ERRORS[error.code].sentence);
     } else {
       this.log.debug(entry, API_ERRORS[error.code].sentence);
     }
   }
 
-  /** Whether this outage has its line already: whoever calls in the meantime could fill the disk with lines that say the same. */
-  private isTold(code: ErrorCode): boolean {
-    const leftOut = this.leftOut.get(code);
-    this.leftOut.set(code, leftOut === undefined ? 0 : leftOut + 1);
+  /** Whether this trouble has its line already: whoever calls in the meantime could fill the disk with lines that say the same. */
+  private isTold(code: ErrorCode, route: string | undefined): boolean {
+    const reason = code === 'internal_error' ? `${code} ${route}` : code;
+    const leftOut = this.leftOut.get(reason);
+    this.leftOut.set(reason, leftOut === undefined ? 0 : leftOut + 1);
     if (leftOut !== undefined) return true;
     setTimeout(() => {
-      const others = this.leftOut.get(code) ?? 0;
-      this.leftOut.delete(code);
-      if (others > 0) this.log.error({ code, others }, 'Other calls have failed for the same reason');
+      const others = this.leftOut.get(reason) ?? 0;
+      this.leftOut.delete(reason);
+      if (others > 0)
+        this.log.error(
+          { code, ...(code === 'internal_error' && { route }), others },
+          'Other calls have failed for the same reason',
+        );
     }, ONE_LINE_MS).unref();
     return false;
   }

@@ -7,8 +7,14 @@ interface Shape {
   /** All columns, as a list in SQL. */
   names: string;
   /** By the property that is asked for. */
-  lookups: Map<string, string>;
+  lookups: Map<string, Lookup>;
   insertion: string;
+}
+
+/** How an entity is found by one of its columns. */
+interface Lookup {
+  column: string;
+  sql: string;
 }
 
 const NO_ROW: Record<string, unknown> = {};
@@ -29,15 +35,18 @@ export async function findOne<Entity extends ObjectLiteral>(
 ): Promise<Entity | null> {
   const metadata = tx.dataSource.getMetadata(entity);
   const shape = shapeOf(metadata);
-  const [row] = await select<Record<string, unknown>>(tx, lookupBy(property, metadata, shape), [value]);
+  const { column: asked, sql } = lookupBy(property, metadata, shape);
+  const [row] = await select<Record<string, unknown>>(tx, sql, [value]);
+  // What equals the value to an engine need not be it: MySQL takes no notice of blanks at the end.
+  const isMeant = row?.[asked] === value;
   const stored = row ?? NO_ROW;
   const found: ObjectLiteral = new entity();
   for (const column of shape.columns) {
-    const value = stored[column.databaseName];
-    found[column.propertyName] = tx.dataSource.driver.prepareHydratedValue(value, column) as unknown;
+    const read = stored[column.databaseName];
+    found[column.propertyName] = tx.dataSource.driver.prepareHydratedValue(read, column) as unknown;
   }
   // Only now: that there is no such row shall take as long, since a login tells nobody who has an account.
-  return row ? (found as Entity) : null;
+  return isMeant ? (found as Entity) : null;
 }
 
 /** Inserts one entity, all of its columns given, as they are. What TypeORM's `insert` does, for the same reason. */
@@ -61,17 +70,17 @@ function shapeOf(metadata: EntityMetadata): Shape {
   const names = columns.map(({ databaseName }) => databaseName).join(', ');
   const places = columns.map(() => '?').join(', ');
   const insertion = `INSERT INTO ${tableName} (${names}) VALUES (${places})`;
-  const shape = { columns, names, lookups: new Map<string, string>(), insertion };
+  const shape = { columns, names, lookups: new Map<string, Lookup>(), insertion };
   shapes.set(metadata, shape);
   return shape;
 }
 
-function lookupBy(property: string, { name, tableName }: EntityMetadata, shape: Shape): string {
+function lookupBy(property: string, { name, tableName }: EntityMetadata, shape: Shape): Lookup {
   const known = shape.lookups.get(property);
   if (known !== undefined) return known;
-  const column = shape.columns.find(({ propertyName }) => propertyName === property);
-  if (!column) throw new Error(`${name} has no ${property}`);
-  const sql = `SELECT ${shape.names} FROM ${tableName} WHERE ${column.databaseName} = ?`;
-  shape.lookups.set(property, sql);
-  return sql;
+  const column = shape.columns.find(({ propertyName }) => propertyName === property)?.databaseName;
+  if (column === undefined) throw new Error(`${name} has no ${property}`);
+  const lookup = { column, sql: `SELECT ${shape.names} FROM ${tableName} WHERE ${column} = ?` };
+  shape.lookups.set(property, lookup);
+  return lookup;
 }

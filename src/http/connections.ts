@@ -6,6 +6,7 @@ import type { Ids } from '../core/ids';
 import { answerUnparsable } from './broken-requests';
 import { ConnectionShares } from './connection-shares';
 import { timesSent } from './raw-headers';
+import { UnsentAnswers } from './unsent-answers';
 
 /** Open connections at most, of some ten kilobytes each. Further ones are closed at once; see also `ConnectionShares`. */
 const MOST_CONNECTIONS = 10_000;
@@ -47,6 +48,9 @@ export function guardConnections(
   ownerOf: (address: string) => string,
 ): void {
   server.server.maxConnections = MOST_CONNECTIONS;
+  // Node would leave out what stands behind the thousandth, such as what a proxy adds: the client chose what is seen. Their
+  // bytes are bounded as it is.
+  server.server.maxHeadersCount = 0;
   const shares = new ConnectionShares(server.server, ownerOf);
   server.server.on('connection', (socket: Socket) => shares.admit(socket));
   // An expectation that nobody knows may be ignored (RFC 9110 section 10.1.1).
@@ -55,21 +59,18 @@ export function guardConnections(
   );
   const refuse = answerUnparsable(ids);
   server.server.on('connect', (_request, socket: Duplex) => refuse(new Error('CONNECT'), socket));
-  const unanswered = new WeakMap<Socket, number>();
-  // Before anything is done with it, also where no hook is reached.
-  server.server.prependListener('request', ({ socket }, response) => {
-    const count = (unanswered.get(socket) ?? 0) + 1;
-    unanswered.set(socket, count);
-    response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
-    if (count > MOST_RECEIVED) socket.destroy();
+  const unsent = new UnsentAnswers();
+  server.server.prependListener('request', ({ socket }) => {
+    if (unsent.of(socket) > MOST_RECEIVED) socket.destroy();
   });
+  unsent.watch(server.server);
   server.addHook('onRequest', (request, _reply, done) => {
     const { httpVersion, headers, socket } = request.raw;
     const hosts = timesSent(request, 'host');
     // RFC 9112 section 3.2: one host. Section 6.1: what is chunked is not HTTP/1.0, and its end is anybody's guess.
     const wellFramed =
       httpVersion === '1.0' ? hosts <= 1 && headers['transfer-encoding'] === undefined : hosts === 1;
-    const sound = wellFramed && (unanswered.get(socket) ?? 0) <= MOST_PIPELINED;
+    const sound = wellFramed && unsent.of(socket) <= MOST_PIPELINED;
     done(sound ? undefined : new ApiError('bad_request', { headers: { connection: 'close' } }));
   });
 }

@@ -1,6 +1,7 @@
-import { Controller, Delete, Get, HttpCode, Param, Query } from '@nestjs/common';
+import { Controller, Delete, Get, HttpCode, Query } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { CallOrigin, CurrentPrincipal, SessionOnly } from '../access/decorators';
+import { IdParam } from '../access/id-param';
 import type { Principal } from '../access/principal';
 import { formatInstant } from '../core/instant';
 import type { Origin } from '../core/origin';
@@ -61,7 +62,7 @@ export class SessionsController {
   @ApiErrors('session_not_found')
   async endSession(
     @CurrentPrincipal() principal: Principal,
-    @Param('sessionId') sessionId: string,
+    @IdParam('sessionId', 'sess', 'session_not_found') sessionId: string,
     @CallOrigin() origin: Origin,
   ): Promise<void> {
     await this.sessions.end(principal, sessionId, origin);

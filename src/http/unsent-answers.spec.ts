@@ -1,0 +1,68 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import { connect, type AddressInfo, type Socket } from 'node:net';
+import { UnsentAnswers } from './unsent-answers';
+
+const ANSWER = Buffer.alloc(8 * 1024 * 1024, 'x');
+const MOST = 40 * 1024 * 1024;
+
+describe('answers that clients have yet to take', () => {
+  const unsent = new UnsentAnswers(MOST);
+  let server: Server;
+  let answered = 0;
+  const accepted: Socket[] = [];
+  beforeEach(async () => {
+    answered = 0;
+    accepted.length = 0;
+    server = createServer((_, response) => {
+      response.end(ANSWER);
+      answered += 1;
+    });
+    server.on('connection', (socket) => accepted.push(socket));
+    unsent.watch(server);
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+  });
+  afterEach(() => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  });
+
+  /** Somebody who asks so often and takes nothing. */
+  const askWithoutReading = async (times: number): Promise<Socket> => {
+    const socket = connect((server.address() as AddressInfo).port, '127.0.0.1').pause();
+    const before = answered;
+    socket.on('error', () => undefined);
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(times));
+    while (answered < before + times) await new Promise((resolve) => setImmediate(resolve));
+    return socket;
+  };
+
+  it('are left to them as long as there is room, and counted until they are taken', async () => {
+    const client = await askWithoutReading(3);
+    const [socket] = accepted as [Socket];
+
+    unsent.relieve();
+
+    expect(socket.destroyed).toBe(false);
+    expect(unsent.of(socket)).toBe(3);
+    client.resume();
+    while (unsent.of(socket) > 0) await new Promise((resolve) => setImmediate(resolve));
+  });
+
+  it('cost those their connection for whom the most is kept, where all are too much, and nobody else', async () => {
+    for (const times of [1, 2, 4]) await askWithoutReading(times);
+
+    unsent.relieve();
+
+    expect(accepted.map(({ destroyed }) => destroyed)).toEqual([false, false, true]);
+  });
+
+  it('are looked after by themselves', async () => {
+    await askWithoutReading(6);
+    const [socket] = accepted as [Socket];
+
+    await once(socket, 'close');
+
+    expect(unsent.of(socket)).toBe(0);
+  });
+});
