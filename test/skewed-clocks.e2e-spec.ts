@@ -8,9 +8,10 @@ import { POLL_INTERVAL_MS, RevocationFeed } from '../src/revocation/revocation-f
 import { startApp, type TestApp } from './support/app';
 import { createDatabase } from './support/database';
 import { claimsOf } from './support/forgery';
+import { bearer, TwoInstances } from './support/instances';
 import { OperatorDesk } from './support/operator-desk';
 import { type LoginBody, newcomer, type TokensBody } from './support/people';
-import { settingsFor } from './support/server-process';
+import { settingsFor, startServer, withWrongClock } from './support/server-process';
 import { faultRounds, FAULTS_SEED } from './support/thoroughness';
 
 /** How far either clock is off, in milliseconds: five minutes. */
@@ -18,6 +19,12 @@ const SKEW_MS = 300_000;
 
 /** How far apart two clocks may be that are kept: what is let pass as noise, on both sides, and a slow answer. */
 const KEPT_MS = 500;
+
+/**
+ * How far a process may be off that keeps its clock, however slow the machine is: half of the longest question that is taken at its
+ * word, what is let pass as noise, and the rest to be sure.
+ */
+const SLACK_MS = 1_000;
 
 const [ACCESS_TOKEN_TTL, REFRESH_GRACE] = [3, 2];
 
@@ -192,4 +199,83 @@ describe('instances whose clocks are wrong', () => {
     await expect(desk.report('cleanup')).rejects.toThrow(/too far apart .* nothing was removed/);
     await desk.close();
   });
+});
+
+describe('processes whose machines have wrong clocks', () => {
+  let instances: TwoInstances;
+  beforeAll(async () => {
+    const settings = { ACCESS_TOKEN_TTL: `${ACCESS_TOKEN_TTL}`, RATE_LIMITS: 'off' };
+    instances = await TwoInstances.start(settings, [withWrongClock(SKEW_MS), withWrongClock(-SKEW_MS)]);
+  }, 60_000);
+  afterAll(() => instances.stop());
+
+  const BOTH = [0, 1] as const;
+
+  const verify = async (at: 0 | 1, token: string) =>
+    (await instances.call(at, 'GET', '/auth/verify', bearer(token))).status;
+  const refresh = (at: 0 | 1, refreshToken = '') =>
+    instances.call(at, 'POST', '/auth/refresh', {}, { refreshToken });
+
+  /** Between when the token was last let in there, as asked, and first refused, as answered, milliseconds of the epoch. */
+  const endOf = async (token: string, at: 0 | 1): Promise<{ letInAt: number; refusedAt: number }> => {
+    let letInAt = NaN;
+    for (;;) {
+      const asked = Date.now();
+      if ((await verify(at, token)) !== 200) return { letInAt, refusedAt: Date.now() };
+      letInAt = asked;
+    }
+  };
+
+  it('really have: each says by how much it is corrected', async () => {
+    const [fast, slow] = instances.processes;
+    const off = (seconds: string) => new RegExp(`"seconds":${seconds}\\b.*This machine's clock is off`);
+
+    await fast?.says(off('-(299|300)'));
+    await slow?.says(off('(299|300)'));
+  });
+
+  it('let in what the other has issued until it expires, to a second, and not any longer', async () => {
+    const { username, password } = await instances.newcomer();
+    for (const issuer of BOTH) {
+      const { token } = await instances.logIn(issuer, username, password);
+      const expires = (claimsOf(token) as { exp: number }).exp * 1000;
+
+      for (const { letInAt, refusedAt } of await Promise.all(BOTH.map((at) => endOf(token, at)))) {
+        expect(letInAt).toBeLessThan(expires + SLACK_MS);
+        expect(refusedAt).toBeGreaterThan(expires - SLACK_MS);
+      }
+    }
+  });
+
+  it('see no thief in a refresh that comes to both at once', async () => {
+    const { username, password } = await instances.newcomer();
+    let { refreshToken } = await instances.logIn(0, username, password);
+    for (let round = 0; round < faultRounds(10, 100); round += 1) {
+      const answers = await Promise.all(BOTH.map((at) => refresh(at, refreshToken)));
+
+      expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+      expect(answers[0]?.body['refreshToken']).toBe(answers[1]?.body['refreshToken']);
+      for (const [at, { body }] of answers.entries()) {
+        expect(await verify((1 - at) as 0 | 1, body['token'] ?? '')).toBe(200);
+      }
+      refreshToken = answers[round % 2]?.body['refreshToken'] ?? '';
+    }
+    const { database } = instances;
+    expect(await database.rows("SELECT id FROM audit_events WHERE type = 'refresh_token_reused'")).toEqual(
+      [],
+    );
+  }, 60_000);
+
+  it('are not ready while that is more than they correct', async () => {
+    for (const direction of [-1, 1]) {
+      const off = withWrongClock(direction * (MOST_CORRECTED_MS + 60_000));
+      const astray = await startServer({ ...instances.settings, ...off });
+      const ready = await fetch(`${astray.url}/health/ready`);
+      astray.signal('SIGTERM');
+
+      expect([ready.status, ready.headers.get('x-error-code')]).toEqual([503, 'clock_astray']);
+      expect(await astray.exit()).toBe(0);
+    }
+    for (const { url } of instances.processes) expect((await fetch(`${url}/health/ready`)).status).toBe(200);
+  }, 60_000);
 });

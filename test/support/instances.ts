@@ -19,10 +19,17 @@ export class TwoInstances {
     readonly processes: readonly (Program & { url: string })[],
   ) {}
 
-  static async start(settings: Record<string, string> = {}): Promise<TwoInstances> {
+  /**
+   * @param settings of both
+   * @param own what each has besides
+   */
+  static async start(
+    settings: Record<string, string> = {},
+    own: readonly [Record<string, string>, Record<string, string>] = [{}, {}],
+  ): Promise<TwoInstances> {
     const database = await createDatabase();
     const all = settingsFor(database, settings);
-    const processes = await Promise.all([startServer(all), startServer(all)]);
+    const processes = await Promise.all(own.map((its) => startServer({ ...all, ...its })));
     return new TwoInstances(database, all, processes);
   }
 

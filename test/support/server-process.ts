@@ -110,6 +110,12 @@ export async function startServer(environment: Record<string, string>): Promise<
 /** Settings with which a process tells at its end what it has loaded. */
 export const LISTING_MODULES = { NODE_OPTIONS: `--require ${join(__dirname, 'list-modules.cjs')}` };
 
+/** Settings with which a process finds its machine's clock off by so many milliseconds. */
+export const withWrongClock = (milliseconds: number): Record<string, string> => ({
+  NODE_OPTIONS: `--require ${join(__dirname, 'wrong-clock.cjs')}`,
+  WRONG_CLOCK_MS: String(milliseconds),
+});
+
 /** What a process with those settings has loaded from outside of its own file, once it has ended. */
 export function modulesLoadedBy({ stderr }: Program): string[] {
   return JSON.parse(/^Modules: (.*)$/m.exec(stderr)?.[1] ?? 'null') as string[];
