@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { parseLine } from '../src/cli/command-line';
 import { COMMANDS } from '../src/cli/commands';
 import { asksForHelp, usageOf } from '../src/cli/help';
@@ -267,6 +267,17 @@ describe('docs/operations/faults.md', () => {
       [...names.matchAll(/"([^"]+)"/g)].map(([, name = '']) => ({ file, name })),
     ),
   }));
+
+  it('has every row tried in the long run, by all of the files that it names', () => {
+    const inTheLongRun = /testMatch: \[([^\]]*)\]/.exec(read('jest.faults.config.js'))?.[1] ?? '';
+    const files = new Set(rows.flatMap(({ tests }) => tests.map(({ file }) => file)));
+    const missing = [...files].filter(
+      (file) => !inTheLongRun.includes(`'${basename(file, '.e2e-spec.ts')}'`),
+    );
+
+    expect(files.size).toBeGreaterThan(10);
+    expect(missing).toEqual([]);
+  });
 
   it('names a test for every fault', () => {
     expect(rows.length).toBeGreaterThan(5);

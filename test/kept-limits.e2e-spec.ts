@@ -40,6 +40,49 @@ const signUp = (app: TestApp): Promise<Answer> => app.call('POST', '/users', { b
 const FAILURE = 'What limits count could not be read or written down yet';
 const failures = (app: TestApp) => app.logged.filter(({ msg }) => msg === FAILURE).length;
 
+/** What a limit counts there, and a call that it counts. */
+interface Way {
+  subject: string;
+  call: () => Promise<Answer>;
+}
+
+/** How each limit is reached from here, by that person where it is about one. */
+function waysOf(app: TestApp, person: Awaited<ReturnType<typeof newcomer>>): [WindowLimitName, Way][] {
+  const nobody = { username: 'nobody', password: 'a guess' };
+  const ways: Record<WindowLimitName, Way> = {
+    'key-report': {
+      subject: HERE,
+      call: () => app.call('POST', '/auth/keys/report', { body: { apiKey: 'x' } }),
+    },
+    'refresh-session': {
+      subject: sessionIdOf(person),
+      call: () => app.call('POST', '/auth/refresh', { body: { refreshToken: person.refreshToken } }),
+    },
+    'login-address': { subject: HERE, call: () => app.call('POST', '/auth/login', { body: nobody }) },
+    'login-network': {
+      subject: '2001:db8:1::/48',
+      call: () =>
+        app.call('POST', '/auth/login', {
+          body: nobody,
+          headers: { 'X-Forwarded-For': '2001:db8:1:2::3' },
+        }),
+    },
+    'sign-in': {
+      subject: person.id,
+      call: () => {
+        const { username, password, deviceToken } = person;
+        return app.call('POST', '/auth/login', { body: { username, password, deviceToken } });
+      },
+    },
+    'sign-up': { subject: HERE, call: () => signUp(app) },
+    'account-changes': {
+      subject: person.id,
+      call: () => app.call('PATCH', '/users/me', { token: person.token, body: {} }),
+    },
+  };
+  return Object.entries(ways) as [WindowLimitName, Way][];
+}
+
 describe('limits by windows of time', () => {
   let app: TestApp;
   // A token that outlives the longest window.
@@ -47,40 +90,8 @@ describe('limits by windows of time', () => {
   afterEach(() => app.close());
 
   it('that are used up stay so over a restart, until they would have ended', async () => {
-    const { refreshToken, ...person } = await newcomer(app);
-    const nobody = { username: 'nobody', password: 'a guess' };
-    const ways: Record<WindowLimitName, { subject: string; call: () => Promise<Answer> }> = {
-      'key-report': {
-        subject: HERE,
-        call: () => app.call('POST', '/auth/keys/report', { body: { apiKey: 'x' } }),
-      },
-      'refresh-session': {
-        subject: sessionIdOf(person),
-        call: () => app.call('POST', '/auth/refresh', { body: { refreshToken } }),
-      },
-      'login-address': { subject: HERE, call: () => app.call('POST', '/auth/login', { body: nobody }) },
-      'login-network': {
-        subject: '2001:db8:1::/48',
-        call: () =>
-          app.call('POST', '/auth/login', {
-            body: nobody,
-            headers: { 'X-Forwarded-For': '2001:db8:1:2::3' },
-          }),
-      },
-      'sign-in': {
-        subject: person.id,
-        call: () => {
-          const { username, password, deviceToken } = person;
-          return app.call('POST', '/auth/login', { body: { username, password, deviceToken } });
-        },
-      },
-      'sign-up': { subject: HERE, call: () => signUp(app) },
-      'account-changes': {
-        subject: person.id,
-        call: () => app.call('PATCH', '/users/me', { token: person.token, body: {} }),
-      },
-    };
-    const all = Object.entries(ways) as [WindowLimitName, (typeof ways)[WindowLimitName]][];
+    const person = await newcomer(app);
+    const all = waysOf(app, person);
     const answers = async () => {
       const said: Record<string, unknown>[] = [];
       for (const [, { call }] of all) {
@@ -335,6 +346,37 @@ describeWhereInstalled('redis-server', 'limits by windows of time with Redis', (
 
     expect((await signUp(app)).status).toBe(429);
     expect(await points(app)).toEqual([100]);
+  });
+});
+
+describeWhereInstalled('redis-server', 'limits by windows of time whose Redis', () => {
+  let redis: RedisServer;
+  let app: TestApp;
+  beforeEach(async () => {
+    redis = await RedisServer.create();
+    app = await startApp({ REDIS_URL: redis.url, TRUST_PROXY: 'loopback' });
+  });
+  afterEach(async () => {
+    redis.thaw();
+    await app.close();
+    await redis.remove();
+  });
+
+  it.each<[string, () => Promise<void>]>([
+    ['is gone', () => redis.kill()],
+    ['hangs', () => Promise.resolve(redis.freeze())],
+  ])('%s are counted by the instance, each of them, and none is ever open', async (_, lose) => {
+    const person = await newcomer(app);
+    await lose();
+
+    for (const [name, { subject, call }] of waysOf(app, person)) {
+      const first = await call();
+      await take(app, name, subject, LIMITS[name].points - 1);
+      const beyond = await call();
+
+      expect([name, first.status]).not.toEqual([name, 429]);
+      expect([name, beyond.status]).toEqual([name, 429]);
+    }
   });
 });
 
