@@ -1,10 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { AuditTrail } from '../src/audit/audit-trail';
 import { BATCH_SIZE, LEASE_SECONDS } from '../src/audit/audit-sealer';
 import { BLANKED_AT_ONCE } from '../src/audit/chained-events';
 import { EventSeal } from '../src/audit/event-seal';
 import { Ids } from '../src/core/ids';
+import { currentBudget } from '../src/core/request-budget';
 import { SystemRandom } from '../src/core/random';
+import { LONGEST_TRANSACTION_MS } from '../src/database/transactions';
 import { MASTER_SECRET, newSecret, startApp, type TestApp } from './support/app';
 import { sealByHand, sealerBeside, verify } from './support/audit';
 import { gate } from './support/gate';
@@ -82,6 +85,34 @@ describe('sealing', () => {
     await sealer.onApplicationShutdown();
 
     expect(await verify(app)).toMatchObject({ intact: true, verified: BATCH_SIZE, unsealed: BATCH_SIZE });
+  });
+
+  it('keeps nobody from stopping when it hangs in its transaction either, and has sealed nothing then', async () => {
+    await recordEvents(3);
+    const [entered, leave] = [gate(), gate()];
+    let given: number | undefined;
+    const sealer = sealerBeside(app, {
+      'seal:rows_sealed': () => {
+        given = currentBudget()?.left;
+        entered.open();
+        return leave.opened;
+      },
+    });
+    sealer.start();
+
+    const stopped = sealer.onApplicationShutdown();
+    await entered.opened;
+    // Nobody lets it go on before the stop is over, which waits for no unit of work as long as others would.
+    const first = await Promise.race([
+      stopped.then(() => 'stopped'),
+      delay(LONGEST_TRANSACTION_MS, 'out of time', { ref: false }),
+    ]);
+    leave.open();
+
+    expect([first, given]).toEqual(['stopped', expect.any(Number)]);
+    expect(given).toBeLessThanOrEqual(1_000);
+    expect(await sequences()).toEqual([null, null, null]);
+    expect(await verify(app)).toMatchObject({ intact: true, verified: 0, unsealed: 3 });
   });
 
   it('is left to the one that holds the lease, until the lease lapses', async () => {

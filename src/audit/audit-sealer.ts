@@ -30,7 +30,10 @@ export const BATCH_SIZE = 25;
 /** Seconds after which another instance takes the place of one that has stopped without a word. */
 export const LEASE_SECONDS = 10;
 
-/** Milliseconds that a stop may spend on sealing what its last moments brought, and after which it begins no further batch. */
+/**
+ * Milliseconds that a stop may spend on sealing what its last moments brought, and on its lease, and after which it begins no
+ * further batch.
+ */
 const LAST_SEALING_MS = 1_000;
 const LAST_BATCH_BEFORE_MS = 700;
 
@@ -92,10 +95,12 @@ export class AuditSealer implements OnApplicationShutdown, OnModuleDestroy {
   async onApplicationShutdown(): Promise<void> {
     await this.sealing.stop();
     this.deadline = this.clock.monotonic() + LAST_BATCH_BEFORE_MS;
-    // Whoever copies the database of a service that was stopped finds nothing waiting, unless the database has failed already.
-    if (this.started && !this.outage.isFailing) await withPartOfBudget(LAST_SEALING_MS, () => this.round());
-    this.started = false;
-    if (this.holding) await this.handBackLease();
+    await withPartOfBudget(LAST_SEALING_MS, async () => {
+      // Whoever copies the database of a service that was stopped finds nothing waiting, unless the database has failed already.
+      if (this.started && !this.outage.isFailing) await this.round();
+      this.started = false;
+      if (this.holding) await this.handBackLease();
+    });
   }
 
   /**
