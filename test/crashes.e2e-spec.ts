@@ -55,7 +55,7 @@ interface Life {
 }
 
 /** Where a call that changes something can end. What goes on in the background has tests of its own. */
-type PlaceOfACall = Exclude<Failpoint, 'key_lookup:row_read' | `${'seal' | 'cleanup'}:${string}`>;
+type PlaceOfACall = Exclude<Failpoint, 'key_lookup:row_read' | `${'import' | 'seal' | 'cleanup'}:${string}`>;
 
 describe('a process that ends in the middle of a call', () => {
   let database: TestDatabase;

@@ -10,12 +10,14 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { atTheConsole } from '../src/cli/operator';
-import { IMPORT_BATCH_SIZE, type ImportLine, UserImport } from '../src/users/user-import';
+import { IMPORT_BATCH_SIZE, type ImportLine, type LineOutcome, UserImport } from '../src/users/user-import';
 import { startApp, MASTER_SECRET, type TestApp } from './support/app';
 import { logIn, signUp } from './support/people';
 import { OperatorDesk } from './support/operator-desk';
 import { Program, runCommand, settingsFor } from './support/server-process';
+import { TestFailpoints } from './support/test-failpoints';
 
 /** Some commands are processes of their own. */
 jest.setTimeout(180_000);
@@ -37,6 +39,9 @@ const person = (name: string, number = 3) => ({
 const toLines = (records: unknown[]): string =>
   records.map((record) => `${JSON.stringify(record)}\n`).join('');
 
+const USERS = 'SELECT COUNT(*) AS n FROM users';
+const IMPORTED = "SELECT COUNT(DISTINCT user_id) AS n FROM audit_events WHERE reason = 'imported'";
+
 type Person = ReturnType<typeof person>;
 
 const toCsv = (records: Person[]): string =>
@@ -48,9 +53,11 @@ describe('an import of users', () => {
   let app: TestApp;
   let desk: OperatorDesk;
   let folder: string;
+  let failpoints: TestFailpoints;
   beforeEach(async () => {
+    failpoints = new TestFailpoints();
     // People sign in all the while.
-    app = await startApp({ AUTH_SECRET: MASTER_SECRET, RATE_LIMITS: 'off' });
+    app = await startApp({ AUTH_SECRET: MASTER_SECRET, RATE_LIMITS: 'off' }, { failpoints });
     desk = new OperatorDesk(settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET }));
     folder = mkdtempSync(join(tmpdir(), 'latchkey-import-'));
   });
@@ -108,6 +115,32 @@ describe('an import of users', () => {
 
     expect(told).toBe(total);
     expect(furthest).toBeLessThanOrEqual(IMPORT_BATCH_SIZE);
+  });
+
+  it('makes an account and the event that tells of it together or neither, and what failed once is simply repeated', async () => {
+    const users = Array.from({ length: 150 }, (_, index) => person(`user-${index}`, index));
+    const importAll = async () => {
+      const lines = Readable.from(users.map((record, index) => ({ line: index + 1, record })));
+      const outcomes = app.nest.get(UserImport).importAll(lines, atTheConsole(app.nest));
+      return (await Readable.from(outcomes).toArray()) as LineOutcome[];
+    };
+    let batches = 0;
+    failpoints.set((point) => {
+      if (point === 'import:accounts_written') batches += 1;
+      return batches === 2 ? Promise.reject(new Error('cut short')) : undefined;
+    });
+
+    await expect(importAll()).rejects.toThrow('cut short');
+    const left = [await count(USERS), await count(IMPORTED)];
+    failpoints.set(undefined);
+    const kinds = (await importAll()).map(({ kind }) => kind);
+
+    expect(left).toEqual([IMPORT_BATCH_SIZE, IMPORT_BATCH_SIZE]);
+    expect(kinds).toEqual([
+      ...Array<string>(IMPORT_BATCH_SIZE).fill('present'),
+      ...Array<string>(150 - IMPORT_BATCH_SIZE).fill('imported'),
+    ]);
+    expect([await count(USERS), await count(IMPORTED)]).toEqual([150, 150]);
   });
 
   it('passes over whoever has signed in or changed the password since', async () => {

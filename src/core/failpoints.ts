@@ -26,6 +26,7 @@ export type Failpoint =
   | 'key_creation:committed'
   | 'key_lookup:row_read'
   | 'key_report:secret_found'
+  | 'import:accounts_written'
   | 'seal:lease_taken'
   | 'seal:rows_sealed'
   | 'seal:committed'

@@ -7,6 +7,7 @@ import { AuditTrail } from '../audit/audit-trail';
 import { importedAmong } from '../audit/event-history';
 import { canonical } from '../core/canonical';
 import { Clock } from '../core/clock';
+import { Failpoints } from '../core/failpoints';
 import { Ids } from '../core/ids';
 import type { Origin } from '../core/origin';
 import { PasswordHasher } from '../crypto/password-hasher';
@@ -57,6 +58,7 @@ export class UserImport {
     private readonly audit: AuditTrail,
     private readonly clock: Clock,
     private readonly ids: Ids,
+    private readonly failpoints: Failpoints,
   ) {}
 
   /**
@@ -149,6 +151,7 @@ export class UserImport {
     try {
       await this.transactions.run(async (tx) => {
         await tx.insert(User, users);
+        await this.failpoints.reach('import:accounts_written');
         await this.audit.recordAll(tx, events, origin);
       });
     } catch (error) {
