@@ -29,7 +29,7 @@ import { entities } from '../src/entities';
 import { LONGEST_LEAVE_MS } from '../src/http/hang-up';
 import { MOST_PIPELINED, MOST_RECEIVED } from '../src/http/connections';
 import { MOST_UNSENT_BYTES } from '../src/http/unsent-answers';
-import { MOST_SCRAPERS } from '../src/observability/metrics-server';
+import { MOST_SCRAPERS, SCRAPE_HEADERS_MS, SCRAPE_IDLE_MS } from '../src/observability/metrics-server';
 import { TIMEOUT_MS } from '../src/passwords/breached-passwords';
 import { QUEUE_LIMITS } from '../src/passwords/password-strength';
 import { BATCH_SIZE as COUNTERS_PER_ROUND, BATCHES_AT_STOP } from '../src/rate-limit/counter-keeper';
@@ -176,6 +176,8 @@ describe('docs/inventory.md', () => {
       'rows removed in a round': `${BATCH_SIZE * BATCHES_PER_ROUND}`,
       'events blanked in a transaction, of a deleted account': `${BLANKED_AT_ONCE}`,
       'connections to the port of the metrics': `${MOST_SCRAPERS}`,
+      'time for the headers, at that port': seconds(SCRAPE_HEADERS_MS),
+      'time without a byte taken or sent, at that port': seconds(SCRAPE_IDLE_MS),
       'a line of an import, as JSON': `${LONGEST_LINE} bytes`,
       'a line of an import, as CSV': `${LONGEST_LINE} bytes`,
       'accounts imported in a transaction': `${IMPORT_BATCH_SIZE}`,

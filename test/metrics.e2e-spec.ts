@@ -1,12 +1,17 @@
 import { once } from 'node:events';
-import { request } from 'node:http';
-import { createServer } from 'node:net';
+import { request, type Server } from 'node:http';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { loadConfig } from '../src/config/load-config';
 import { API_ERRORS } from '../src/core/errors';
 import type { LaneQueue } from '../src/crypto/lane-queue';
 import { PasswordHasher } from '../src/crypto/password-hasher';
-import { MetricsServer } from '../src/observability/metrics-server';
+import {
+  MetricsServer,
+  MOST_SCRAPERS,
+  SCRAPE_HEADERS_MS,
+  SCRAPE_IDLE_MS,
+} from '../src/observability/metrics-server';
 import { LIMITS } from '../src/rate-limit/limits';
 import { startApp, type TestApp } from './support/app';
 import { createDatabase, type TestDatabase } from './support/database';
@@ -308,6 +313,47 @@ describe('metrics on a port of their own', () => {
 
     expect(statuses.map(({ status }) => status)).toEqual([404, 404, 404, 404]);
   });
+});
+
+describe('metrics on a port of which every connection is taken', () => {
+  let app: TestApp;
+  beforeAll(async () => {
+    app = await startApp({ METRICS: 'on', METRICS_PORT: '0' });
+    await app.nest.get(MetricsServer).listen();
+  });
+  afterAll(() => app.close());
+
+  it('are there again in seconds, whether those who took them say nothing or never read', async () => {
+    const metrics = app.nest.get(MetricsServer);
+    const { server } = metrics as unknown as { server: Server };
+    const port = metrics.address?.port ?? 0;
+    const allTaken = gate();
+    const allClosed = gate();
+    let [taken, closed] = [0, 0];
+    server.on('connection', (socket) => {
+      if ((taken += 1) === MOST_SCRAPERS) allTaken.open();
+      socket.once('close', () => (closed += 1) === MOST_SCRAPERS && allClosed.open());
+    });
+
+    const takers = Array.from({ length: MOST_SCRAPERS }, (_, index) => {
+      const socket = connect(port, '127.0.0.1').pause();
+      socket.on('error', () => undefined);
+      // More than lies in the buffers on the way.
+      if (index % 10 === 0) socket.write('GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n'.repeat(400));
+      return socket;
+    });
+    await allTaken.opened;
+    await allClosed.opened;
+
+    expect(closed).toBe(MOST_SCRAPERS);
+    // How soon it is depends on the machine as well; what it is told does not.
+    expect(server).toMatchObject({
+      ...{ headersTimeout: SCRAPE_HEADERS_MS, connectionsCheckingInterval: 1_000 },
+      ...{ timeout: SCRAPE_IDLE_MS, maxConnections: MOST_SCRAPERS },
+    });
+    expect((await Scrape.from(`http://127.0.0.1:${port}`)).samples.length).toBeGreaterThan(10);
+    for (const socket of takers) socket.destroy();
+  }, 60_000);
 });
 
 describe('a process', () => {

@@ -24,6 +24,13 @@ const PROXY_HEADERS = [
 /** Scrapers come one at a time; whoever comes in crowds is none. */
 export const MOST_SCRAPERS = 20;
 
+/** Milliseconds for the headers, looked after once a second: whoever says nothing must not take one of so few connections. */
+export const SCRAPE_HEADERS_MS = 5_000;
+const CHECKED_EVERY_MS = 1_000;
+
+/** Milliseconds without a byte taken or sent, for who has asked and does not read. */
+export const SCRAPE_IDLE_MS = 10_000;
+
 /**
  * Answers scrapes: on a port of its own where one is set (in production there always is one), else on that of the API,
  * for development. There it answers nobody who comes through a proxy, since that is how the public comes.
@@ -56,13 +63,18 @@ export class MetricsServer implements OnApplicationShutdown {
   async listen(): Promise<void> {
     const { metrics, metricsPort: port, host } = this.config;
     if (!metrics || port === undefined) return;
-    this.server = createServer({ requestTimeout: 5_000, headersTimeout: 5_000 }, (request, response) => {
+    const times = {
+      ...{ requestTimeout: SCRAPE_HEADERS_MS, headersTimeout: SCRAPE_HEADERS_MS },
+      connectionsCheckingInterval: CHECKED_EVERY_MS,
+    };
+    this.server = createServer(times, (request, response) => {
       this.answer(request, response).catch((error: unknown) => {
         this.log.error({ err: error }, 'A scrape could not be answered');
         response.destroy();
       });
     });
     this.server.maxConnections = MOST_SCRAPERS;
+    this.server.timeout = SCRAPE_IDLE_MS;
     this.server.listen({ host, port });
     await once(this.server, 'listening');
   }

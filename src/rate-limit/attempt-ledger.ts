@@ -25,7 +25,7 @@ interface Turn {
 }
 
 /** Seconds that a failure is remembered at most, over all limits. */
-const REMEMBERED_SECONDS = 24 * 3600;
+export const REMEMBERED_SECONDS = 24 * 3600;
 
 /**
  * Keeps attempts in the database, where an account lives as well: a login needs the database anyway, so nothing can be lost
