@@ -136,7 +136,7 @@ describe('a login storm', () => {
     const begunWith = () => begun.mock.calls.map(([{ password }]) => password);
     let atArrival: { begun: number; waiting: number } | undefined;
     const come = jest.spyOn(queue, 'run').mockImplementation((place: HashPlace, work) => {
-      if (place.subject === '192.0.2.2') {
+      if (place.network === '192.0.2.2') {
         atArrival = { begun: begunWith().length, waiting: queue.length('unknown') };
       }
       return LaneQueue.prototype.run.call(queue, place, work);
@@ -285,10 +285,58 @@ describe('a lane that is full', () => {
     },
   );
 
+  it.each([
+    [
+      'known',
+      'signs in from a known device',
+      ({ username, password, deviceToken }: Person & LoginBody, address: string) =>
+        login({ username, password, deviceToken }, address),
+    ],
+    [
+      'account',
+      'changes a password',
+      ({ token, password }: Person & LoginBody, address: string) =>
+        app.call('POST', '/users/me/password', {
+          token,
+          body: { currentPassword: password, newPassword: 'swift otter paints' },
+          headers: { 'X-Forwarded-For': address },
+        }),
+    ],
+  ] as const)(
+    '%s keeps out nobody from elsewhere who %s, however many accounts fill it from one address',
+    async (lane, _, call) => {
+      const [owner, ...free] = [
+        await newcomer(app),
+        await newcomer(app),
+        await newcomer(app),
+        await newcomer(app),
+      ];
+      const held = gate();
+      const holders = Array.from({ length: (queue as unknown as { free: number }).free }, () =>
+        queue.run({ lane: 'unknown', network: 'test', subject: 'test' }, () => held.opened),
+      );
+      queue.limits = { ...limits, [lane]: free.length };
+      const crowd = free.map((person) => call(person, '192.0.2.4'));
+      while (queue.length(lane) < free.length) await app.fetch('/health/live');
+
+      const answer = call(owner, '192.0.2.5');
+      const displaced = await Promise.race([...crowd, answer]);
+      queue.limits = limits;
+      held.open();
+
+      expect(displaced.status).toBe(503);
+      expect([200, 204]).toContain((await answer).status);
+      const statuses = await Promise.all(crowd.map(async (other) => (await other).status));
+      expect(statuses.filter((status) => status === 503)).toHaveLength(1);
+      await Promise.all(holders);
+    },
+  );
+
   it('counts no failure of who has made room for another', async () => {
+    await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
     const held = gate();
     const holders = Array.from({ length: (queue as unknown as { free: number }).free }, () =>
-      queue.run({ lane: 'account', subject: 'test' }, () => held.opened),
+      queue.run({ lane: 'account', network: 'test', subject: 'test' }, () => held.opened),
     );
     queue.limits = { ...limits, unknown: 2 };
     const wait = async (login: Promise<Answer>, waiting: number) => {
@@ -314,7 +362,7 @@ describe('a lane that is full', () => {
   it('refuses whose turn comes after three seconds, counts no failure of his, and hashes nothing for him', async () => {
     const held = gate();
     const holders = Array.from({ length: (queue as unknown as { free: number }).free }, () =>
-      queue.run({ lane: 'account', subject: 'test' }, () => held.opened),
+      queue.run({ lane: 'account', network: 'test', subject: 'test' }, () => held.opened),
     );
     const { pool } = app.nest.get<{ pool: { run: (task: unknown) => Promise<unknown> } }>(PasswordHasher);
     const hashing = jest.spyOn(pool, 'run');

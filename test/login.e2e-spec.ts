@@ -195,7 +195,7 @@ describe('login', () => {
     const past = new PasswordHasher({ ...CHEAP_HASH, passes: 2 }, HASH_WORKER, new SystemRandom(), {
       ...{ clock: app.clock, metrics: new Metrics(), tracing: new Tracing() },
     });
-    const hash = await past.hash(person.password, { lane: 'unknown', subject: 'test' });
+    const hash = await past.hash(person.password, { lane: 'unknown', network: 'test', subject: 'test' });
     await past.onApplicationShutdown();
     await app.inDatabase((tx) => tx.update('User', { id: person.id }, { passwordHash: hash }));
 

@@ -206,7 +206,7 @@ describe('metrics', () => {
     // Somebody holds every thread, so that the next one waits; and the lane takes one.
     queue.limits = { ...limits, known: 1, holder: Infinity };
     const holders = Array.from({ length: (queue as unknown as { free: number }).free }, () =>
-      queue.run({ lane: 'holder', subject: 'test' }, () => held.opened),
+      queue.run({ lane: 'holder', network: 'test', subject: 'test' }, () => held.opened),
     );
     const before = await scrape();
 

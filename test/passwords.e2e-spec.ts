@@ -175,7 +175,7 @@ describe('the list of common passwords', () => {
     expect(same).toBe(true);
   }, 60_000);
 
-  const PLACE: NewPasswordPlace = { lane: 'registration', subject: 'a network' };
+  const PLACE: NewPasswordPlace = { lane: 'registration', network: 'a network', subject: 'a network' };
 
   /** How many of them are let through. */
   const missed = async (passwords: string[]): Promise<string[]> => {

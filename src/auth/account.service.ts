@@ -11,6 +11,7 @@ import type { Origin } from '../core/origin';
 import { PasswordHasher } from '../crypto/password-hasher';
 import { Transactions } from '../database/transactions';
 import type { NewPasswordPlace } from '../passwords/password-strength';
+import { addressNetwork } from '../rate-limit/address-block';
 import { PasswordAttempts, settleBy } from '../rate-limit/password-attempts';
 import { SessionsService } from '../sessions/sessions.service';
 import type { User } from '../users/user.entity';
@@ -44,7 +45,7 @@ export class AccountService {
       'newPassword',
       request.newPassword,
       user,
-      placeOf(userId),
+      placeOf(userId, origin),
       origin,
     );
     await this.failpoints.reach('password_change:password_verified');
@@ -140,7 +141,7 @@ export class AccountService {
     keys: 'keep' | 'delete',
     origin: Origin,
   ): Promise<boolean> {
-    const place = placeOf(user.id);
+    const place = placeOf(user.id, origin);
     const password = await this.users.prepareNewPassword('password', newPassword, user, place, origin);
     return this.transactions.runFor(user.id, async (tx) => {
       if (!(await takeAccount(tx, user.id))) return false;
@@ -179,7 +180,7 @@ export class AccountService {
   /** Counted by session: whoever has stolen one cannot keep the owner, in another, from changing the password. */
   private async provePassword(principal: Principal, password: string, origin: Origin): Promise<User> {
     const { userId, credentialId: sessionId } = principal;
-    const place = placeOf(userId);
+    const place = placeOf(userId, origin);
     this.hasher.requireRoom(place);
     const user = await this.users.get(userId);
     const attempt = await this.attempts.admit('password-proof', sessionId, { userId, origin });
@@ -190,8 +191,8 @@ export class AccountService {
 }
 
 /** Where the passwords of a signed-in user wait, and those that an operator sets. */
-function placeOf(userId: string): NewPasswordPlace {
-  return { lane: 'account', subject: userId };
+function placeOf(userId: string, { ip }: Origin): NewPasswordPlace {
+  return { lane: 'account', network: addressNetwork(ip), subject: userId };
 }
 
 /** The password was checked outside the transaction: it must still be the one, and the caller's session still stand. */

@@ -81,7 +81,7 @@ export class SignInLimits {
       this.mismatches.set(pair, now);
       return undefined;
     }
-    const place: HashPlace = { lane: 'known', subject: user.id };
+    const place: HashPlace = { lane: 'known', network: addressNetwork(origin.ip), subject: user.id };
     this.hasher.requireRoom(place);
     const caller = { userId: user.id, origin };
     const attempt = await this.attempts.admit('login-device', token.deviceId.toString('hex'), caller);
@@ -93,7 +93,8 @@ export class SignInLimits {
     origin: Origin,
     find: FindUser,
   ): Promise<AdmittedLogin> {
-    const place: HashPlace = { lane: 'unknown', subject: addressNetwork(origin.ip) };
+    const network = addressNetwork(origin.ip);
+    const place: HashPlace = { lane: 'unknown', network, subject: network };
     this.hasher.requireRoom(place);
     const caller = { userId: async () => (await find())?.id ?? null, origin };
     const taken = await this.takeAddress(caller);

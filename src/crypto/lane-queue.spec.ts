@@ -13,10 +13,10 @@ function bench(limits: Record<Lane, number>, slots = 1) {
   const begun: string[] = [];
   const refused: string[] = [];
   const ends: (() => void)[] = [];
-  /** Of a subject of its own, where none is named; what is refused is noted. */
-  const add = (lane: Lane, name: string, subject = name): Promise<void> =>
+  /** Of a subject and a network of its own, where none is named; what is refused is noted. */
+  const add = (lane: Lane, name: string, subject = name, network = subject): Promise<void> =>
     queue
-      .run({ lane, subject }, () => {
+      .run({ lane, network, subject }, () => {
         begun.push(name);
         const end = gate();
         ends.push(() => end.open());
@@ -108,10 +108,72 @@ describe('the queue of the hashing threads', () => {
     await settled();
     // Three against one is more; two against two, or against the third of one's own, is not.
     expect(refused).toEqual(['a4', 'a5', 'a3']);
-    expect(queue.hasRoom({ lane: 'unknown', subject: 'b' })).toBe(false);
-    expect(queue.hasRoom({ lane: 'unknown', subject: 'c' })).toBe(true);
+    expect(queue.hasRoom({ lane: 'unknown', network: 'b', subject: 'b' })).toBe(false);
+    expect(queue.hasRoom({ lane: 'unknown', network: 'c', subject: 'c' })).toBe(true);
     await endAll();
     expect(begun).toEqual(['a0', 'a1', 'b1', 'a2', 'b2']);
+  });
+
+  it('lets networks take turns, and the subjects of each, however many subjects there are in one', async () => {
+    const { begun, add, endAll } = bench({ known: 9, unknown: 9 });
+    for (const name of ['a1', 'b1', 'c1', 'c2', 'a2']) void add('known', name, name.charAt(0), 'many');
+    for (const name of ['x1', 'x2']) void add('known', name, 'x', 'few');
+
+    await endAll();
+
+    expect(begun).toEqual(['a1', 'b1', 'x1', 'c1', 'x2', 'a2', 'c2']);
+  });
+
+  it('gives the last place of the network that has most waiting to whoever comes from another, though each has only one', async () => {
+    const { queue, add, begun, refused, endAll } = bench({ known: 4, unknown: 1 });
+    for (const name of ['under way', 'a', 'b', 'c', 'd']) void add('known', name, name, 'many accounts');
+    await settled();
+
+    void add('known', 'owner', 'owner', 'elsewhere');
+    await settled();
+    void add('known', 'e', 'e', 'many accounts');
+    await settled();
+
+    expect([refused, queue.length('known')]).toEqual([['d', 'e'], 4]);
+    await endAll();
+    expect(begun).toEqual(['under way', 'a', 'owner', 'b', 'c']);
+  });
+
+  it('gives the last place of a subject that has most waiting to another, though each comes from a network of its own', async () => {
+    const { add, refused } = bench({ known: 4, unknown: 1 });
+    for (const name of ['under way', '1', '2', '3', '4'])
+      void add('known', name, 'stolen', `network ${name}`);
+    await settled();
+
+    void add('known', 'owner', 'owner', 'elsewhere');
+    await settled();
+
+    expect(refused).toEqual(['4']);
+  });
+
+  it('of a network gives the place of who has most there', async () => {
+    const { add, refused } = bench({ known: 4, unknown: 1 });
+    for (const name of ['under way', 'b1', 'a1', 'a2', 'c1']) {
+      void add('known', name, name.charAt(0), 'many accounts');
+    }
+    await settled();
+
+    void add('known', 'owner', 'owner', 'elsewhere');
+    await settled();
+
+    expect(refused).toEqual(['a2']);
+  });
+
+  it('takes nothing from a network for one that has more, however few its subject has', async () => {
+    const { add, refused } = bench({ known: 6, unknown: 1 });
+    for (const name of ['under way', 'a', 'b', 'c', 'd']) void add('known', name, name, 'many accounts');
+    for (const name of ['owner 1', 'owner 2']) void add('known', name, 'owner', 'elsewhere');
+    await settled();
+
+    void add('known', 'e', 'e', 'many accounts');
+    await settled();
+
+    expect(refused).toEqual(['e']);
   });
 
   it('takes no place from anybody who has one more than whoever comes, or as much', async () => {
@@ -128,7 +190,11 @@ describe('the queue of the hashing threads', () => {
     const step = fc.oneof(
       {
         weight: 4,
-        arbitrary: fc.tuple(fc.constantFrom<Lane>('known', 'unknown'), fc.constantFrom('a', 'b', 'c')),
+        arbitrary: fc.tuple(
+          fc.constantFrom<Lane>('known', 'unknown'),
+          fc.constantFrom('a', 'b', 'c'),
+          fc.constantFrom('n', 'm', 'o'),
+        ),
       },
       { weight: 1, arbitrary: fc.constant('end' as const) },
     );
@@ -137,22 +203,22 @@ describe('the queue of the hashing threads', () => {
         const limits = { known: 2, unknown: 5 };
         const { queue, add, begun, refused, endOne, endAll } = bench(limits, 2);
         const come: string[] = [];
-        const lanes = new Map<string, { lane: Lane; subject: string }>();
+        const lanes = new Map<string, Lane>();
         for (const [index, what] of steps.entries()) {
           if (what === 'end') await endOne();
           else {
             const name = `${index}`;
-            const [lane, subject] = what;
-            const promised = queue.hasRoom({ lane, subject });
+            const [lane, subject, network] = what;
+            const promised = queue.hasRoom({ lane, network, subject });
             come.push(name);
-            lanes.set(name, { lane, subject });
-            void add(lane, name, subject);
+            lanes.set(name, lane);
+            void add(lane, name, subject, network);
             await settled();
             expect(refused.includes(name)).toBe(!promised);
           }
           const waiting = come.filter((name) => !begun.includes(name) && !refused.includes(name));
           for (const lane of ['known', 'unknown'] as const) {
-            const there = waiting.filter((name) => lanes.get(name)?.lane === lane);
+            const there = waiting.filter((name) => lanes.get(name) === lane);
             expect(queue.length(lane)).toBe(there.length);
             expect(there.length).toBeLessThanOrEqual(limits[lane]);
           }
@@ -169,7 +235,7 @@ describe('the queue of the hashing threads', () => {
 
   it('gives the slot on when work fails', async () => {
     const { queue, begun, add } = bench({ known: 9, unknown: 9 });
-    const failing = queue.run({ lane: 'known', subject: 'a' }, () =>
+    const failing = queue.run({ lane: 'known', network: 'a', subject: 'a' }, () =>
       Promise.reject(new Error('out of memory')),
     );
     void add('known', 'next');

@@ -1,13 +1,11 @@
-import { SubjectTurns } from './subject-turns';
+import { type Party, SubjectTurns } from './subject-turns';
 
 /** The lane is full; nothing was begun. */
 export class LaneFull extends Error {}
 
-/** Where work waits. */
-export interface Place<Lane extends string> {
+/** Where work waits, and on whose behalf: nobody's work stands in the way of others because there is much of it. */
+export interface Place<Lane extends string> extends Party {
   lane: Lane;
-  /** On whose behalf: nobody's work stands in the way of others because there is much of it. */
-  subject: string;
 }
 
 /** One who waits for a slot. */
@@ -18,9 +16,10 @@ interface Waiter {
 
 /**
  * Runs work in a fixed number of slots. What waits is queued in lanes of a bounded length, which take turns, and so do the
- * subjects within a lane: whoever fills one keeps nobody waiting in another for longer than one turn each. In a full lane a
- * subject that has at least two fewer waiting than the one with the most takes the place of that one's last; anyone else is
- * refused. So nobody fills a lane for the others, and nobody is turned away while there is room.
+ * networks within a lane and the subjects of a network: whoever fills one keeps nobody waiting in another for longer than one
+ * turn each. In a full lane a network, and then a subject, that has at least two fewer waiting than the one with the most takes
+ * the place of that one's last; anyone else is refused. So nobody fills a lane for the others, neither with much of his own
+ * nor with little of many accounts that are his, and nobody is turned away while there is room.
  */
 export class LaneQueue<Lane extends string> {
   private readonly waiting = new Map<Lane, SubjectTurns<Waiter>>();
@@ -44,12 +43,10 @@ export class LaneQueue<Lane extends string> {
   }
 
   /** Whether what comes to that place now is let in, be it in the place of another. */
-  hasRoom({ lane, subject }: Place<Lane>): boolean {
-    const turns = this.waiting.get(lane);
+  hasRoom(place: Place<Lane>): boolean {
+    const turns = this.waiting.get(place.lane);
     const length = turns?.length ?? 0;
-    if (length < this.limits[lane]) return true;
-    // Two more: with one more the two would only change places, and turn each other away without end.
-    return turns !== undefined && turns.longest > turns.of(subject) + 1;
+    return length < this.limits[place.lane] || turns?.yieldsTo(place) === true;
   }
 
   /**
@@ -68,11 +65,12 @@ export class LaneQueue<Lane extends string> {
     }
   }
 
-  private turn({ lane, subject }: Place<Lane>): Promise<void> {
+  private turn(place: Place<Lane>): Promise<void> {
+    const { lane } = place;
     return new Promise((begin, giveUp) => {
       const turns = this.waiting.get(lane) ?? new SubjectTurns<Waiter>();
-      if (turns.length >= this.limits[lane]) turns.dropLast()?.giveUp(new LaneFull());
-      turns.add(subject, { begin, giveUp });
+      if (turns.length >= this.limits[lane]) turns.dropFor(place)?.giveUp(new LaneFull());
+      turns.add(place, { begin, giveUp });
       this.waiting.set(lane, turns);
       this.callNext();
     });

@@ -32,8 +32,8 @@ export const DEFAULT_HASH_COST: HashCost = { memoryKib: 19_456, passes: 2, lanes
 export type HashLane = 'known' | 'unknown' | 'account' | 'registration';
 
 /**
- * Where a hash waits. The subject is the account where it is known who asks, else the network that the request came from:
- * they take turns in the lane, and none fills it for the others.
+ * Where a hash waits. The network is what the request came from, the subject the account where it is known who asks: networks
+ * take turns in the lane and accounts in a network, and none fills it for the others.
  */
 export type HashPlace = Place<HashLane>;
 

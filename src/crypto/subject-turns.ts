@@ -1,67 +1,97 @@
-/** What waits in one lane, by subject. The subjects take turns; each one's own come first in, first out. */
+import { Tally } from './tally';
+
+/** On whose behalf something waits. */
+export interface Party {
+  /** Whence it came: accounts are free, networks are not. */
+  network: string;
+  /** The account where it is known, else the network again. */
+  subject: string;
+}
+
+/**
+ * What waits in one lane. Networks take turns, and so do the subjects of each; a subject's own from one network come first
+ * in, first out.
+ */
 export class SubjectTurns<Item> {
-  /** Whoever's turn comes next stands first. */
-  private readonly items = new Map<string, Item[]>();
-  /** Subjects by how many they have waiting: the one with the most is found without a search. */
-  private readonly having = new Map<number, Set<string>>();
-  private most = 0;
+  /** By network and subject. Whoever's turn comes next stands first. */
+  private readonly items = new Map<string, Map<string, Item[]>>();
+  private readonly networks = new Tally();
+  private readonly subjects = new Tally();
   private total = 0;
 
-  /** How many wait, over all subjects. */
+  /** How many wait, over all of them. */
   get length(): number {
     return this.total;
   }
 
-  /** How many of the subject wait. */
-  of(subject: string): number {
-    return this.items.get(subject)?.length ?? 0;
-  }
-
-  /** How many wait of the subject that has the most. */
-  get longest(): number {
-    return this.most;
-  }
-
-  /** Puts one at the end of what the subject has waiting. A subject that has nothing waiting comes last. */
-  add(subject: string, item: Item): void {
-    const own = this.items.get(subject);
+  /** Puts one at the end of what its subject has waiting. Who has nothing waiting comes last. */
+  add({ network, subject }: Party, item: Item): void {
+    const ofNetwork = this.items.get(network) ?? new Map<string, Item[]>();
+    this.items.set(network, ofNetwork);
+    const own = ofNetwork.get(subject);
     if (own) own.push(item);
-    else this.items.set(subject, [item]);
-    this.recount(subject, 1);
+    else ofNetwork.set(subject, [item]);
+    this.recount({ network, subject }, 1);
   }
 
-  /** Takes the first of the subject whose turn it is. Its next turn comes after those of all others. */
+  /** Takes the first of the subject whose turn it is, in the network whose turn it is. Their next turns come after all others'. */
   next(): Item | undefined {
     const [turn] = this.items;
     if (!turn) return undefined;
-    const [subject, own] = turn;
+    const [network, ofNetwork] = turn;
+    const [[subject, own]] = ofNetwork as unknown as [[string, Item[]]];
     const item = own.shift();
-    this.recount(subject, -1);
-    this.items.delete(subject);
-    if (own.length > 0) this.items.set(subject, own);
+    ofNetwork.delete(subject);
+    if (own.length > 0) ofNetwork.set(subject, own);
+    this.items.delete(network);
+    if (ofNetwork.size > 0) this.items.set(network, ofNetwork);
+    this.recount({ network, subject }, -1);
     return item;
   }
 
-  /** Takes the last of the subject that has the most. */
-  dropLast(): Item | undefined {
-    const [subject] = this.having.get(this.most) ?? [];
-    if (subject === undefined) return undefined;
-    const own = this.items.get(subject);
+  /** Whether somebody has so much more waiting than who comes now that he has to give a place up to him. */
+  yieldsTo(party: Party): boolean {
+    return this.partyThatYieldsTo(party) !== undefined;
+  }
+
+  /** Takes the last of whoever has to give a place up. */
+  dropFor(party: Party): Item | undefined {
+    const dropped = this.partyThatYieldsTo(party);
+    if (!dropped) return undefined;
+    const { network, subject } = dropped;
+    const ofNetwork = this.items.get(network);
+    const own = ofNetwork?.get(subject);
     const item = own?.pop();
-    this.recount(subject, -1);
-    if (own?.length === 0) this.items.delete(subject);
+    if (own?.length === 0) ofNetwork?.delete(subject);
+    if (ofNetwork?.size === 0) this.items.delete(network);
+    this.recount(dropped, -1);
     return item;
   }
 
-  /** One more or less of the subject: the most there are of any can change by no more than one either. */
-  private recount(subject: string, change: 1 | -1): void {
-    const now = this.of(subject);
-    const before = now - change;
-    const peers = this.having.get(before);
-    peers?.delete(subject);
-    if (peers?.size === 0) this.having.delete(before);
-    if (now > 0) this.having.set(now, (this.having.get(now) ?? new Set()).add(subject));
-    this.total += change;
-    if (now > this.most || (before === this.most && !this.having.has(before))) this.most = now;
+  /**
+   * Two more than who comes: with one more the two would only change places, and turn each other away without end. Networks
+   * are compared first. Of a network that has less than his own he gets nothing, however its places are shared within.
+   */
+  private partyThatYieldsTo({ network, subject }: Party): Party | undefined {
+    const { networks, subjects } = this;
+    if (networks.most > networks.of(network) + 1) return this.greediestOf(networks.leader as string);
+    if (subjects.most <= subjects.of(subject) + 1) return undefined;
+    const leader = subjects.leader as string;
+    const theirs = [...this.items].findLast(
+      ([name, ofNetwork]) => ofNetwork.has(leader) && networks.of(name) >= networks.of(network),
+    );
+    return theirs && { network: theirs[0], subject: leader };
+  }
+
+  private greediestOf(network: string): Party {
+    const subjects = [...(this.items.get(network) as Map<string, Item[]>)];
+    const [subject] = subjects.reduce((most, other) => (other[1].length >= most[1].length ? other : most));
+    return { network, subject };
+  }
+
+  private recount({ network, subject }: Party, by: 1 | -1): void {
+    this.networks.change(network, by);
+    this.subjects.change(subject, by);
+    this.total += by;
   }
 }

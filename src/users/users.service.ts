@@ -50,7 +50,8 @@ export class UsersService {
    * @throws ApiError `validation_failed` for the password, `username_taken`, `email_taken`, `overloaded`, `service_unavailable`
    */
   async register(request: SignUpRequest, origin: Origin): Promise<User> {
-    const place: NewPasswordPlace = { lane: 'registration', subject: addressNetwork(origin.ip) };
+    const network = addressNetwork(origin.ip);
+    const place: NewPasswordPlace = { lane: 'registration', network, subject: network };
     this.hasher.requireRoom(place);
     await this.refuseTaken(request);
     const password = await this.prepareNewPassword('password', request.password, request, place, origin);
