@@ -46,8 +46,10 @@ interface Way {
   call: () => Promise<Answer>;
 }
 
-/** How each limit is reached from here, by that person where it is about one. */
-function waysOf(app: TestApp, person: Awaited<ReturnType<typeof newcomer>>): [WindowLimitName, Way][] {
+type Newcomer = Awaited<ReturnType<typeof newcomer>>;
+
+/** How each limit is reached from here, by that person where it is about one; that of a session by another. */
+function waysOf(app: TestApp, person: Newcomer, other: Newcomer): [WindowLimitName, Way][] {
   const nobody = { username: 'nobody', password: 'a guess' };
   const ways: Record<WindowLimitName, Way> = {
     'key-report': {
@@ -79,6 +81,10 @@ function waysOf(app: TestApp, person: Awaited<ReturnType<typeof newcomer>>): [Wi
       subject: person.id,
       call: () => app.call('PATCH', '/users/me', { token: person.token, body: {} }),
     },
+    'session-changes': {
+      subject: sessionIdOf(other),
+      call: () => app.call('PATCH', '/users/me', { token: other.token, body: {} }),
+    },
   };
   return Object.entries(ways) as [WindowLimitName, Way][];
 }
@@ -90,8 +96,8 @@ describe('limits by windows of time', () => {
   afterEach(() => app.close());
 
   it('that are used up stay so over a restart, until they would have ended', async () => {
-    const person = await newcomer(app);
-    const all = waysOf(app, person);
+    const [person, other] = [await newcomer(app), await newcomer(app)];
+    const all = waysOf(app, person, other);
     const answers = async () => {
       const said: Record<string, unknown>[] = [];
       for (const [, { call }] of all) {
@@ -105,13 +111,9 @@ describe('limits by windows of time', () => {
       return said;
     };
     for (const [name, { subject }] of all) {
-      // Somebody has signed up, and has signed in.
-      await take(
-        app,
-        name,
-        subject,
-        LIMITS[name].points - (name === 'sign-up' || name === 'sign-in' ? 1 : 0),
-      );
+      // Two have signed up, and one of them has signed in.
+      const taken = { 'sign-up': 2, 'sign-in': 1 }[name as string] ?? 0;
+      await take(app, name, subject, LIMITS[name].points - taken);
     }
     const before = await answers();
 
@@ -119,7 +121,7 @@ describe('limits by windows of time', () => {
 
     expect(await answers()).toEqual(before);
     expect(before.map(({ status }) => status)).toEqual(all.map(() => 429));
-    expect(await points(app)).toEqual([1000, 600, 300, 120, 100, 100, 60]);
+    expect(await points(app)).toEqual([1000, 600, 300, 150, 120, 100, 100, 60]);
     let passed = 0;
     for (const [index, [, { call }]] of all.entries()) {
       const wait = before[index]?.['wait'] as number;
@@ -366,10 +368,10 @@ describeWhereInstalled('redis-server', 'limits by windows of time whose Redis', 
     ['is gone', () => redis.kill()],
     ['hangs', () => Promise.resolve(redis.freeze())],
   ])('%s are counted by the instance, each of them, and none is ever open', async (_, lose) => {
-    const person = await newcomer(app);
+    const [person, other] = [await newcomer(app), await newcomer(app)];
     await lose();
 
-    for (const [name, { subject, call }] of waysOf(app, person)) {
+    for (const [name, { subject, call }] of waysOf(app, person, other)) {
       const first = await call();
       await take(app, name, subject, LIMITS[name].points - 1);
       const beyond = await call();

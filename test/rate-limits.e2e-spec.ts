@@ -212,8 +212,8 @@ describe('changes of an account', () => {
     const { keyId } = await createKey(app, person.token);
     const change = (token: string) => app.call('PATCH', '/users/me', { token, body: {} });
 
-    const statuses = await times(299, () => change(person.token));
-    const refused = await change(elsewhere.token);
+    const statuses = await times(299, (index) => change((index % 2 === 0 ? elsewhere : person).token));
+    const refused = await change((await logIn(app, person)).token);
 
     expect(new Set(statuses.map(({ status }) => status))).toEqual(new Set([200]));
     expect(refused.status).toBe(429);
@@ -235,6 +235,31 @@ describe('changes of an account', () => {
     expect((await app.call('DELETE', '/auth/sessions?keep=current', { token })).status).toBe(204);
     expect((await app.call('POST', '/auth/logout', { token })).status).toBe(200);
     expect((await change(other.token)).status).toBe(200);
+  });
+
+  it('are half as many from one session: a stolen token leaves the owner a new password, and to delete keys', async () => {
+    const owner = await newcomer(app);
+    const { token } = owner;
+    const { keyId } = await createKey(app, token);
+    const stolen = await logIn(app, owner);
+    const change = () => app.call('PATCH', '/users/me', { token: stolen.token, body: {} });
+
+    const statuses = await times(150, change);
+    const refused = await times(150, change);
+
+    expect(new Set(statuses.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(new Set(refused.map(({ status }) => status))).toEqual(new Set([429]));
+    expect(refused[0]?.headers.get('ratelimit-policy')).toBe('"session-changes";q=150;w=3600');
+    const passwords = { currentPassword: owner.password, newPassword: 'swift otter paints' };
+    expect((await app.call('DELETE', `/auth/keys/${keyId}`, { token })).status).toBe(204);
+    expect((await app.call('POST', '/users/me/password', { token, body: passwords })).status).toBe(204);
+    expect(await app.rows('SELECT id FROM api_keys WHERE user_id = ?', [owner.id])).toEqual([]);
+    expect(
+      await app.rows(
+        "SELECT reason FROM audit_events WHERE user_id = ? AND type IN ('limit_reached', 'password_changed')",
+        [owner.id],
+      ),
+    ).toHaveLength(2);
   });
 
   it('that are answered 503 are not counted: whoever comes again as told is not kept out', async () => {

@@ -54,6 +54,7 @@ export type ReachedLimit =
   | 'sign-up'
   | 'refresh-session'
   | 'account-changes'
+  | 'session-changes'
   | 'key-report';
 
 /** Why somebody who is known was not let through. */

@@ -138,22 +138,11 @@ export class SignInLimits {
   }
 
   /** From the address, and from the network around it where there may be many that belong to one. */
-  private async takeAddress(caller: Caller): Promise<Taken> {
+  private takeAddress(caller: Caller): Promise<Taken> {
     const { ip } = caller.origin;
-    const address = await this.limits.take('login-address', addressBlock(ip), caller);
-    if (!isIPv6(ip)) return address;
-    const network = await this.limits
-      .take('login-network', addressNetwork(ip), caller)
-      .catch(async (error: unknown) => {
-        await address.giveBack();
-        throw error;
-      });
-    return {
-      giveBack: async () => {
-        await network.giveBack();
-        await address.giveBack();
-      },
-    };
+    const address = ['login-address', addressBlock(ip)] as const;
+    const network = ['login-network', addressNetwork(ip)] as const;
+    return this.limits.takeEach(isIPv6(ip) ? [address, network] : [address], caller);
   }
 
   /** The token for a device that has just signed in: the one that it showed, if that is still good, or a new one. */

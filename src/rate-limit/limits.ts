@@ -96,6 +96,13 @@ export const LIMITS = {
     counts: 'changes of one account, its keys and its password, over all its sessions, refused ones included',
     why: 'each leaves an event for ever and some a line that every instance reads; and asking which names are taken',
   },
+  'session-changes': {
+    kind: 'window',
+    points: 150,
+    seconds: 3600,
+    counts: 'the same from one session',
+    why: 'whoever has stolen one leaves the owner, in another, half of what there is: for a new password, and to delete keys',
+  },
   'key-report': {
     kind: 'window',
     points: 60,

@@ -37,7 +37,7 @@ export class AddressLimit implements NestInterceptor {
   }
 }
 
-/** Counts every call of a route by the account that makes it, whichever session it comes from; but not trouble of ours. */
+/** Counts every call of a route by the session that makes it, and by the account over all its sessions; but not trouble of ours. */
 @Injectable()
 export class AccountLimit implements NestInterceptor {
   constructor(private readonly limits: RateLimits) {}
@@ -45,8 +45,12 @@ export class AccountLimit implements NestInterceptor {
   /** @throws ApiError `rate_limited` */
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const request = context.switchToHttp().getRequest<FastifyRequest & { user: Principal }>();
-    const { userId } = request.user;
-    const taken = await this.limits.take('account-changes', userId, { userId, origin: originOf(request) });
+    const { userId, credentialId } = request.user;
+    const counted = [
+      ['session-changes', credentialId],
+      ['account-changes', userId],
+    ] as const;
+    const taken = await this.limits.takeEach(counted, { userId, origin: originOf(request) });
     return giveBackIfUnavailable(next, taken);
   }
 }

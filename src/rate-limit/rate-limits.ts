@@ -18,6 +18,9 @@ export interface Taken {
 
 const NOTHING_TAKEN: Taken = { giveBack: () => Promise.resolve() };
 
+/** A limit, and what is counted: an address block, the id of a session. */
+export type Counted = readonly [name: WindowLimitName, subject: string];
+
 /** The limits by windows of time: how often something may be done by one address or one session. */
 @Injectable()
 export class RateLimits {
@@ -65,5 +68,24 @@ export class RateLimits {
     if (await counters.take(key)) return { giveBack: () => counters.giveBack(key) };
     await this.hits.note(name, digest, caller);
     throw rateLimited({ name, quota: points, seconds, retryAfter: (window + 1) * seconds - now });
+  }
+
+  /**
+   * Takes one from each of the limits, or none from any.
+   *
+   * @throws ApiError `rate_limited` of the first that is used up
+   */
+  async takeEach(all: readonly Counted[], caller: Caller): Promise<Taken> {
+    const taken: Taken[] = [];
+    const giveBack = async (): Promise<void> => {
+      for (const one of taken) await one.giveBack();
+    };
+    try {
+      for (const [name, subject] of all) taken.push(await this.take(name, subject, caller));
+    } catch (error) {
+      await giveBack();
+      throw error;
+    }
+    return { giveBack };
   }
 }
