@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { COMMANDS } from '../src/cli/commands';
 import { SystemClock } from '../src/core/clock';
 import { backUpSqlite } from '../src/database/sqlite-backup';
 import { SqliteConnection } from '../src/database/sqlite-connection';
@@ -169,5 +170,73 @@ describe('a list as a command prints it', () => {
       expect(lines[1]).toMatch(/ Browser\uFFFD\[2J\uFFFDsess_made_up\uFFFD2J\uFFFD\uFFFD$/);
       expect(JSON.parse(rows[0] ?? '')).toMatchObject({ userAgent: AGENT });
     }
+  });
+});
+
+describe('every command with --json', () => {
+  const NEW_PASSWORD = 'nine kettles and a lantern';
+  /** What stands behind each command. Those that read a password are processes. */
+  const lines: Record<string, (of: { username: string; keyId: string }) => string[]> = {
+    'user create': () => ['--username', 'somebody.new', '--email', 'somebody.new@example.com'],
+    'user set-password': ({ username }) => [username],
+    'user show': ({ username }) => [username],
+    'user disable': ({ username }) => [username],
+    'user enable': ({ username }) => [username],
+    'user delete': ({ username }) => [username],
+    'user scopes': ({ username }) => [username, 'a:b'],
+    'user list': () => [],
+    'user export': () => [],
+    'user import': () => [users()],
+    'session list': () => [],
+    'session revoke': () => ['--all'],
+    'key list': () => [],
+    'key disable': ({ keyId }) => [keyId],
+    'audit verify': () => [],
+    'audit head': () => [],
+    'audit export': () => [],
+    'migrate status': () => [],
+    'migrate up': () => [],
+    cleanup: () => [],
+    backup: () => [join(folder, 'copy.sqlite')],
+    'config check': () => [],
+    doctor: () => [],
+  };
+  const settings = () => settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET });
+  const expectObjects = (text: string) => {
+    expect(text).toMatch(/\n$/);
+    for (const line of text.trimEnd().split('\n')) expect(JSON.parse(line)).toBeInstanceOf(Object);
+  };
+
+  it('is in this table', () => {
+    expect(Object.keys(lines).sort()).toEqual(COMMANDS.map(({ name }) => name).sort());
+  });
+
+  it.each(Object.keys(lines))('prints one JSON object on each line, and nothing else: %s', async (name) => {
+    if (onMysql && name === 'backup') return;
+    // The commands go by the true time.
+    app.clock.advance((Date.now() - app.clock.now().getTime()) / 1000);
+    const person = await newcomer(app);
+    const { keyId } = await createKey(app, person.token);
+    const words = [...name.split(' '), ...(lines[name]?.({ ...person, keyId }) ?? []), '--json'];
+    await sealerBeside(app).sealAll();
+
+    const readsPassword = ['user create', 'user set-password'].includes(name);
+    const { stdout } = readsPassword
+      ? await runCommand('latchkey', words, settings(), `${NEW_PASSWORD}\n`)
+      : await desk.written(...words);
+
+    expectObjects(stdout);
+  });
+
+  it.each([
+    ['a line that is not understood', ['user', 'list', '--no-such-option']],
+    ['somebody who is not there', ['user', 'show', 'nobody']],
+  ])('says on standard error, as an object too, what is wrong: %s', async (_, words) => {
+    const { code, stdout, stderr } = await runCommand('latchkey', [...words, '--json'], settings());
+
+    expect(code).toBeGreaterThan(0);
+    expect(stdout).toBe('');
+    expectObjects(stderr);
+    expect(JSON.parse(stderr)).toEqual({ error: expect.stringMatching(/\w/) as string });
   });
 });

@@ -75,7 +75,7 @@ async function examineVersion(view: ReadOnlyView): Promise<Finding> {
   const [major = 0, minor = 0] = version.split('.').map(Number.parseFloat);
   const [leastMajor, leastMinor] = LEAST_VERSION[server];
   if (major < leastMajor || (major === leastMajor && minor < leastMinor)) {
-    const message = `${server} ${version} is older than ${leastMajor}.${leastMinor}, the oldest release that is tested.`;
+    const message = `${server} ${version} is older than ${leastMajor}.${leastMinor}, the oldest release that is supported.`;
     return warn('database', message, 'DATABASE_URL');
   }
   return ok('database', `${server} ${version}.`);
