@@ -1,6 +1,7 @@
 import { REQUEST_BUDGET_MS } from '../src/core/request-budget';
 import { Transactions } from '../src/database/transactions';
 import { startApp, type TestApp } from './support/app';
+import { onMysql } from './support/database';
 import { gate } from './support/gate';
 import { listKeys, type LoginBody, newcomer, type Person, statusWith } from './support/people';
 import { Scrape } from './support/scrape';
@@ -9,8 +10,8 @@ import { faultRounds } from './support/thoroughness';
 
 const ROUNDS = faultRounds(3, 50);
 
-/** How many connections there are, and how many callers may wait for one. */
-const CONNECTIONS = 10;
+/** How many connections there are, and how many callers may wait for one. On SQLite one unit of work passes at a time. */
+const CONNECTIONS = onMysql ? 10 : 1;
 const PLACES = 500;
 
 /** Of those who wait, how many come by HTTP; more would keep a busy machine longer than any of them may wait. */
@@ -96,19 +97,23 @@ describe('a pool of which every connection is in use', () => {
 
         const refused = replies.filter(({ status }) => status === 503);
         expect(refused.filter(({ retryAfter }) => retryAfter === null)).toEqual([]);
-        // Who has a place waits until his time has run out. The others were answered before, most of them before anybody left.
-        const atOnce = refused.filter(({ milliseconds }) => milliseconds < REQUEST_BUDGET_MS);
-        expect(atOnce.filter(({ whileHeld }) => whileHeld).length).toBeGreaterThanOrEqual(TOO_MANY);
-        expect(atOnce.length).toBeLessThanOrEqual(TOO_MANY + OWN);
-        // On a slow machine some run out of time in their place.
+        // On a slow machine some run out of time in their place; the others that are refused have none. They are as many as there
+        // are too many, and all but those whose place the service itself has left were answered while everybody else still waited.
+        const withoutPlace = refused.filter(({ milliseconds }) => milliseconds < REQUEST_BUDGET_MS);
+        expect(withoutPlace.filter(({ whileHeld }) => whileHeld).length).toBeGreaterThanOrEqual(TOO_MANY);
+        expect(withoutPlace.length).toBeLessThanOrEqual(TOO_MANY + OWN);
+        expect(replies.filter(({ status, whileHeld }) => status === 200 && whileHeld)).toEqual([]);
         expect(replies.filter(({ status }) => ![200, 503].includes(status))).toEqual([]);
-        expect(replies.map(({ status }) => status)).toContain(200);
+        const served = replies.filter(({ status }) => status === 200);
+        const outOfTime = refused.filter(({ milliseconds }) => milliseconds >= REQUEST_BUDGET_MS);
+        expect(served.length + outOfTime.length).toBeGreaterThanOrEqual(REQUESTS_WITH_A_PLACE - OWN);
 
         let after = await useOf(app);
         while (after.used + after.waiting > 0) after = await useOf(app);
         expect((await app.fetch('/health/ready')).status).toBe(200);
         expect(await statusWith(app, person)).toBe(200);
       }
+      if (!onMysql) return;
       const [row] = await app.rows<{ connections: number }>(
         'SELECT COUNT(*) AS connections FROM information_schema.processlist WHERE db = DATABASE()',
       );
@@ -118,7 +123,10 @@ describe('a pool of which every connection is in use', () => {
   );
 });
 
-describe('a pool from which many changes of one account want connections', () => {
+/** Where there are several connections to be taken. */
+const describeWithSeveral = onMysql ? describe : () => undefined;
+
+describeWithSeveral('a pool from which many changes of one account want connections', () => {
   const failpoints = new TestFailpoints();
   let app: TestApp;
   beforeAll(async () => (app = await startApp({ RATE_LIMITS: 'off', METRICS: 'on' }, { failpoints })));
