@@ -33,12 +33,30 @@ const MYSQL_TABLES =
   'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE()';
 const SQLITE_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'";
 
-/** What is binary is written as hex. */
+/** Rows that are searched as one text: that of a million would be longer than a text may be. */
+const ROWS_AT_A_TIME = 10_000;
+
 async function dumpOf(tables: string, query: Query): Promise<string> {
   const rows: unknown[] = [];
   for (const { name } of await query<{ name: string }>(tables)) {
     rows.push(name, await query(`SELECT * FROM ${name}`));
   }
+  return asText(rows);
+}
+
+/** The same in pieces of so many rows, in none of which a value is cut. */
+async function* piecesOf(tables: string, query: Query): AsyncGenerator<string> {
+  for (const { name } of await query<{ name: string }>(tables)) {
+    let rows: unknown[] = [];
+    for (let start = 0; start === 0 || rows.length === ROWS_AT_A_TIME; start += ROWS_AT_A_TIME) {
+      rows = await query(`SELECT * FROM ${name} LIMIT ${ROWS_AT_A_TIME} OFFSET ${start}`);
+      yield asText(rows);
+    }
+  }
+}
+
+/** What is binary is written as hex. */
+function asText(rows: unknown[]): string {
   return JSON.stringify(rows, function (this: Record<string, unknown>, key, value: unknown) {
     const raw = this[key];
     return ArrayBuffer.isView(raw) ? Buffer.from(raw as Uint8Array).toString('hex') : value;
@@ -47,12 +65,16 @@ async function dumpOf(tables: string, query: Query): Promise<string> {
 
 /** What every test database can do, given what it can do by itself. */
 function searchable(
-  database: Pick<TestDatabase, 'url' | 'rows' | 'dump'>,
+  { tables, ...database }: Pick<TestDatabase, 'url' | 'rows'> & { tables: string },
   drop: () => Promise<unknown>,
 ): TestDatabase {
-  const search = async () => issued.refuseLeaks('the database', await database.dump());
+  const { rows } = database;
+  const search = async () => {
+    for await (const piece of piecesOf(tables, rows)) issued.refuseLeaks('the database', piece);
+  };
   return {
     ...database,
+    dump: () => dumpOf(tables, rows),
     search,
     drop: async () => {
       await search().finally(drop);
@@ -80,9 +102,7 @@ export async function createMysqlDatabase(serverUrl: string): Promise<TestDataba
   await onServer(`CREATE DATABASE ${name}`);
   url.pathname = `/${name}`;
   const rows: Query = (sql) => onServer(sql, name) as Promise<never[]>;
-  return searchable({ url: url.href, rows, dump: () => dumpOf(MYSQL_TABLES, rows) }, () =>
-    onServer(`DROP DATABASE ${name}`),
-  );
+  return searchable({ url: url.href, rows, tables: MYSQL_TABLES }, () => onServer(`DROP DATABASE ${name}`));
 }
 
 function createSqliteFile(): TestDatabase {
@@ -94,7 +114,7 @@ function createSqliteFile(): TestDatabase {
     connection.close();
     return Promise.resolve(found as never[]);
   };
-  return searchable({ url: `sqlite:${file}`, rows, dump: () => dumpOf(SQLITE_TABLES, rows) }, () =>
+  return searchable({ url: `sqlite:${file}`, rows, tables: SQLITE_TABLES }, () =>
     Promise.resolve(rmSync(folder, { recursive: true })),
   );
 }
