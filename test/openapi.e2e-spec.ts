@@ -11,6 +11,12 @@ import { Transactions } from '../src/database/transactions';
 import { Drain } from '../src/http/drain';
 import type { SignUpRequest } from '../src/users/users.dto';
 import { PasswordHasher } from '../src/crypto/password-hasher';
+import {
+  type AttemptLimitName,
+  type LimitName,
+  LIMITS,
+  type WindowLimitName,
+} from '../src/rate-limit/limits';
 import { PasswordAttempts } from '../src/rate-limit/password-attempts';
 import { RateLimits } from '../src/rate-limit/rate-limits';
 import { ClockKeeper } from '../src/revocation/clock-keeper';
@@ -107,6 +113,12 @@ describe('its publication', () => {
     }
   });
 });
+
+/** One thing that a limit counts. */
+interface Limited {
+  subject: string;
+  before: number;
+}
 
 type Undo = () => unknown;
 /** A call of the document, on its way to be sent. */
@@ -211,6 +223,27 @@ describe('every example of the document, executed', () => {
       ({ connect: () => Promise.reject(new Error('no database')) }) as never;
     return () => void (dataSource.createQueryRunner = createQueryRunner);
   };
+
+  /**
+   * What each limit counts here, and how often it has been counted before. A call that meets several is refused by the first; each
+   * by itself is for test/kept-limits and test/login-limits.
+   */
+  const limited = (): Record<LimitName, Limited> => ({
+    'key-report': { subject: '127.0.0.1', before: 0 },
+    // Jane herself.
+    'sign-up': { subject: '127.0.0.1', before: 1 },
+    // Her two keys.
+    'account-changes': { subject: jane.user.id, before: 2 },
+    'session-changes': { subject: sessionIdOf(jane), before: 2 },
+    // She has signed in twice.
+    'sign-in': { subject: jane.user.id, before: 2 },
+    'refresh-session': { subject: sessionIdOf(jane), before: 0 },
+    'login-address': { subject: '127.0.0.1', before: 0 },
+    'login-network': { subject: '2001:db8:1::/48', before: 0 },
+    'login-account': { subject: 'jane.doe', before: 0 },
+    'login-device': { subject: 'a device', before: 0 },
+    'password-proof': { subject: sessionIdOf(jane), before: 0 },
+  });
 
   /** What has to be done, or sent otherwise, to be answered with that error. Undone by the function returned. */
   const provocations: Record<string, Provocation> = {
@@ -328,19 +361,15 @@ describe('every example of the document, executed', () => {
     rate_limited: async () => {
       const origin = { ip: '127.0.0.1', userAgent: null, requestId: 'req_of_the_test' };
       const caller = { userId: null, origin };
-      const flood = async (times: number, one: () => Promise<unknown>) => {
-        for (let count = 0; count < times; count += 1) await one();
-      };
       const limits = app.nest.get(RateLimits);
       const attempts = app.nest.get(PasswordAttempts);
-      await flood(60, () => limits.take('key-report', origin.ip, caller));
-      // Jane's own sign-up was the first of a hundred.
-      await flood(99, () => limits.take('sign-up', origin.ip, caller));
-      // And her two keys were the first of three hundred changes.
-      await flood(298, () => limits.take('account-changes', jane.user.id, caller));
-      await flood(120, () => limits.take('refresh-session', sessionIdOf(jane), caller));
-      await flood(10, () => attempts.admit('login-account', 'jane.doe', caller));
-      await flood(10, () => attempts.admit('password-proof', sessionIdOf(jane), caller));
+      for (const [name, { subject, before }] of Object.entries(limited()) as [LimitName, Limited][]) {
+        const one = () =>
+          LIMITS[name].kind === 'window'
+            ? limits.take(name as WindowLimitName, subject, caller)
+            : attempts.admit(name as AttemptLimitName, subject, caller);
+        for (let count = before; count < LIMITS[name].points; count += 1) await one();
+      }
       return () => app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
     },
     overloaded: async (call) => {
