@@ -31,7 +31,7 @@ import { leaveBodiesUnread } from './http/route-traits';
 import { MetricsServer } from './observability/metrics-server';
 import { type Observability, openObservability, UNSEEN } from './observability/observability';
 import { serveApiDocs } from './openapi/serve-docs';
-import { addressBlock } from './rate-limit/address-block';
+import { addressNetwork } from './rate-limit/address-block';
 import { CounterKeeper } from './rate-limit/counter-keeper';
 import { workerFile } from './worker-file';
 
@@ -134,7 +134,7 @@ export async function createApp(
   if (config.metrics) measureRequests(server, observability.metrics);
   app.get(Drain).watch(server);
   describeEveryResponse(server, log);
-  guardConnections(server, ids, addressBlock);
+  guardConnections(server, ids, addressNetwork);
   app.get(ProxyWatch).watch(server);
   const answerTheRest = answerByTheLetter(server);
   await shareWithOrigins(server, config);

@@ -127,7 +127,7 @@ describe('docs/inventory.md', () => {
       'commas in a JSON body': `${MOST_COMMAS}`,
       'request line and headers': `${maxHeaderSize} bytes`,
       connections: `${server.maxConnections}`,
-      'connections of one address, of IPv6 one /64': 'what is left',
+      'connections of one address, of IPv6 one /48': 'what is left',
       'time to take leave when it is hung up on': `${LONGEST_LEAVE_MS / 1000} s`,
       'requests of one connection received and not answered': `${MOST_RECEIVED}`,
       'requests of one connection under way': `${MOST_PIPELINED}`,

@@ -4,8 +4,10 @@ import { CONNECTION_LIMITS, MOST_PIPELINED, MOST_RECEIVED } from '../src/http/co
 import { startApp, type TestApp } from './support/app';
 import { createDatabase, type TestDatabase } from './support/database';
 import { freePort } from './support/mariadb-server';
+import { newcomer } from './support/people';
 import { sendRaw } from './support/raw-http';
 import { type Program, settingsFor, startServer } from './support/server-process';
+import { TestFailpoints } from './support/test-failpoints';
 
 const SOCKETS = 2000;
 
@@ -224,45 +226,88 @@ describe('a client that sends requests without awaiting the answers', () => {
   });
 });
 
-describe('one address that takes every connection it can get', () => {
+describe('an address that takes every connection it can get', () => {
   const MOST = 40;
+  const failpoints = new TestFailpoints();
   let app: TestApp;
   let port: number;
-  const opened: Socket[] = [];
-  beforeAll(async () => {
-    app = await startApp();
+  const opened: { address: string; socket: Socket }[] = [];
+  beforeEach(async () => {
+    app = await startApp({}, { failpoints });
     port = Number(new URL(app.url).port);
     app.nest.getHttpAdapter().getInstance().server.maxConnections = MOST;
   });
-  afterAll(async () => {
-    for (const socket of opened) socket.destroy();
+  afterEach(async () => {
+    for (const { socket } of opened.splice(0)) socket.destroy();
     await app.close();
   });
 
-  /** Has something answered over a connection from that address; then keeps it open. Whether it is open then. */
-  const hold = (localAddress: string): Promise<boolean> =>
+  const open = (address: string): Socket => {
+    const socket = connect({ port, host: '127.0.0.1', localAddress: address });
+    opened.push({ address, socket });
+    return socket.on('error', () => undefined);
+  };
+
+  /** Has something answered over a connection from that address; then keeps it open. Whether it was answered. */
+  const hold = (
+    address: string,
+    request = 'GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n',
+  ): Promise<boolean> =>
     new Promise((resolve) => {
-      const socket = connect({ port, host: '127.0.0.1', localAddress });
-      opened.push(socket);
-      socket.on('error', () => undefined).on('close', () => resolve(false));
-      socket.on('data', () => resolve(true)).write('GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n');
+      const socket = open(address).on('close', () => resolve(false));
+      socket.on('data', () => resolve(true)).write(request);
     });
 
-  const holdMany = async (localAddress: string): Promise<number> => {
+  const holdMany = async (address: string): Promise<number> => {
     let held = 0;
-    for (let time = 0; time < MOST; time += 1) if (await hold(localAddress)) held += 1;
+    for (let time = 0; time < MOST; time += 1) if (await hold(address)) held += 1;
     return held;
   };
 
-  it('gets as many as are left for others, who find some whoever else does the same', async () => {
-    expect(await holdMany('127.0.0.2')).toBe(MOST / 2);
-    expect(await holdMany('127.0.0.3')).toBe(MOST / 4);
-    expect(await hold('127.0.0.4')).toBe(true);
+  /** Waits until that many of the address are left. */
+  const left = async (address: string, count: number): Promise<void> => {
+    const open = () => opened.filter(({ address: its, socket }) => its === address && !socket.destroyed);
+    while (open().length !== count) await new Promise((resolve) => setImmediate(resolve));
+  };
 
-    // Whoever gives some back gets some again, and no more.
-    for (const socket of opened.filter(({ localAddress }) => localAddress === '127.0.0.2').slice(0, MOST / 4))
-      socket.destroy();
-    expect(await hold('127.0.0.5')).toBe(true);
-    expect(await holdMany('127.0.0.2')).toBe(4);
+  it('gets as many as are left for others, and gives some up to whoever has clearly less', async () => {
+    expect(await holdMany('127.0.0.2')).toBe(MOST / 2);
+    // Ten that were left, and five of the other's.
+    expect(await holdMany('127.0.0.3')).toBe(MOST / 2 - 5);
+    await left('127.0.0.2', MOST / 2 - 5);
+
+    for (let address = 4; address < 16; address += 1) {
+      expect(await holdMany(`127.0.0.${address}`)).toBeGreaterThan(1);
+    }
+
+    expect(await hold('127.0.0.16')).toBe(true);
+  });
+
+  it('that sends its requests slowly gives them up as well', async () => {
+    const slowly =
+      'POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n';
+    for (let address = 2; address < 9; address += 1) {
+      for (let time = 0; time < MOST; time += 1) {
+        const socket = open(`127.0.0.${address}`);
+        await new Promise<void>((resolve) => socket.once('connect', resolve).once('close', () => resolve()));
+        if (!socket.destroyed) socket.write(slowly);
+      }
+    }
+
+    expect(await hold('127.0.0.16')).toBe(true);
+  });
+
+  it('is not hung up on while something is being done for it', async () => {
+    const { token } = await newcomer(app);
+    const { reached, release } = failpoints.hold('logout:session_revoked');
+    const logout = `POST /api/v1/auth/logout HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Length: 0\r\n\r\n`;
+    const answered = hold('127.0.0.2', logout);
+    await reached;
+    await holdMany('127.0.0.2');
+
+    for (let address = 3; address < 6; address += 1) await holdMany(`127.0.0.${address}`);
+    release();
+
+    expect(await answered).toBe(true);
   });
 });

@@ -1,4 +1,4 @@
-import { Tally } from './tally';
+import { Tally } from '../core/tally';
 
 /** On whose behalf something waits. */
 export interface Party {

@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { FastifyInstance, FastifyServerOptions } from 'fastify';
@@ -51,7 +52,8 @@ export function guardConnections(
   // Node would leave out what stands behind the thousandth, such as what a proxy adds: the client chose what is seen. Their
   // bytes are bounded as it is.
   server.server.maxHeadersCount = 0;
-  const shares = new ConnectionShares(server.server, ownerOf);
+  const unsent = new UnsentAnswers();
+  const shares = new ConnectionShares(server.server, ownerOf, (socket) => unsent.isAtWorkFor(socket));
   server.server.on('connection', (socket: Socket) => shares.admit(socket));
   // An expectation that nobody knows may be ignored (RFC 9110 section 10.1.1).
   server.server.on('checkExpectation', (request, response) =>
@@ -59,7 +61,6 @@ export function guardConnections(
   );
   const refuse = answerUnparsable(ids);
   server.server.on('connect', (_request, socket: Duplex) => refuse(new Error('CONNECT'), socket));
-  const unsent = new UnsentAnswers();
   server.server.prependListener('request', ({ socket }) => {
     if (unsent.of(socket) > MOST_RECEIVED) socket.destroy();
   });

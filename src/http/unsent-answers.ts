@@ -31,6 +31,16 @@ export class UnsentAnswers {
     return this.waiting.get(socket)?.size ?? 0;
   }
 
+  /**
+   * Whether something is being done for it. What has not come in whole has not been begun, and what has been answered only waits to
+   * be taken: slow clients stay in both.
+   */
+  isAtWorkFor(socket: Socket): boolean {
+    return [...(this.waiting.get(socket) ?? [])].some(
+      ({ req, writableEnded }) => req.complete && !writableEnded,
+    );
+  }
+
   /** Hangs up on those for whom the most is kept, until it is little enough. */
   relieve(): void {
     const kept = [...this.waiting].map(([socket, answers]) => ({ socket, bytes: bytesOf(answers) }));
