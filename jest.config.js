@@ -12,6 +12,9 @@ const WITHOUT_DATABASE = [
   '/test/(architecture|asvs|randomness|source-safety|supply-chain|containers|keys-scan)[.]',
 ];
 
+/** What needs the history of the project is for the long run of what breaks. */
+const IN_THE_LONG_RUN_ONLY = ['/test/older-program[.]'];
+
 const onMysql = process.env['DATABASE_URL']?.startsWith('mysql:') ?? false;
 
 /**
@@ -28,6 +31,7 @@ module.exports = {
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   testPathIgnorePatterns: [
     '/node_modules/',
+    ...(process.env['FAULTS'] === 'long' ? [] : IN_THE_LONG_RUN_ONLY),
     ...(onMysql ? [...ON_SQLITE_ONLY, ...WITHOUT_DATABASE] : ON_MYSQL_ONLY),
   ],
   testTimeout: 30_000,

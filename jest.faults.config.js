@@ -1,5 +1,7 @@
 // @ts-check
 
+process.env['FAULTS'] = 'long';
+
 /**
  * The long run of everything that must hold while something breaks or is restarted: `npm run test:faults`. The short run of
  * the same is part of `npm test`. One file at a time: its numbers allow nothing for a machine that does something else.
@@ -24,9 +26,8 @@ module.exports = {
     'migrations',
     'skewed-clocks',
     'older-release',
+    'older-program',
   ].map((name) => `<rootDir>/test/${name}.e2e-spec.ts`),
   maxWorkers: 1,
   verbose: true,
 };
-
-process.env['FAULTS'] = 'long';

@@ -100,9 +100,16 @@ export class Program {
   }
 }
 
-/** The service as a process, as `npm start` runs it, ready. */
-export async function startServer(environment: Record<string, string>): Promise<Program & { url: string }> {
-  const program = new Program([join('scripts', 'start.mjs'), 'main'], environment);
+/**
+ * The service as a process, as `npm start` runs it, ready.
+ *
+ * @param cwd the folder of another version of the project
+ */
+export async function startServer(
+  environment: Record<string, string>,
+  cwd = root,
+): Promise<Program & { url: string }> {
+  const program = new Program([join('scripts', 'start.mjs'), 'main'], environment, cwd);
   const [, url = ''] = await program.says(/Docs\s+(http:\/\/[\d.:]+)\/docs[\s\S]*Ctrl\+C/);
   return Object.assign(program, { url });
 }
