@@ -295,6 +295,35 @@ describe('logins', () => {
       expect((await right(person, { deviceToken })).status).toBe(200);
     });
 
+    it('ask for one account a minute, whatever token and names they show, where the address is used up', async () => {
+      const { deviceToken, ...person } = await newcomer(app);
+      const address = { 'X-Forwarded-For': newAddress() };
+      for (let count = 0; count < 100; count += 1) {
+        await login({ username: `used-up-${count}`, password: 'x' }, address);
+      }
+      const [first, ...others] = await Promise.all(Array.from({ length: 5 }, () => signUp(app)));
+      await login({ username: first?.username, password: 'x', deviceToken }, address);
+      await quiet(app);
+      const statuses: number[] = [];
+      const guessOthers = async () => {
+        for (const { username } of others) {
+          statuses.push((await login({ username, password: 'x', deviceToken }, address)).status);
+        }
+      };
+
+      const sent = await statementsDuring(app, guessOthers);
+      app.clock.push(60);
+      await quiet(app);
+      const later = await statementsDuring(app, guessOthers);
+
+      const lookUps = (statements: { sql: string }[]) =>
+        statements.filter(({ sql }) => /FROM\W+users\b/.test(sql)).length;
+      expect([lookUps(sent), lookUps(later)]).toEqual([0, 1]);
+      expect(statuses).toEqual(Array<number>(8).fill(429));
+      // Nor does it keep its own account's device out.
+      expect((await right(person, { deviceToken })).status).toBe(200);
+    });
+
     it('are from a stranger for any other account', async () => {
       const { deviceToken } = await newcomer(app);
       const { person } = await attacked();

@@ -117,8 +117,7 @@ export class AuthService {
     request: LoginRequest,
     origin: Origin,
   ): Promise<{ user: User; place: HashPlace; unusual: UnusualSignIn | undefined }> {
-    const find = () => this.users.findByUsername(request.username);
-    const login = await this.limits.admit(request, origin, find);
+    const login = await this.limits.admit(request, origin);
     const { user, place } = login;
     const { right, failuresBefore } = await settleBy(login, () =>
       this.users.verifyPassword(user, request.password, place, origin),

@@ -9,11 +9,13 @@ import { Random } from '../core/random';
 import { DEVICE_ID_BYTES, type DeviceToken, DeviceTokenFormat } from '../crypto/device-token-format';
 import { KeyRing } from '../crypto/key-ring';
 import { type HashPlace, PasswordHasher } from '../crypto/password-hasher';
+import { sha256Hex } from '../crypto/sha256';
 import { addressBlock, addressNetwork } from '../rate-limit/address-block';
 import { type AdmittedAttempt, PasswordAttempts } from '../rate-limit/password-attempts';
 import type { Caller } from '../rate-limit/limit-hits';
 import { RateLimits, type Taken } from '../rate-limit/rate-limits';
 import type { User } from '../users/user.entity';
+import { UsersService } from '../users/users.service';
 import type { LoginRequest } from './auth.dto';
 
 /** A login that may be evaluated. */
@@ -27,7 +29,15 @@ export interface AdmittedLogin extends AdmittedAttempt {
 /** Looks up the account whose name was given. */
 type FindUser = () => Promise<User | null>;
 
-/** Pairs of a device token and a name that did not belong together, and for how long that is remembered, in milliseconds. */
+/** What is known of a device token that was shown with a name that is not its account's. */
+interface Mismatch {
+  /** Digest of the name that would be right; none, where the token is good for no account any more. */
+  right: string | undefined;
+  /** When that was found, in milliseconds of the monotonic clock. */
+  at: number;
+}
+
+/** Device tokens of which a mismatch is remembered, and for how long, in milliseconds. */
 const REMEMBERED_MISMATCHES = 10_000;
 const MISMATCH_REMEMBERED_MS = 60_000;
 
@@ -38,8 +48,11 @@ const MISMATCH_REMEMBERED_MS = 60_000;
 @Injectable()
 export class SignInLimits {
   private readonly format: DeviceTokenFormat;
-  /** When each was found. Without it, anyone with a device token of their own could make every login query the database. */
-  private readonly mismatches = new LRUCache<string, number>({ max: REMEMBERED_MISMATCHES });
+  /**
+   * By account and password. Without it, anyone with a device token of their own could make every login query the database,
+   * with whatever names: device tokens are looked at before any limit.
+   */
+  private readonly mismatches = new LRUCache<string, Mismatch>({ max: REMEMBERED_MISMATCHES });
 
   constructor(
     private readonly attempts: PasswordAttempts,
@@ -48,6 +61,7 @@ export class SignInLimits {
     private readonly proxies: ProxyWatch,
     private readonly clock: Clock,
     private readonly hasher: PasswordHasher,
+    private readonly users: UsersService,
     keys: KeyRing,
   ) {
     this.format = new DeviceTokenFormat(keys.deviceToken);
@@ -56,36 +70,43 @@ export class SignInLimits {
   /**
    * Lets a login in to be evaluated, or not. A name that nobody has is counted like any other. Strangers are let in before
    * the account is looked up: while a name is closed to them, they cost neither a hash nor a query for the account. While
-   * the queue is full they cost nothing at all, nor do known devices but for the account that their token names.
+   * the queue is full they cost nothing at all, nor do known devices but for the account that their token names. A token that
+   * goes with other names costs one look at its account a minute, however many names they are.
    *
    * @throws ApiError `rate_limited`, `overloaded`, `service_unavailable`
    */
-  async admit(request: LoginRequest, origin: Origin, find: FindUser): Promise<AdmittedLogin> {
+  async admit(request: LoginRequest, origin: Origin): Promise<AdmittedLogin> {
     this.proxies.noteSignIn(origin.ip);
-    return (await this.admitDevice(request, origin, find)) ?? this.admitStranger(request, origin, find);
+    const find = () => this.users.findByUsername(request.username);
+    return (await this.admitDevice(request, origin)) ?? this.admitStranger(request, origin, find);
   }
 
   /** @returns undefined for whoever shows no device token of this account */
   private async admitDevice(
     { username, deviceToken }: LoginRequest,
     origin: Origin,
-    find: FindUser,
   ): Promise<AdmittedLogin | undefined> {
     const token = deviceToken === undefined ? undefined : this.format.decode(deviceToken);
-    if (!token) return undefined;
-    const pair = `${token.userId} ${token.credentialVersion} ${canonical(username)}`;
-    const now = this.clock.monotonic();
-    if (now < (this.mismatches.get(pair) ?? -Infinity) + MISMATCH_REMEMBERED_MS) return undefined;
-    const user = await find();
-    if (!user || !belongsTo(token, user)) {
-      this.mismatches.set(pair, now);
-      return undefined;
-    }
+    const user = token && (await this.accountOf(token, canonical(username)));
+    if (!user) return undefined;
     const place: HashPlace = { lane: 'known', network: addressNetwork(origin.ip), subject: user.id };
     this.hasher.requireRoom(place);
     const caller = { userId: user.id, origin };
     const attempt = await this.attempts.admit('login-device', token.deviceId.toString('hex'), caller);
     return { user, place, ...attempt };
+  }
+
+  /** The account that the token was made for, if that is its name. */
+  private async accountOf(token: DeviceToken, name: string): Promise<User | undefined> {
+    const key = `${token.userId} ${token.credentialVersion}`;
+    const now = this.clock.monotonic();
+    const known = this.mismatches.get(key);
+    if (known && now < known.at + MISMATCH_REMEMBERED_MS && known.right !== sha256Hex(name)) return undefined;
+    const user = await this.users.find(token.userId);
+    const holder = user && belongsTo(token, user) ? user : undefined;
+    if (holder?.usernameCanonical === name) return holder;
+    this.mismatches.set(key, { right: holder && sha256Hex(holder.usernameCanonical), at: now });
+    return undefined;
   }
 
   private async admitStranger(
