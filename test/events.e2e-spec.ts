@@ -11,6 +11,7 @@ import {
   sessionIdOf,
   signUp,
 } from './support/people';
+import { statementsDuring } from './support/statements';
 
 interface EventBody {
   eventId: string;
@@ -649,5 +650,31 @@ describe('the audit trail', () => {
 
     const refused = (await trail()).filter((row) => row.user_id === id && row.type === 'access_refused');
     expect(refused).toHaveLength(MOST_OF_AN_ACCOUNT);
+  });
+
+  it('writes nothing more for refusals beyond those of the hour, and asks again after a minute', async () => {
+    const { token, id } = await newcomer(app);
+    const { apiKey } = await createKey(app, token);
+    const other = await createKey(app, (await newcomer(app)).token);
+    const refuse = async (key: string, times = 1) => {
+      for (let count = 0; count < times; count += 1) {
+        expect((await app.call('GET', '/auth/events', { key })).status).toBe(403);
+      }
+    };
+    const writes = async (work: () => Promise<void>) =>
+      (await statementsDuring(app, work)).filter(({ sql }) => /^\s*(INSERT|DELETE)\b.*audit_events/.test(sql))
+        .length;
+    await refuse(apiKey, MOST_OF_AN_ACCOUNT + 1);
+
+    const beyond = await writes(() => refuse(apiKey, 5));
+    const ofAnother = await writes(() => refuse(other.apiKey));
+    app.clock.advance(3601);
+    app.clock.push(60);
+    const later = await writes(() => refuse(apiKey));
+
+    expect(beyond).toBe(0);
+    expect([ofAnother, later]).toEqual([2, 2]);
+    const refused = (await trail()).filter((row) => row.user_id === id && row.type === 'access_refused');
+    expect(refused).toHaveLength(MOST_OF_AN_ACCOUNT + 1);
   });
 });

@@ -1,6 +1,8 @@
 import { Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
 import { AuditTrail } from '../audit/audit-trail';
 import type { SecurityEvent } from '../audit/security-event';
+import { Clock } from '../core/clock';
 import { ApiError } from '../core/errors';
 import type { Origin } from '../core/origin';
 import { Transactions } from '../database/transactions';
@@ -16,22 +18,38 @@ export class AddressRefused extends ApiError {
   }
 }
 
+/** Accounts, by type of event, of which it is remembered that what may be written of them in an hour is used up. */
+const REMEMBERED_ACCOUNTS = 10_000;
+
+/** Milliseconds for which that is taken for true: the oldest event may be an hour old at any moment. */
+const REMEMBERED_MS = 60_000;
+
 /** Writes down when somebody who is known is not let through (ASVS 16.3.2). */
 @Injectable()
 export class Refusals {
+  /** When that was found. Without it, whoever holds any key has a row written and taken away with every call. */
+  private readonly usedUp = new LRUCache<string, number>({ max: REMEMBERED_ACCOUNTS });
+
   constructor(
     private readonly transactions: Transactions,
     private readonly audit: AuditTrail,
+    private readonly clock: Clock,
   ) {}
 
   /**
-   * Records the refusal, if it is one. Outside of what was refused, which has been rolled back.
+   * Records the refusal, if it is one. Outside of what was refused, which has been rolled back. Where the hour's events of the
+   * account are used up, the database is not asked again for a minute.
    *
    * @throws ApiError `service_unavailable`: what cannot be written down is not answered
    */
   async note(error: unknown, holder: Holder | undefined, origin: Origin): Promise<void> {
     const event = error instanceof ApiError && holder && eventOf(error, holder);
-    if (event) await this.transactions.run((tx) => this.audit.recordBounded(tx, event, origin));
+    if (!event) return;
+    const key = `${event.userId} ${event.type}`;
+    const now = this.clock.monotonic();
+    if (now < (this.usedUp.get(key) ?? -Infinity) + REMEMBERED_MS) return;
+    const kept = await this.transactions.run((tx) => this.audit.recordBounded(tx, event, origin));
+    if (!kept) this.usedUp.set(key, now);
   }
 }
 

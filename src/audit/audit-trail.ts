@@ -70,8 +70,10 @@ export class AuditTrail {
    * at the same moment. One too many is written under no type and taken away again inside `tx`: whether somebody's events are
    * used up depends on whether there is such an account, and the time that it takes must not tell. Counted in the insert, which
    * reads without locks where a DELETE would not.
+   *
+   * @returns whether it was kept: not, where as many of the hour are there already
    */
-  async recordBounded(tx: EntityManager, event: SecurityEvent, origin: Origin): Promise<void> {
+  async recordBounded(tx: EntityManager, event: SecurityEvent, origin: Origin): Promise<boolean> {
     const row = this.toRow(event, origin);
     const since = earliestId('evt', addSeconds(row.occurredAt, -WINDOW_SECONDS));
     const [id, occurredAt, ...values] = valuesOf(row) as [SqlValue, SqlValue, ...SqlValue[]];
@@ -83,7 +85,7 @@ export class AuditTrail {
          ?, ?, ?, ?, ?, ?, ?, ? FROM (SELECT 1 AS one) AS once`,
       [id, occurredAt, row.userId, since, row.type, most, ...values],
     );
-    await execute(tx, "DELETE FROM audit_events WHERE id = ? AND type = ''", [row.id]);
+    return (await execute(tx, "DELETE FROM audit_events WHERE id = ? AND type = ''", [row.id])) === 0;
   }
 
   private toRow(event: SecurityEvent, { ip, userAgent, requestId }: Origin): Recorded {

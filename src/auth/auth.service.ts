@@ -140,8 +140,8 @@ export class AuthService {
     return { user, place, unusual: unusualIn(place.lane === 'known', failuresBefore) };
   }
 
-  private recordFailure(event: SecurityEvent, origin: Origin): Promise<void> {
-    return this.transactions.run((tx) => this.audit.recordBounded(tx, event, origin));
+  private async recordFailure(event: SecurityEvent, origin: Origin): Promise<void> {
+    await this.transactions.run((tx) => this.audit.recordBounded(tx, event, origin));
   }
 }
 
