@@ -3,6 +3,7 @@ import { LONGEST_TRANSACTION_MS } from '../src/database/transactions';
 import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { startApp, type TestApp } from './support/app';
 import { newcomer, sessionIdOf, statusWith } from './support/people';
+import { type Statement, statementsDuring } from './support/statements';
 
 describe('what is known of a revocation', () => {
   let app: TestApp;
@@ -79,5 +80,32 @@ describe('what is known of a revocation', () => {
     expect(before).toBe(200);
     const { status, headers } = await app.call('GET', '/users/me', { token: late.token });
     expect([status, headers.get('x-error-code')]).toEqual([401, 'token_revoked']);
+  });
+
+  it('is read once, and counted from then on, however many there are', async () => {
+    const expiresAt = addSeconds(app.clock.now(), 3600);
+    const lines = Array.from({ length: 500 }, (_, n) => ({
+      subject: 'session',
+      subjectId: `sess_${n}`,
+      expiresAt,
+    }));
+    await app.inDatabase((tx) => tx.insert('RevocationEntry', lines));
+    const feed = app.nest.get(RevocationFeed);
+    /** The rows that a poll is answered with, the lines among them. */
+    const polled = async (): Promise<number> => {
+      const sent: Statement[] = await statementsDuring(app, () => feed.poll());
+      const rows = await Promise.all(
+        sent.map(({ sql, values }) => app.rows<{ subject: string }>(sql, values)),
+      );
+      return rows.flat().filter(({ subject }) => subject === 'session').length;
+    };
+
+    await feed.poll();
+    const [again, later] = [await polled(), await polled()];
+    await app.restart();
+    const afterStart = await polled();
+
+    expect([again, later, afterStart]).toEqual([0, 0, 0]);
+    expect(remembered()).toBe(500);
   });
 });

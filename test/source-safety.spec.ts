@@ -108,7 +108,7 @@ describe('the source', () => {
       'database/rows.ts: shape.names, tableName, column',
       'rate-limit/counter-keeper.ts: MOST_COUNTERS',
       "rate-limit/counter-keeper.ts: places, elseAdd(tx, 'id', 'points')",
-      'revocation/revocation-feed.ts: TIME, timeOf(tx)',
+      'revocation/revocation-feed.ts: TIME, timeOf(tx), COUNT, timeOf(tx)',
       'sessions/operator-sessions.ts: ACCOUNTS_PER_BATCH',
       "sessions/operator-sessions.ts: userId === undefined ? '' : 'AND s.user_id = ?'",
       'sessions/sessions.service.ts: RAISE_ACCESS_END',

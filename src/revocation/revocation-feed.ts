@@ -45,12 +45,16 @@ const TOLD_SECONDS = 60;
 /** Before every end. */
 const EVER = new Date(0);
 
-/** In the place of a subject, on the row that is no line of the feed but tells the database's time. */
+/**
+ * In the place of a subject, on rows that are no lines of the feed: one tells the database's time, the other, in the place of a
+ * position, how many lines there are among those that have been read.
+ */
 const TIME = 'time';
+const COUNT = 'count';
 
-/** As it is read: a line of the feed, or the row that tells the time. */
+/** As it is read. */
 interface StoredLine extends Pick<RevocationEntry, 'position' | 'subjectId'> {
-  subject: RevocationSubject | typeof TIME;
+  subject: RevocationSubject | typeof TIME | typeof COUNT;
   expiresAt: Date | string;
 }
 
@@ -76,7 +80,8 @@ interface Mark {
 export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   private readonly revokedSessions = new Map<string, number>();
   private readonly listeners: ((keyId: string) => void)[] = [];
-  private readonly seen = new Set<number>();
+  /** When the lines end that were read since the oldest mark, in milliseconds, by their positions. */
+  private readonly seen = new Map<number, number>();
   private marks: Mark[] = [];
   private lastPoll = -Infinity;
   private lastSweep = -Infinity;
@@ -171,10 +176,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     }
     this.outage.succeeded();
     for (const line of lines) this.learnOnce(line);
-    const position = lines.reduce(
-      (furthest, line) => Math.max(furthest, Number(line.position)),
-      this.marks.at(-1)?.position ?? 0,
-    );
+    const position = lines.reduce((furthest, line) => Math.max(furthest, Number(line.position)), this.newest);
     this.marks.push({ begun, position });
     this.lastPoll = begun;
     if (begun - this.lastSweep >= SWEEP_INTERVAL_MS) this.forgetExpired(begun);
@@ -188,25 +190,48 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     return (await this.transactions.read((tx) => this.readBehind(tx, 0))).lines;
   }
 
-  /** The lines behind a position, and, so that it costs no statement of its own, what time it is there. */
+  /** How far the lines have been read. */
+  private get newest(): number {
+    return this.marks.at(-1)?.position ?? 0;
+  }
+
+  /**
+   * The lines behind a position that may not have been read, and, so that it costs no statement of its own, what time it is there.
+   * Lines that were read are counted only: there may be a hundred thousand, and only where the number is another one has a line
+   * been committed among them.
+   */
   private async readBehind(tx: EntityManager, position: number): Promise<Read> {
     const endingAfter = this.clock.isTrusted ? this.clock.now() : EVER;
+    const newest = Math.max(position, this.newest);
     const asked = this.clock.monotonic();
     const rows = await select<StoredLine>(
       tx,
       `SELECT -1 AS position, '${TIME}' AS subject, '' AS subjectId, ${timeOf(tx)} AS expiresAt
        UNION ALL
+       SELECT COUNT(*), '${COUNT}', '', ${timeOf(tx)} FROM revocation_entries
+       WHERE position > ? AND position <= ? AND expires_at > ?
+       UNION ALL
        SELECT position, subject, subject_id, expires_at FROM revocation_entries WHERE position > ? AND expires_at > ?`,
-      [position, endingAfter],
+      [position, newest, endingAfter, newest, endingAfter],
     );
     const answered = this.clock.monotonic();
     const read: Read = { lines: [], clockMoved: false };
+    let anyCommittedLate = false;
     for (const { subject, expiresAt, ...line } of rows) {
-      const instant = toInstant(expiresAt);
-      if (subject === TIME) read.clockMoved = this.clocks.note({ said: instant, asked, answered });
-      else read.lines.push({ ...line, subject, expiresAt: instant });
+      if (subject === COUNT)
+        anyCommittedLate = Number(line.position) !== this.countSeen(position, endingAfter);
+      else if (subject === TIME)
+        read.clockMoved = this.clocks.note({ said: toInstant(expiresAt), asked, answered });
+      else read.lines.push({ ...line, subject, expiresAt: toInstant(expiresAt) });
     }
+    if (anyCommittedLate) read.lines.push(...(await readBetween(tx, position, newest, endingAfter)));
     return read;
+  }
+
+  private countSeen(position: number, endingAfter: Date): number {
+    let count = 0;
+    for (const [seen, end] of this.seen) if (seen > position && end > endingAfter.getTime()) count += 1;
+    return count;
   }
 
   /**
@@ -217,14 +242,14 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     while (this.marks[1] && this.marks[1].begun <= now - OVERLAP_MS) this.marks.shift();
     const [oldest] = this.marks;
     if (!oldest || oldest.begun > now - OVERLAP_MS) return 0;
-    for (const position of this.seen) if (position <= oldest.position) this.seen.delete(position);
+    for (const position of this.seen.keys()) if (position <= oldest.position) this.seen.delete(position);
     return oldest.position;
   }
 
   private learnOnce(line: RevocationEntry): void {
     const position = Number(line.position);
     if (this.seen.has(position)) return;
-    this.seen.add(position);
+    this.seen.set(position, line.expiresAt.getTime());
     this.learn(line);
   }
 
@@ -250,4 +275,20 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     this.marks = [];
     this.seen.clear();
   }
+}
+
+/** The lines behind one position and up to another that end later than that. */
+async function readBetween(
+  tx: EntityManager,
+  position: number,
+  newest: number,
+  endingAfter: Date,
+): Promise<RevocationEntry[]> {
+  const rows = await select<RevocationEntry & { expiresAt: Date | string }>(
+    tx,
+    `SELECT position, subject, subject_id AS subjectId, expires_at AS expiresAt FROM revocation_entries
+     WHERE position > ? AND position <= ? AND expires_at > ?`,
+    [position, newest, endingAfter],
+  );
+  return rows.map((row) => ({ ...row, expiresAt: toInstant(row.expiresAt) }));
 }
