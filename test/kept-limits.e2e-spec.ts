@@ -15,6 +15,7 @@ import { TestClock } from './support/test-clock';
 
 const HOUR = 3600;
 const HERE = '127.0.0.1';
+const ELSEWHERE = { 'X-Forwarded-For': '2001:db8:1:2::3' };
 
 /** Has the limit count, as the requests do that it is about. */
 async function take(app: TestApp, name: WindowLimitName, subject: string, times: number): Promise<Taken[]> {
@@ -66,7 +67,7 @@ function waysOf(app: TestApp, person: Newcomer, other: Newcomer): [WindowLimitNa
       call: () =>
         app.call('POST', '/auth/login', {
           body: nobody,
-          headers: { 'X-Forwarded-For': '2001:db8:1:2::3' },
+          headers: ELSEWHERE,
         }),
     },
     'sign-in': {
@@ -77,6 +78,14 @@ function waysOf(app: TestApp, person: Newcomer, other: Newcomer): [WindowLimitNa
       },
     },
     'sign-up': { subject: HERE, call: () => signUp(app) },
+    'sign-up-network': {
+      subject: '2001:db8:1::/48',
+      call: () => app.call('POST', '/users', { body: {}, headers: ELSEWHERE }),
+    },
+    'key-report-network': {
+      subject: '2001:db8:1::/48',
+      call: () => app.call('POST', '/auth/keys/report', { body: { apiKey: 'x' }, headers: ELSEWHERE }),
+    },
     'account-changes': {
       subject: person.id,
       call: () => app.call('PATCH', '/users/me', { token: person.token, body: {} }),
@@ -121,7 +130,7 @@ describe('limits by windows of time', () => {
 
     expect(await answers()).toEqual(before);
     expect(before.map(({ status }) => status)).toEqual(all.map(() => 429));
-    expect(await points(app)).toEqual([1000, 600, 300, 150, 120, 100, 100, 60]);
+    expect(await points(app)).toEqual([1000, 1000, 600, 600, 300, 150, 120, 100, 100, 60]);
     let passed = 0;
     for (const [index, [, { call }]] of all.entries()) {
       const wait = before[index]?.['wait'] as number;

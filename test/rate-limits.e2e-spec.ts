@@ -81,6 +81,28 @@ describe('limits', () => {
       expect(statuses).toEqual([429, 400, 429, 429, 429, 400]);
     });
 
+    it.each([
+      ['sign-up', 1000, '/users', {}],
+      ['key-report', 600, '/auth/keys/report', { apiKey: 'x' }],
+    ] as const)(
+      'are counted by IPv6 /48 as well, and so are reports of keys: %s, %i of them',
+      async (name, most, path, body) => {
+        const [limits, network] = [app.nest.get(RateLimits), `${name}-network` as const];
+        const origin = { ip: '', userAgent: null, requestId: 'req_of_the_test' };
+        await times(most - 1, () => limits.take(network, '2001:db8:48::/48', { userId: null, origin }));
+        const call = (address: string) => app.call('POST', path, { body, headers: from(address) });
+
+        const last = await call('2001:db8:48:1::1');
+        const refused = await call('2001:db8:48:2::1');
+
+        expect(last.status).not.toBe(429);
+        expect(refused.status).toBe(429);
+        expect(refused.headers.get('ratelimit-policy')).toMatch(`"${network}";q=${most};`);
+        expect((await call('2001:db8:49::1')).status).not.toBe(429);
+        expect((await call('192.0.2.48')).status).not.toBe(429);
+      },
+    );
+
     it('are one event and one line in the log, however many are refused', async () => {
       const before = await hits();
 

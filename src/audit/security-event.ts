@@ -52,10 +52,12 @@ export type ReachedLimit =
   | 'sign-in'
   | 'password-proof'
   | 'sign-up'
+  | 'sign-up-network'
   | 'refresh-session'
   | 'account-changes'
   | 'session-changes'
-  | 'key-report';
+  | 'key-report'
+  | 'key-report-network';
 
 /** Why somebody who is known was not let through. */
 export type AccessRefusal =

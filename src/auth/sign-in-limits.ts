@@ -1,4 +1,3 @@
-import { isIPv6 } from 'node:net';
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { ProxyWatch } from '../access/proxy-watch';
@@ -10,9 +9,8 @@ import { DEVICE_ID_BYTES, type DeviceToken, DeviceTokenFormat } from '../crypto/
 import { KeyRing } from '../crypto/key-ring';
 import { type HashPlace, PasswordHasher } from '../crypto/password-hasher';
 import { sha256Hex } from '../crypto/sha256';
-import { addressBlock, addressNetwork } from '../rate-limit/address-block';
+import { addressNetwork } from '../rate-limit/address-block';
 import { type AdmittedAttempt, PasswordAttempts } from '../rate-limit/password-attempts';
-import type { Caller } from '../rate-limit/limit-hits';
 import { RateLimits, type Taken } from '../rate-limit/rate-limits';
 import type { User } from '../users/user.entity';
 import { UsersService } from '../users/users.service';
@@ -118,7 +116,7 @@ export class SignInLimits {
     const place: HashPlace = { lane: 'unknown', network, subject: network };
     this.hasher.requireRoom(place);
     const caller = { userId: async () => (await find())?.id ?? null, origin };
-    const taken = await this.takeAddress(caller);
+    const taken = await this.limits.takeAddress('login-address', caller);
     const attempt = await this.attempts
       .admit('login-account', canonical(username), caller)
       .catch(async (error: unknown) => {
@@ -156,14 +154,6 @@ export class SignInLimits {
    */
   countSuccess(userId: string, origin: Origin): Promise<Taken> {
     return this.limits.take('sign-in', userId, { userId, origin });
-  }
-
-  /** From the address, and from the network around it where there may be many that belong to one. */
-  private takeAddress(caller: Caller): Promise<Taken> {
-    const { ip } = caller.origin;
-    const address = ['login-address', addressBlock(ip)] as const;
-    const network = ['login-network', addressNetwork(ip)] as const;
-    return this.limits.takeEach(isIPv6(ip) ? [address, network] : [address], caller);
   }
 
   /** The token for a device that has just signed in: the one that it showed, if that is still good, or a new one. */

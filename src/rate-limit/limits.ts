@@ -82,6 +82,13 @@ export const LIMITS = {
     counts: 'sign-ups from one address, refused ones included',
     why: 'making accounts by the thousand, and asking which names are taken',
   },
+  'sign-up-network': {
+    kind: 'window',
+    points: 1_000,
+    seconds: 3600,
+    counts: 'the same from one IPv6 /48, over all its addresses',
+    why: 'as `login-network`',
+  },
   'refresh-session': {
     kind: 'window',
     points: 120,
@@ -110,6 +117,13 @@ export const LIMITS = {
     counts: 'reports of found API keys from one address',
     why: 'flooding what anybody may call',
   },
+  'key-report-network': {
+    kind: 'window',
+    points: 600,
+    seconds: 60,
+    counts: 'the same from one IPv6 /48, over all its addresses',
+    why: 'as `login-network`',
+  },
 } as const satisfies Record<ReachedLimit, AttemptLimit | WindowLimit>;
 
 export type LimitName = keyof typeof LIMITS;
@@ -121,3 +135,12 @@ type NamesOf<Kind extends string> = {
 
 export type AttemptLimitName = NamesOf<'attempts'>;
 export type WindowLimitName = NamesOf<'window'>;
+
+/** Limits by address, each with the one that its network has beside it. */
+export const NETWORK_LIMITS = {
+  'login-address': 'login-network',
+  'sign-up': 'sign-up-network',
+  'key-report': 'key-report-network',
+} as const satisfies Partial<Record<WindowLimitName, WindowLimitName>>;
+
+export type AddressLimitName = keyof typeof NETWORK_LIMITS;

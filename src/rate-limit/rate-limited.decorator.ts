@@ -14,13 +14,12 @@ import { originOf } from '../access/call-origin';
 import type { Principal } from '../access/principal';
 import { ApiError } from '../core/errors';
 import { ApiErrors } from '../openapi/api-errors.decorator';
-import { addressBlock } from './address-block';
-import type { WindowLimitName } from './limits';
+import type { AddressLimitName } from './limits';
 import { RateLimits, type Taken } from './rate-limits';
 
 const LIMIT = 'latchkey:rate-limit';
 
-/** Counts every call of a route by the caller's address, before its body is looked at; but not trouble of ours. */
+/** Counts every call of a route by the caller's address and network, before its body is looked at; but not trouble of ours. */
 @Injectable()
 export class AddressLimit implements NestInterceptor {
   constructor(
@@ -30,9 +29,9 @@ export class AddressLimit implements NestInterceptor {
 
   /** @throws ApiError `rate_limited` */
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
-    const name = this.reflector.get<WindowLimitName>(LIMIT, context.getHandler());
+    const name = this.reflector.get<AddressLimitName>(LIMIT, context.getHandler());
     const origin = originOf(context.switchToHttp().getRequest<FastifyRequest>());
-    const taken = await this.limits.take(name, addressBlock(origin.ip), { userId: null, origin });
+    const taken = await this.limits.takeAddress(name, { userId: null, origin });
     return giveBackIfUnavailable(next, taken);
   }
 }
@@ -65,8 +64,8 @@ function giveBackIfUnavailable(next: CallHandler, taken: Taken): Observable<unkn
   );
 }
 
-/** Limits how often one address may call a route. */
-export const RateLimited = (name: WindowLimitName) =>
+/** Limits how often one address, and one network, may call a route. */
+export const RateLimited = (name: AddressLimitName) =>
   applyDecorators(SetMetadata(LIMIT, name), UseInterceptors(AddressLimit), ApiErrors('rate_limited'));
 
 /** For routes by which an account is changed: they are limited together. */

@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { Injectable } from '@nestjs/common';
 import { Config } from '../config/config';
 import { Clock } from '../core/clock';
@@ -5,8 +6,9 @@ import { toNumericDate } from '../core/instant';
 import { KeyedDigest } from '../crypto/keyed-digest';
 import { KeyRing } from '../crypto/key-ring';
 import { RedisLink } from '../redis/redis-link';
+import { addressBlock, addressNetwork } from './address-block';
 import { type Caller, LimitHits } from './limit-hits';
-import { LIMITS, type WindowLimitName } from './limits';
+import { type AddressLimitName, LIMITS, NETWORK_LIMITS, type WindowLimitName } from './limits';
 import { rateLimited } from './rate-limited.error';
 import { WindowCounters } from './window-counters';
 
@@ -68,6 +70,18 @@ export class RateLimits {
     if (await counters.take(key)) return { giveBack: () => counters.giveBack(key) };
     await this.hits.note(name, digest, caller);
     throw rateLimited({ name, quota: points, seconds, retryAfter: (window + 1) * seconds - now });
+  }
+
+  /**
+   * Takes one for the caller's address and, of IPv6, for the network around it: there may be many addresses that belong to one.
+   *
+   * @throws ApiError `rate_limited`
+   */
+  takeAddress(name: AddressLimitName, caller: Caller): Promise<Taken> {
+    const { ip } = caller.origin;
+    const address: Counted = [name, addressBlock(ip)];
+    const network: Counted = [NETWORK_LIMITS[name], addressNetwork(ip)];
+    return this.takeEach(isIPv6(ip) ? [address, network] : [address], caller);
   }
 
   /**
