@@ -29,7 +29,7 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
   constructor(config: Config, @Inject(LOG) log: Log) {
     this.outage = new OutageLog(log, {
       begun:
-        'Redis cannot be reached: instances learn of revocations by the poll, and count limits each for itself',
+        'Redis does not answer as it should: instances learn of revocations by the poll, and count limits each for itself',
       over: 'Redis is back',
     });
     if (config.redisUrl === undefined) return;
