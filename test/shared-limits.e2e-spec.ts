@@ -198,7 +198,9 @@ describeWhereInstalled('redis-server', 'a Redis that is full', () => {
     const [, used] = /^used_memory:(\d+)/m.exec(await client.info('memory')) ?? [];
     client.disconnect();
     expect(Number(used)).toBeLessThan(MOST_BYTES * 1.2);
-    expect(app.logged.filter(({ msg }) => /^Redis does not answer as it should/.test(String(msg)))).toHaveLength(1);
+    expect(
+      app.logged.filter(({ msg }) => /^Redis does not answer as it should/.test(String(msg))),
+    ).toHaveLength(1);
     expect(limits.held).toBeGreaterThanOrEqual(MOST_COUNTERS);
     expect(limits.held).toBeLessThanOrEqual(MOST_COUNTERS + 100);
     const address = newAddress();
