@@ -1,5 +1,6 @@
 import { SessionUsage } from '../src/sessions/session-usage';
 import { startApp, type TestApp } from './support/app';
+import { statementsDuring } from './support/statements';
 import { hastening } from './support/hastening';
 import {
   createKey,
@@ -201,6 +202,20 @@ describe('the sessions of an account', () => {
       }
 
       expect(await statusWith(app, person)).toBe(200);
+    });
+
+    it('takes nothing of the account, in whose line others sign in, for a session that is not there or has ended', async () => {
+      const person = await newcomer(app);
+      const other = await logIn(app, person);
+      expect((await end(person.token, sessionIdOf(other))).status).toBe(204);
+      const statuses: number[] = [];
+
+      const sent = await statementsDuring(app, async () => {
+        for (const id of ['x', sessionIdOf(other)]) statuses.push((await end(person.token, id)).status);
+      });
+
+      expect(statuses).toEqual([404, 404]);
+      expect(sent.filter(({ sql }) => /\busers\b/.test(sql))).toEqual([]);
     });
 
     it("is 404 for somebody else's, which lives on", async () => {

@@ -34,22 +34,22 @@ export class OwnSessionsService {
   }
 
   /**
-   * Ends one session of the caller's account, which may be the caller's own.
+   * Ends one session of the caller's account, which may be the caller's own. Opens a read before its transaction: whoever asks for
+   * sessions that are not there, as often as he likes, must not stand in the line of the account, in which others of it sign in.
    *
    * @throws ApiError `session_not_found` also for one of somebody else, for one that has ended, and for any other text;
    *   `token_revoked`, `service_unavailable`
    */
   async end(principal: Principal, sessionId: string, origin: Origin): Promise<void> {
     const { userId } = principal;
+    const standing = { id: sessionId, userId, revokedAt: IsNull(), idleEndsAt: MoreThan(this.clock.now()) };
+    const session = await this.transactions.read((tx) => tx.findOneBy(Session, standing));
+    if (!session) throw new ApiError('session_not_found');
     await this.transactions.runFor(userId, async (tx) => {
       await lockForCaller(tx, principal);
-      const session = await tx.findOneBy(Session, {
-        id: sessionId,
-        userId,
-        idleEndsAt: MoreThan(this.clock.now()),
-      });
-      const ended = session !== null && (await this.sessions.revoke(tx, session.id, 'ended_by_owner'));
-      if (!ended) throw new ApiError('session_not_found');
+      // Somebody else may have ended it since.
+      if (!(await this.sessions.revoke(tx, session.id, 'ended_by_owner')))
+        throw new ApiError('session_not_found');
       await this.audit.record(tx, { type: 'session_ended', userId, sessionId }, origin);
     });
   }
