@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createConnection } from 'mysql2/promise';
 import { MariadbServer } from '../test/support/mariadb-server';
-import { footprint, machine, table } from './report';
+import { footprint, machine, memoryAfter, table } from './report';
 import { moveToOtherCores } from './servers';
 import { compare, type Run, starting } from './workloads';
 
@@ -58,7 +58,11 @@ async function onSqlite(run: Omit<Run, 'databaseUrl'>, onlyStart: boolean): Prom
 
 /** Start and memory last: then the database holds what the workloads have put into it. */
 async function measureOn(engine: string, run: Run, onlyStart: boolean): Promise<void> {
-  if (!onlyStart) console.log(table(engine, await compare(run)));
+  if (!onlyStart) {
+    const { comparisons, megabytes } = await compare(run);
+    console.log(table(engine, comparisons));
+    console.log(memoryAfter(engine, megabytes));
+  }
   console.log(footprint(engine, await starting(run)));
 }
 

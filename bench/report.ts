@@ -60,6 +60,16 @@ export function footprint(engine: string, { ours, floors }: Footprint): string {
   ].join('\n');
 }
 
+/** What memory the workloads have left behind, beside what they have left of the minimal server. Of interest only. */
+export function memoryAfter(engine: string, { ours, minimal }: { ours: number; minimal: number }): string {
+  return [
+    `| After all of this, ${engine} | Latchkey | Minimal server | Ratio |`,
+    '|---|---|---|---|',
+    `| resident memory | ${ours.toFixed(0)} MB | ${minimal.toFixed(0)} MB | **${(ours / minimal).toFixed(2)}** |`,
+    '',
+  ].join('\n');
+}
+
 /** The machine, in a line. */
 export function machine(): string {
   return `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim()}`;
