@@ -27,6 +27,7 @@ module.exports = {
     'skewed-clocks',
     'older-release',
     'older-program',
+    'long-import',
   ].map((name) => `<rootDir>/test/${name}.e2e-spec.ts`),
   maxWorkers: 1,
   verbose: true,
