@@ -34,26 +34,6 @@ export class AddressRanges {
   }
 }
 
-/**
- * Whether each of `wanted` lies within one of `held`, all of them valid by `isAddressRange`. One that only several together hold
- * is taken for one that does not.
- */
-export function coversRanges(held: readonly string[], wanted: readonly string[]): boolean {
-  return wanted.every((range) =>
-    held.some(
-      (wider) =>
-        fixedBits(range) >= fixedBits(wider) &&
-        new AddressRanges([wider]).includes(plainAddress(range.split('/')[0] ?? '')),
-    ),
-  );
-}
-
-/** How many of the 128 bits of an address a range leaves no choice of; IPv4 is counted as mapped into IPv6. */
-function fixedBits(range: string): number {
-  const [address = '', prefix] = range.split('/');
-  return isIP(address) === 4 ? 96 + Number(prefix ?? 32) : Number(prefix ?? 128);
-}
-
 /** Whether the text is an address or a CIDR range. */
 export function isAddressRange(text: string): boolean {
   const [address = '', prefix, ...rest] = text.split('/');

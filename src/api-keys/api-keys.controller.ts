@@ -78,8 +78,6 @@ export class ApiKeysController {
    * Change an API key
    *
    * @remarks What is left out stays as it is. Holds at once on the instance that answers, within a second on every other.
-   * Whatever lets the key do more than before (another scope, a later end, addresses besides, enabling it) needs a sign-in of
-   * the last 15 minutes (setting `STEP_UP_MAX_AGE`); what takes away from it does not.
    */
   @Patch(':keyId')
   @ChangesAccount()

@@ -56,7 +56,7 @@ export class UpdateApiKeyRequest {
   name?: string;
 
   /**
-   * `false` stops the key until it is enabled again, which needs a recent sign-in.
+   * `false` stops the key until it is enabled again.
    * @example true
    */
   @MayBeAbsent()
@@ -72,7 +72,7 @@ export class UpdateApiKeyRequest {
   scopes?: string[];
 
   /**
-   * When the key stops working, RFC 3339; `null`: never. Later than before needs a recent sign-in.
+   * When the key stops working, RFC 3339; `null`: never.
    * @example 2099-06-30T23:59:59Z
    */
   @MayBeNull()
@@ -80,7 +80,7 @@ export class UpdateApiKeyRequest {
   expiresAt?: string | null;
 
   /**
-   * Where the key may be used from; `null`: from anywhere. More than before needs a recent sign-in.
+   * Where the key may be used from; `null`: from anywhere.
    * @example ["192.0.2.0/24"]
    */
   @MayBeNull()

@@ -19,7 +19,6 @@ import { KeyChanges, lockKey } from './key-changes';
 import { readOwnKey } from './key-facts';
 import { type KeyOverview, readOverviews } from './key-overview';
 import { type JudgedCheck, judgeEach, type KeyUse } from './key-verdict';
-import { widens } from './key-widening';
 
 /** Keys an account may have, working or not. */
 export const KEYS_PER_ACCOUNT = 100;
@@ -96,7 +95,7 @@ export class ApiKeysService {
    * Changes what the request names and nothing else. From the commit on it holds on this instance, within a second on
    * every other.
    *
-   * @throws ApiError `api_key_not_found`, `api_key_reported`, `recent_login_required` where it is to do more,
+   * @throws ApiError `api_key_not_found`, `api_key_reported`, `recent_login_required` where scopes are added,
    *   `scope_not_held`, `validation_failed`, `token_revoked`, `service_unavailable`
    */
   async update(
@@ -114,7 +113,8 @@ export class ApiKeysService {
       if (!key) throw new ApiError('api_key_not_found');
       if (request.enabled && key.reportedAt) throw new ApiError('api_key_reported');
       const { scopes } = request;
-      if (widens(key, request)) this.changes.requireRecentLogin(principal);
+      if (scopes && !coversScopes(parseScopes(key.scopes), scopes))
+        this.changes.requireRecentLogin(principal);
       if (scopes) await requireHeld(tx, userId, scopes);
       await this.change(tx, key, settings, origin);
       await this.toggle(tx, key, request.enabled, origin);

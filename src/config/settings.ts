@@ -197,8 +197,7 @@ export const SETTINGS = z.object({
   }),
   STEP_UP_MAX_AGE: seconds(0).default(900).meta({
     default: '`900`',
-    description:
-      'seconds since the sign-in within which API keys can be made and let do more; `0` switches the check off',
+    description: 'seconds since the sign-in within which API keys can be made; `0` switches the check off',
   }),
   REDIS_URL: redisUrl.optional().meta({
     default: 'none',
