@@ -241,12 +241,13 @@ describe('a lane that is full', () => {
       return [name, local.dump().storage.reduce((sum, { value }) => sum + value, 0)];
     });
 
-  it.each<[string, string[], () => Promise<Answer>]>([
-    ['a stranger who signs in', [], () => signIn()],
-    ['a known device', ['SELECT users'], () => signIn({ deviceToken: person.deviceToken })],
+  it.each<[string, string[], string[], () => Promise<Answer>]>([
+    ['a stranger who signs in', [], [], () => signIn()],
+    ['a known device', ['SELECT users'], [], () => signIn({ deviceToken: person.deviceToken })],
     [
       'a sign-up',
       [],
+      ['sign-up'],
       () =>
         app.call('POST', '/users', {
           body: { username: 'newer', email: 'newer@example.com', password: 'nine brass kettles' },
@@ -254,6 +255,7 @@ describe('a lane that is full', () => {
     ],
     [
       'a change of the password',
+      [],
       [],
       () =>
         app.call('POST', '/users/me/password', {
@@ -264,11 +266,12 @@ describe('a lane that is full', () => {
     [
       'a deletion of the account',
       [],
+      [],
       () => app.call('DELETE', '/users/me', { token: person.token, body: { password: person.password } }),
     ],
   ])(
-    'sends %s away uncounted, before the database is asked for more than this: %j',
-    async (_, asked, call) => {
+    'sends %s away before the database is asked for more than this: %j; what is counted: %j',
+    async (_, asked, taken, call) => {
       queue.limits = { known: 0, unknown: 0, account: 0, registration: 0 };
       const before = counted();
       await app.nest.get(RevocationFeed).poll();
@@ -281,7 +284,9 @@ describe('a lane that is full', () => {
         asked,
       );
       expect(await app.rows('SELECT id FROM password_attempts')).toEqual([]);
-      expect(counted()).toEqual(before);
+      expect(counted()).toEqual(
+        before.map(([name, value]) => [name, Number(value) + (taken.includes(name as string) ? 1 : 0)]),
+      );
     },
   );
 

@@ -12,14 +12,14 @@ import type { FastifyRequest } from 'fastify';
 import { catchError, type Observable } from 'rxjs';
 import { originOf } from '../access/call-origin';
 import type { Principal } from '../access/principal';
-import { ApiError } from '../core/errors';
+import { ApiError, type ErrorCode } from '../core/errors';
 import { ApiErrors } from '../openapi/api-errors.decorator';
 import type { AddressLimitName } from './limits';
 import { RateLimits, type Taken } from './rate-limits';
 
 const LIMIT = 'latchkey:rate-limit';
 
-/** Counts every call of a route by the caller's address and network, before its body is looked at; but not trouble of ours. */
+/** Counts every call of a route by the caller's address and network, before its body is looked at; but not trouble with the database. */
 @Injectable()
 export class AddressLimit implements NestInterceptor {
   constructor(
@@ -32,7 +32,8 @@ export class AddressLimit implements NestInterceptor {
     const name = this.reflector.get<AddressLimitName>(LIMIT, context.getHandler());
     const origin = originOf(context.switchToHttp().getRequest<FastifyRequest>());
     const taken = await this.limits.takeAddress(name, { userId: null, origin });
-    return giveBackIfUnavailable(next, taken);
+    // Not for a queue that is full: where a sign-up finds no place any more it has been told that its name is free.
+    return giveBackFor(['service_unavailable'], next, taken);
   }
 }
 
@@ -50,15 +51,15 @@ export class AccountLimit implements NestInterceptor {
       ['account-changes', userId],
     ] as const;
     const taken = await this.limits.takeEach(counted, { userId, origin: originOf(request) });
-    return giveBackIfUnavailable(next, taken);
+    return giveBackFor(['service_unavailable', 'overloaded'], next, taken);
   }
 }
 
-/** Whoever is answered 503 is told to come again: he must not use up what he has by doing so. */
-function giveBackIfUnavailable(next: CallHandler, taken: Taken): Observable<unknown> {
+/** Whoever is told to come again must not use up what he has by doing so. */
+function giveBackFor(codes: readonly ErrorCode[], next: CallHandler, taken: Taken): Observable<unknown> {
   return next.handle().pipe(
     catchError(async (error: unknown) => {
-      if (error instanceof ApiError && error.status === 503) await taken.giveBack();
+      if (error instanceof ApiError && codes.includes(error.code)) await taken.giveBack();
       throw error;
     }),
   );

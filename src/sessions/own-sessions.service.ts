@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { IsNull, MoreThan } from 'typeorm';
+import { IsNull, MoreThan, Not } from 'typeorm';
 import { lockForCaller } from '../access/account-lock';
 import type { Principal } from '../access/principal';
 import { AuditTrail } from '../audit/audit-trail';
@@ -55,15 +55,18 @@ export class OwnSessionsService {
   }
 
   /**
-   * Ends all sessions of the caller's account, or all but the caller's own. One event tells of all of them, and none of none.
+   * Ends all sessions of the caller's account, or all but the caller's own. One event tells of all of them, and none of none. Opens a
+   * read before its transaction, for the same reason.
    *
    * @throws ApiError `token_revoked`, `service_unavailable`
    */
   async endAll(principal: Principal, keepOwn: boolean, origin: Origin): Promise<void> {
     const { userId, credentialId: sessionId } = principal;
+    const spared = keepOwn ? sessionId : null;
+    const standing = { userId, revokedAt: IsNull(), ...(spared !== null && { id: Not(spared) }) };
+    if (!(await this.transactions.read((tx) => tx.existsBy(Session, standing)))) return;
     await this.transactions.runFor(userId, async (tx) => {
       await lockForCaller(tx, principal);
-      const spared = keepOwn ? sessionId : null;
       if ((await this.sessions.revokeAll(tx, userId, 'ended_by_owner', spared)) === 0) return;
       await this.audit.record(tx, { type: 'sessions_ended', userId, sessionId }, origin);
     });
