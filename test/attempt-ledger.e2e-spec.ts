@@ -136,7 +136,7 @@ describe('the ledger of password attempts', () => {
       const { username } = await signUp(app);
       const { deviceToken } = await newcomer(app);
       await closed(username);
-      const lookups = jest.spyOn(app.nest.get(UsersService), 'findByUsername');
+      const lookups = jest.spyOn(app.nest.get(UsersService), 'find');
 
       for (let time = 0; time < 30; time += 1) {
         expect((await guess(username, { deviceToken })).status).toBe(429);

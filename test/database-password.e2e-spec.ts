@@ -138,6 +138,22 @@ describe('a new password of the database', () => {
         expect(app.written.join('')).not.toContain('kettle-lagoon');
       },
     );
+
+    it('may be that of a new user, where the old one has been locked', async () => {
+      await asRoot(
+        "CREATE USER successor@'127.0.0.1' IDENTIFIED BY 'kettle-lagoon-9'",
+        "GRANT ALL ON *.* TO successor@'127.0.0.1'",
+      );
+      const successor = Object.assign(new URL(good), { username: 'successor', password: 'kettle-lagoon-9' });
+      writeFileSync(file, successor.href);
+
+      await asRoot("ALTER USER latchkey@'127.0.0.1' ACCOUNT LOCK", 'KILL USER latchkey');
+      const statuses = await statusesUntilServed(app.url);
+      await asRoot("ALTER USER latchkey@'127.0.0.1' ACCOUNT UNLOCK");
+
+      expect(statuses.at(-1)).toBe(401);
+      expect(statuses.length).toBeLessThanOrEqual(11);
+    });
   });
 
   it('lets in all who were refused at once, and who waited behind them', async () => {

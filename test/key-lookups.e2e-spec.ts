@@ -147,9 +147,14 @@ describe('lookups of API keys', () => {
     app.clock.push(1);
 
     const answered = await Promise.all([early, late]);
+    const { waiting: inLine } = (verifier as unknown as { lookups: { waiting: Map<string, unknown> } })
+      .lookups;
+    const left = inLine.size;
     held.release();
 
     expect(answered).toEqual(['service_unavailable', 'service_unavailable']);
+    // Whose time is up stands in nobody's way any more.
+    expect(left).toBe(2);
     expect(await Promise.all([first, ...waiting])).toEqual(['good', 'good', 'good']);
   });
 

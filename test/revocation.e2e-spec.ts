@@ -18,6 +18,14 @@ describe('what is known of a revocation', () => {
     await app.nest.get(RevocationFeed).poll();
   };
 
+  /** Lets polls come round for so many seconds. */
+  const pollFor = async (seconds: number) => {
+    for (let second = 0; second < seconds; second += 1) {
+      app.clock.push(1);
+      await app.nest.get(RevocationFeed).poll();
+    }
+  };
+
   it('is forgotten by the memory when the last token concerned has expired', async () => {
     const people = [await newcomer(app), await newcomer(app), await newcomer(app)];
     for (const { token } of people) await app.call('POST', '/auth/logout', { token });
@@ -66,8 +74,7 @@ describe('what is known of a revocation', () => {
       await app.nest.get(RevocationFeed).poll();
     };
     // From now on not everything is read again, but what is new and what may come late.
-    app.clock.push(16);
-    await app.nest.get(RevocationFeed).poll();
+    await pollFor(16);
     const [{ position } = { position: 0 }] = await app.rows<{ position: number }>(
       'SELECT MAX(position) AS position FROM revocation_entries',
     );
@@ -78,6 +85,34 @@ describe('what is known of a revocation', () => {
     await commit(Number(position) + 1, sessionIdOf(late));
 
     expect(before).toBe(200);
+    const { status, headers } = await app.call('GET', '/users/me', { token: late.token });
+    expect([status, headers.get('x-error-code')]).toEqual([401, 'token_revoked']);
+  });
+
+  it('is learned though its line was committed while the process stood still', async () => {
+    const [early, late] = [await newcomer(app), await newcomer(app)];
+    await app.call('POST', '/auth/logout', { token: early.token });
+    const feed = app.nest.get(RevocationFeed);
+    await pollFor(16);
+    const [{ position } = { position: 0 }] = await app.rows<{ position: number }>(
+      'SELECT MAX(position) AS position FROM revocation_entries',
+    );
+    const commit = (behind: number, subjectId: string) =>
+      app.inDatabase((tx) =>
+        tx.insert('RevocationEntry', {
+          position: Number(position) + behind,
+          subject: 'session',
+          subjectId,
+          expiresAt: addSeconds(app.clock.now(), 3600),
+        }),
+      );
+    await commit(2, 'sess_of_somebody_else');
+    await feed.poll();
+
+    await commit(1, sessionIdOf(late));
+    app.clock.push(60);
+    await feed.poll();
+
     const { status, headers } = await app.call('GET', '/users/me', { token: late.token });
     expect([status, headers.get('x-error-code')]).toEqual([401, 'token_revoked']);
   });

@@ -1,4 +1,4 @@
-import { Injectable, Param, type PipeTransform } from '@nestjs/common';
+import { Param, type PipeTransform } from '@nestjs/common';
 import { ApiError, type ErrorCode } from '../core/errors';
 import { type IdPrefix, isId } from '../core/ids';
 
@@ -6,7 +6,6 @@ import { type IdPrefix, isId } from '../core/ids';
  * Lets nothing but an id through, letter for letter. Engines are not asked: to MySQL an id with blanks behind it equals the one
  * without, but not to whoever goes on with it in memory, nor to the audit trail.
  */
-@Injectable()
 class IdPipe implements PipeTransform<string, string> {
   constructor(
     private readonly prefix: IdPrefix,

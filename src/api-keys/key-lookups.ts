@@ -19,7 +19,7 @@ interface Turn {
   hash: string;
   /** Whose request is the first of theirs: in it the lookup can be traced. */
   scope: AsyncResource;
-  callers: { resolve: (finding: Finding) => void; reject: (error: unknown) => void }[];
+  callers: Set<{ resolve: (finding: Finding) => void; reject: (error: unknown) => void }>;
 }
 
 /**
@@ -52,28 +52,42 @@ export class KeyLookups {
     }
     this.callers += 1;
     try {
-      return await Lease.ofRequest(this.clock, REQUEST_BUDGET_MS, () => this.waitFor(hash));
+      return await Lease.ofRequest(this.clock, REQUEST_BUDGET_MS, (lease) => this.waitFor(hash, lease));
     } finally {
       this.callers -= 1;
     }
   }
 
-  /** Never joins a statement that is under way: it may have read what was changed before this call came. */
-  private waitFor(hash: string): Promise<Finding> {
+  /**
+   * Never joins a statement that is under way: it may have read what was changed before this call came. Whoever has no time left
+   * leaves, so that nobody is kept waiting for an answer that nobody takes.
+   */
+  private waitFor(hash: string, lease: Lease): Promise<Finding> {
     return new Promise((resolve, reject) => {
-      const scope = () => new AsyncResource('latchkey:key-lookup');
-      const turn = this.waiting.get(hash) ?? { hash, scope: scope(), callers: [] };
-      turn.callers.push({ resolve, reject });
-      this.waiting.set(hash, turn);
+      const turn = this.waiting.get(hash) ?? this.begin(hash);
+      const caller = { resolve, reject };
+      turn.callers.add(caller);
+      lease.onExpiry(() => {
+        turn.callers.delete(caller);
+        if (turn.callers.size === 0 && this.waiting.get(hash) === turn) this.waiting.delete(hash);
+      });
       if (!this.isServing) void this.serve();
     });
+  }
+
+  private begin(hash: string): Turn {
+    const turn: Turn = { hash, scope: new AsyncResource('latchkey:key-lookup'), callers: new Set() };
+    this.waiting.set(hash, turn);
+    return turn;
   }
 
   /** Serves all who have come meanwhile, until nobody has. */
   private async serve(): Promise<void> {
     this.isServing = true;
     for (let turns = this.take(); turns.length > 0; turns = this.take()) {
-      const callers = turns.flatMap((turn) => turn.callers.map((caller) => ({ ...caller, hash: turn.hash })));
+      const callers = turns.flatMap(({ hash, callers: own }) =>
+        [...own].map((caller) => ({ ...caller, hash })),
+      );
       try {
         const keys = await this.lookUp(turns);
         for (const { hash, resolve } of callers) resolve(keys.get(hash) ?? 'unknown');

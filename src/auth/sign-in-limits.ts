@@ -48,7 +48,8 @@ export class SignInLimits {
   private readonly format: DeviceTokenFormat;
   /**
    * By account and password. Without it, anyone with a device token of their own could make every login query the database,
-   * with whatever names: device tokens are looked at before any limit.
+   * with whatever names: device tokens are looked at before any limit. A device whose account was given another name since is
+   * taken for a stranger for a minute, if it has shown a wrong one before.
    */
   private readonly mismatches = new LRUCache<string, Mismatch>({ max: REMEMBERED_MISMATCHES });
 

@@ -13,6 +13,9 @@ const FLUSH_INTERVAL_MS = 4_000;
 /** Rows per statement, so that a large batch does not keep others waiting. */
 const BATCH_SIZE = 200;
 
+/** Batches that may fail in a round before the rest is left for the next one. */
+const MOST_FAILURES = 2;
+
 /** Where uses are written: `table.last_used_at`, by the key column. Constants of ours, never a caller's words. */
 export interface LastUseColumn {
   table: string;
@@ -63,23 +66,26 @@ export abstract class LastUses implements OnModuleInit, OnModuleDestroy, OnAppli
     this.pending.set(key, toNumericDate(this.clock.now()));
   }
 
-  /** Writes what has been noted. What cannot be written is kept for the next time, and the rest not tried. */
+  /**
+   * Writes what has been noted. What cannot be written is kept for the next time. The first batch that fails may have met a row that
+   * somebody holds; after a second the rest is not tried.
+   */
   async flush(): Promise<void> {
     const uses = this.pending;
     this.pending = new Map();
-    try {
-      for (const [second, keys] of bySecond(uses)) {
-        for (let start = 0; start < keys.length; start += BATCH_SIZE) {
-          const batch = keys.slice(start, start + BATCH_SIZE);
-          await this.write(batch, second);
-          for (const key of batch) uses.delete(key);
-        }
+    const failures: unknown[] = [];
+    for (const { second, keys } of inBatches(uses)) {
+      try {
+        await this.write(keys, second);
+        for (const key of keys) uses.delete(key);
+      } catch (error) {
+        failures.push(error);
+        if (failures.length === MOST_FAILURES) break;
       }
-      this.outage.succeeded();
-    } catch (error) {
-      this.outage.failed(error, { table: this.column.table, rows: uses.size });
-      this.pending = new Map([...uses, ...this.pending]);
     }
+    if (failures.length === 0) this.outage.succeeded();
+    else this.outage.failed(failures[0], { table: this.column.table, rows: uses.size });
+    this.pending = new Map([...uses, ...this.pending]);
   }
 
   /** Forward only: of two instances that write late, the later use wins. */
@@ -98,13 +104,17 @@ export abstract class LastUses implements OnModuleInit, OnModuleDestroy, OnAppli
   }
 }
 
-/** Sorted, so that two batches that meet take their rows in the same order. */
-function bySecond(uses: Map<string, number>): Map<number, string[]> {
-  const groups = new Map<number, string[]>();
+/** Uses of one second, as many as one statement writes. Sorted, so that two batches that meet take their rows in the same order. */
+function* inBatches(uses: Map<string, number>): Generator<{ second: number; keys: string[] }> {
+  const bySecond = new Map<number, string[]>();
   for (const [key, second] of [...uses].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const group = groups.get(second);
+    const group = bySecond.get(second);
     if (group) group.push(key);
-    else groups.set(second, [key]);
+    else bySecond.set(second, [key]);
   }
-  return groups;
+  for (const [second, keys] of bySecond) {
+    for (let start = 0; start < keys.length; start += BATCH_SIZE) {
+      yield { second, keys: keys.slice(start, start + BATCH_SIZE) };
+    }
+  }
 }

@@ -28,6 +28,12 @@ export function mysqlDriver(credentials: MysqlCredentials) {
   };
 }
 
+/**
+ * With what a server refuses a user (`ER_ACCESS_DENIED_ERROR`, `ER_DBACCESS_DENIED_ERROR`, `ER_MUST_CHANGE_PASSWORD_LOGIN`,
+ * `ER_ACCOUNT_HAS_BEEN_LOCKED`, the last as MySQL and as MariaDB have it). By number: the driver does not know MariaDB's names.
+ */
+const REFUSALS: ReadonlySet<number | undefined> = new Set([1045, 1044, 1862, 3118, 4151]);
+
 /** Has a connection that was refused for its user or its password asked for once more, where these are others by now. */
 function renewWhenRefused(pool: Pool, credentials: MysqlCredentials): void {
   const ask = pool.getConnection.bind(pool);
@@ -36,7 +42,7 @@ function renewWhenRefused(pool: Pool, credentials: MysqlCredentials): void {
   pool.getConnection = (callback) => {
     const asked = credentials.current;
     ask((error, connection) => {
-      const refused = error?.code === 'ER_ACCESS_DENIED_ERROR';
+      const refused = REFUSALS.has(error?.errno);
       // Whoever was refused at the same time may have been faster.
       if (refused && (credentials.current !== asked || credentials.renew())) {
         Object.assign(connectionConfig, credentials.current);

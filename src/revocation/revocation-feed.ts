@@ -64,9 +64,9 @@ interface Read {
   clockMoved: boolean;
 }
 
-/** How far a poll had read when it began. */
+/** How far a poll had read, and when it was through. */
 interface Mark {
-  begun: number;
+  read: number;
   position: number;
 }
 
@@ -165,6 +165,8 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
   /** One round: reads what is new and what may have been committed late. Never throws; a failed round is made up for. */
   async poll(): Promise<void> {
     const begun = this.clock.monotonic();
+    // Between two polls that are so far apart, a line may have come late that neither would read.
+    if (begun - this.lastPoll > OVERLAP_MS - 2 * LONGEST_TRANSACTION_MS) this.readAnew();
     let lines: RevocationEntry[];
     try {
       lines = await this.readNew(begun);
@@ -177,7 +179,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     this.outage.succeeded();
     for (const line of lines) this.learnOnce(line);
     const position = lines.reduce((furthest, line) => Math.max(furthest, Number(line.position)), this.newest);
-    this.marks.push({ begun, position });
+    this.marks.push({ read: this.clock.monotonic(), position });
     this.lastPoll = begun;
     if (begun - this.lastSweep >= SWEEP_INTERVAL_MS) this.forgetExpired(begun);
   }
@@ -235,13 +237,13 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
   }
 
   /**
-   * The position behind which everything is known: how far the newest of the polls had read that began longer than the
-   * overlap ago. Until there is one, everything that has not expired is read again.
+   * The position behind which everything is known: how far the newest of the polls had read that were through longer than
+   * the overlap ago. Until there is one, everything that has not expired is read again.
    */
   private rereadFrom(now: number): number {
-    while (this.marks[1] && this.marks[1].begun <= now - OVERLAP_MS) this.marks.shift();
+    while (this.marks[1] && this.marks[1].read <= now - OVERLAP_MS) this.marks.shift();
     const [oldest] = this.marks;
-    if (!oldest || oldest.begun > now - OVERLAP_MS) return 0;
+    if (!oldest || oldest.read > now - OVERLAP_MS) return 0;
     for (const position of this.seen.keys()) if (position <= oldest.position) this.seen.delete(position);
     return oldest.position;
   }
