@@ -171,7 +171,7 @@ describe('limits', () => {
     // Those of the other limits are a handful.
     expect(limits.held).toBeLessThanOrEqual(20_000 + 100);
     expect((await guess({ username, password })).status).toBe(429);
-  }, 60_000);
+  }, 240_000);
 });
 
 describe('sign-ins of an account', () => {

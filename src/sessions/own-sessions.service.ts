@@ -64,7 +64,7 @@ export class OwnSessionsService {
     const { userId, credentialId: sessionId } = principal;
     const spared = keepOwn ? sessionId : null;
     const standing = { userId, revokedAt: IsNull(), ...(spared !== null && { id: Not(spared) }) };
-    if (!(await this.transactions.read((tx) => tx.existsBy(Session, standing)))) return;
+    if (!(await this.transactions.read((tx) => tx.findOneBy(Session, standing)))) return;
     await this.transactions.runFor(userId, async (tx) => {
       await lockForCaller(tx, principal);
       if ((await this.sessions.revokeAll(tx, userId, 'ended_by_owner', spared)) === 0) return;
