@@ -88,7 +88,9 @@ export class Server {
     return Number(kilobytes) / 1024;
   }
 
+  /** Also of one that has ended. */
   async stop(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     const gone = once(this.child, 'exit');
     this.child.kill('SIGKILL');
     await gone;

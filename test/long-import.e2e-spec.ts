@@ -10,7 +10,7 @@ const LINES = process.env['FAULTS'] === 'long' ? 100_000 : 2_000;
 /** Of `kettles & lanterns`. */
 const HASH = '$2b$04$xcArEWSzxYR4ZRS6Sp/N7eUKC8dPxG01DvOtEXSirCDKdt.cgVpFa';
 
-/** As much as any command takes that opens the service, and some tens more: the lines alone are twenty, as objects several times that. */
+/** More than a command takes that opens the service and holds a batch. A hundred thousand lines stay below it. */
 const MOST_MEBIBYTES = 300;
 
 jest.setTimeout(3_600_000);

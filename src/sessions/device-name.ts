@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 
 const LONGEST_NAME = 60;
 
-/** Names found lately: finding one takes a third of a millisecond, and a list has a hundred of them. */
+/** Names found lately: a list has up to a hundred lines, and looking through each text anew would hold up everybody else. */
 const known = new LRUCache<string, { name: string | null }>({ max: 5_000 });
 
 /**
