@@ -76,11 +76,11 @@ const refreshes = (le: string) => durations('POST', '/api/v1/auth/refresh', le);
 const hashWaits = (le: string) => `latchkey_hash_queue_wait_seconds_bucket{lane="known",le="${le}"}`;
 const logins = (outcome: string) => `latchkey_logins_total{outcome="${outcome}"}`;
 
-/** What makes each of the alerts go off, and the most of the same that does not. */
+/** What makes each of the alerts go off, and the most of the same that does not: figures of one instance. */
 const CAUSES: Record<string, { bad: Record<string, string>; bearable: Record<string, string> }> = {
   LatchkeyDown: {
-    bad: { 'up{job="latchkey"}': steady(0) },
-    bearable: { 'up{job="latchkey"}': steady(1) },
+    bad: { up: steady(0) },
+    bearable: { up: steady(1) },
   },
   LatchkeyRequestsFail: {
     bad: { [requests(503)]: growing(2), [requests(200)]: growing(98) },
@@ -166,10 +166,24 @@ const CAUSES: Record<string, { bad: Record<string, string>; bearable: Record<str
     bearable: { nodejs_eventloop_lag_p99_seconds: steady(0.25) },
   },
   LatchkeyMemoryGrows: {
-    bad: { 'process_resident_memory_bytes{job="latchkey"}': steady(701e6) },
-    bearable: { 'process_resident_memory_bytes{job="latchkey"}': steady(700e6) },
+    bad: { process_resident_memory_bytes: steady(701e6) },
+    bearable: { process_resident_memory_bytes: steady(700e6) },
   },
 };
+
+type Series = Record<string, string>;
+
+/** The same figures as Prometheus stores them once it has scraped them under the name of a job. */
+const scrapedAs = (job: string, series: Series): Series =>
+  Object.fromEntries(
+    Object.entries(series).map(([name, values]) => {
+      const [, metric = '', labels = ''] = /^(\w+)(?:\{(.*)\})?$/.exec(name) ?? [];
+      return [`${metric}{${[`job="${job}"`, ...(labels ? [labels] : [])].join(',')}}`, values];
+    }),
+  );
+
+/** All that makes alerts go off, at once. */
+const EVERYTHING_BAD: Series = Object.assign({}, ...Object.values(CAUSES).map(({ bad }) => bad)) as Series;
 
 describeWhereInstalled('promtool', 'what Prometheus makes of what operators are given', () => {
   let folder: string;
@@ -218,9 +232,13 @@ describeWhereInstalled('promtool', 'what Prometheus makes of what operators are 
 
   it('alerts of each cause when it is bad enough, and of that alone', () => {
     expect(Object.keys(CAUSES).sort()).toEqual(rules.map(({ alert }) => alert).sort());
-    const test = (series: Record<string, string>, firing: string[]) => ({
+    // Beside it runs another service, which exports figures of the same names and is in a sorry state.
+    const test = (series: Series, firing: string[]) => ({
       interval: '1m',
-      input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+      input_series: Object.entries({
+        ...scrapedAs('latchkey', series),
+        ...scrapedAs('another', EVERYTHING_BAD),
+      }).map(([name, values]) => ({ series: name, values })),
       promql_expr_test: [
         {
           expr: 'count by (alertname) (ALERTS{alertstate="firing"})',
@@ -229,10 +247,15 @@ describeWhereInstalled('promtool', 'what Prometheus makes of what operators are 
         },
       ],
     });
-    const tests = Object.entries(CAUSES).flatMap(([alert, { bad, bearable }]) => [
-      test(bad, [alert]),
-      test(bearable, []),
-    ]);
+    const tests = [
+      ...Object.entries(CAUSES).flatMap(([alert, { bad, bearable }]) => [
+        test(bad, [alert]),
+        test(bearable, []),
+      ]),
+      test({}, []),
+      // What the other service shows would be enough for each of them.
+      test(EVERYTHING_BAD, Object.keys(CAUSES)),
+    ];
 
     const file = written('tests.yml', { rule_files: [alerts], evaluation_interval: '1m', tests });
 
@@ -285,6 +308,16 @@ describe('what operators are given to watch the service', () => {
     );
 
     expect(unknown).toEqual([]);
+  });
+
+  it('looks at the figures of no other service', () => {
+    for (const { from, expr } of queries) {
+      const ofOurs = choices(expr)
+        .filter(({ label, values }) => label === 'job' && values.join() === 'latchkey')
+        .map(({ metric }) => metric);
+
+      expect([from, ofOurs]).toEqual([from, metricsIn(expr)]);
+    }
   });
 
   it('chooses by values that are exported of what has happened, and so do the causes that the alerts are tried with', () => {
