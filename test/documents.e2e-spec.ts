@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseLine } from '../src/cli/command-line';
+import { parse } from 'yaml';
 import { COMMANDS } from '../src/cli/commands';
 import { asksForHelp, usageOf } from '../src/cli/help';
 import { mayBeFile } from '../src/config/load-config';
@@ -223,6 +224,72 @@ describe('docs/command-line.md', () => {
       .flatMap(({ text }) => text.match(/npm run (?!--silent )[^#\n|]* (?:>|\|).*/g) ?? []);
 
     expect(kept).toEqual([]);
+  });
+});
+
+describe('docker compose, wherever a page shows it', () => {
+  const { services } = parse(read('docker-compose.yml')) as {
+    services: Record<string, { environment?: Record<string, string>; volumes: string[] }>;
+  };
+  /** Of each line: subcommand, options, the service, and what is run in it. */
+  const shown = pages('docs').flatMap((page) =>
+    blocks(read(page))
+      .filter(({ language }) => language === 'sh')
+      .flatMap(({ text }) => [
+        ...text.matchAll(/docker compose (\w+)((?: -[-\w]+)*)(?: (\w+))?(?: ([^|>)#\n][^\n]*))?/g),
+      ])
+      .map(([line, subcommand = '', options = '', service = '', inside = '']) => ({
+        ...{ page, line, subcommand, options, service, inside },
+      })),
+  );
+
+  it('names services that there are, with the subcommands that take one', () => {
+    const odd = shown.filter(
+      ({ subcommand, service }) =>
+        !['exec', 'run', 'stop', 'up'].includes(subcommand) || (service !== '' && !(service in services)),
+    );
+
+    expect(shown.length).toBeGreaterThan(10);
+    expect(odd).toEqual([]);
+  });
+
+  it('asks for no terminal where files and pipes take its place', () => {
+    const piped = shown.filter(({ inside }) => / [<>|] /.test(inside));
+
+    expect(piped.length).toBeGreaterThan(3);
+    expect(piped.filter(({ options }) => !options.includes(' -T'))).toEqual([]);
+  });
+
+  it('runs what is in those containers, as the user and with the files that they have', () => {
+    const { MYSQL_USER, MYSQL_DATABASE, MYSQL_PASSWORD_FILE } = services['mysql']?.environment ?? {};
+    const inMysql = shown.filter(({ service, inside }) => service === 'mysql' && inside !== '');
+    const inApp = shown.filter(({ service, inside }) => service === 'app' && inside !== '');
+
+    for (const { inside } of inMysql) {
+      const [, program, words = ''] = /^sh -c 'exec (mysql|mysqldump) (.*)'/.exec(inside) ?? [];
+      expect([inside, program]).toEqual([inside, expect.any(String) as string]);
+      expect(words).toContain(`--user=${MYSQL_USER} --password="$(cat ${MYSQL_PASSWORD_FILE})"`);
+      expect(words.endsWith(` ${MYSQL_DATABASE}`) || words.includes(` DATABASE ${MYSQL_DATABASE}`)).toBe(
+        true,
+      );
+    }
+    expect([inMysql.length, inApp.length]).toEqual([3, expect.any(Number) as number]);
+    const secret = services['app']?.environment?.['AUTH_SECRET_FILE'];
+    expect(
+      inApp.filter(({ inside }) => !inside.startsWith('latchkey ') && !inside.startsWith(`cat ${secret} `)),
+    ).toEqual([]);
+  });
+
+  it('has stopped the service before a restore, and asks no container of it that is gone', () => {
+    const restore = shown.filter(({ page }) => page === 'docs/backup.md');
+    const stopped = restore.slice(restore.findIndex(({ line }) => line === 'docker compose stop app') + 1);
+
+    expect(stopped.length).toBeGreaterThan(5);
+    expect(stopped.filter(({ subcommand, service }) => service === 'app' && subcommand === 'exec')).toEqual(
+      [],
+    );
+    const steps = stopped.map(({ inside }) => inside.split(' ').slice(0, 3).join(' '));
+    expect(steps.indexOf('latchkey session revoke')).toBeGreaterThan(steps.lastIndexOf("sh -c 'exec"));
   });
 });
 
