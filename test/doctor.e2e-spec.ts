@@ -1,6 +1,7 @@
 import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Connection, createConnection } from 'mysql2/promise';
 import { AuditSealer } from '../src/audit/audit-sealer';
 import type { Finding } from '../src/cli/findings';
 import { migrations } from '../src/database/migrations';
@@ -8,6 +9,7 @@ import { MASTER_SECRET, startApp } from './support/app';
 import { Certificates, keyOf, pemOf } from './support/certificates';
 import { createDatabase, onMysql } from './support/database';
 import { describeWhereInstalled } from './support/installed';
+import { MariadbServer } from './support/mariadb-server';
 import { OperatorDesk } from './support/operator-desk';
 import { newcomer } from './support/people';
 import { RedisServer } from './support/redis-server';
@@ -303,6 +305,63 @@ describeWhereInstalled('redis-server', 'doctor, with a Redis', () => {
 
     expect(bad).toBe(true);
     expect(of('database')).toMatchObject([{ severity: 'fail', setting: 'DATABASE_URL' }]);
+  });
+});
+
+(onMysql ? describe : () => undefined)('doctor, about the connections of a MariaDB server', () => {
+  const SERVICE = "latchkey@'127.0.0.1'";
+  const PASSWORD = 'kettle-lagoon-73';
+  let server: MariadbServer;
+  let root: Connection;
+  let open: Connection[] = [];
+  beforeAll(async () => {
+    server = await MariadbServer.create();
+    root = await createConnection(server.url);
+    await root.query('CREATE DATABASE latchkey');
+    await root.query(`CREATE USER ${SERVICE} IDENTIFIED BY '${PASSWORD}'`);
+    await root.query(`GRANT ALL ON latchkey.* TO ${SERVICE}`);
+  });
+  afterEach(async () => {
+    await Promise.all(open.map((connection) => connection.end()));
+    open = [];
+    // One that has been ended may be counted for a moment longer.
+    const connected = async () => {
+      const [rows] = await root.query("SHOW GLOBAL STATUS LIKE 'Threads_connected'");
+      return Number((rows as { Value: string }[])[0]?.Value);
+    };
+    while ((await connected()) > 1);
+  });
+  afterAll(async () => {
+    await root.end();
+    await server.remove();
+  });
+
+  it.each<[string, { most: number; ofUser?: number; others?: number; own?: number }, string, RegExp]>([
+    ['is content with a server of its own', { most: 21 }, 'ok', /^Of 21 .*, 20 are for this user and 0 in/],
+    ['warns of a small one', { most: 20 }, 'warn', /, 19 are for .* one more\. Raise max_connections\.$/],
+    ['counts what others use', { most: 25, others: 5 }, 'warn', /, 19 are .*\. Raise max_connections\.$/],
+    ['leaves room for one more', { most: 25, own: 14 }, 'ok', /, 24 are for this user and 14 in use/],
+    [
+      'warns where there is none',
+      { most: 25, own: 15 },
+      'warn',
+      /, 24 are for this user and 15 .* Raise max_co/,
+    ],
+    ['knows the bound of a user', { most: 25, ofUser: 19 }, 'warn', /, 19 are .* Raise max_user_connections/],
+  ])('%s', async (_, { most, ofUser = 0, others = 0, own = 0 }, severity, message) => {
+    await root.query(`SET GLOBAL max_connections = ${most}`);
+    await root.query(`ALTER USER ${SERVICE} WITH MAX_USER_CONNECTIONS ${ofUser}`);
+    const url = new URL(server.url);
+    Object.assign(url, { username: 'latchkey', password: PASSWORD, pathname: '/latchkey' });
+    for (let count = 0; count < others; count += 1) open.push(await createConnection(server.url));
+    for (let count = 0; count < own; count += 1) open.push(await createConnection(url.href));
+
+    const { of, bad } = await findingsOf({ DATABASE_URL: url.href, AUTH_SECRET: MASTER_SECRET });
+
+    expect(bad).toBe(false);
+    expect(of('connections')).toEqual([
+      { check: 'connections', severity, message: expect.stringMatching(message) as string },
+    ]);
   });
 });
 

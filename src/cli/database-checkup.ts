@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { readTrailState } from '../audit/trail-state';
 import type { Config } from '../config/config';
 import type { Clock } from '../core/clock';
+import { POOL_SIZE } from '../database/data-source-options';
 import { readMigrationStatus } from '../database/migration-status';
 import { openReadOnly, type ReadOnlyView } from '../database/read-only-view';
 import { MOST_CORRECTED_MS } from '../revocation/clock-keeper';
@@ -38,7 +39,7 @@ export async function examineDatabase({ database }: Config, clock: Clock): Promi
     const engine =
       database.engine === 'sqlite'
         ? [await examineSqlite(view, database.file)]
-        : [await examineVersion(view), await examineClock(view, clock)];
+        : [await examineVersion(view), await examineConnections(view), await examineClock(view, clock)];
     return [...engine, ...space, await examineMigrations(view), await examineTrail(view, clock)];
   } catch (error) {
     return [fail('database', `It cannot be read: ${(error as Error).message}.`, 'DATABASE_URL'), ...space];
@@ -79,6 +80,37 @@ async function examineVersion(view: ReadOnlyView): Promise<Finding> {
     return warn('database', message, 'DATABASE_URL');
   }
   return ok('database', `${server} ${version}.`);
+}
+
+/**
+ * Two instances must find room beside everybody else who uses the server, since one more comes up at an update, and at the
+ * moment there must be room for one. A user without the right `PROCESS` is shown connections of its own alone.
+ */
+async function examineConnections(view: ReadOnlyView): Promise<Finding> {
+  const [limits] = await view.rows<{ most: number; mostOfUser: number }>(
+    'SELECT @@GLOBAL.max_connections AS most, @@SESSION.max_user_connections AS mostOfUser',
+  );
+  const [status] = await view.rows<{ Value: string }>("SHOW GLOBAL STATUS LIKE 'Threads_connected'");
+  const [processes] = await view.rows<{ own: number }>(
+    "SELECT COUNT(*) AS own FROM information_schema.processlist WHERE user = SUBSTRING_INDEX(USER(), '@', 1)",
+  );
+  const most = Number(limits?.most);
+  // Zero is no bound. This look at the server is one of them, and soon gone.
+  const mostOfUser = Number(limits?.mostOfUser) || Infinity;
+  const own = Number(processes?.own) - 1;
+  const others = Number(status?.Value) - 1 - own;
+  const left = Math.min(most - others, mostOfUser);
+  const remedy = `Raise ${mostOfUser < most - others ? 'max_user_connections of this user' : 'max_connections'}.`;
+  const known = `Of ${most} connections that the server takes, ${left} are for this user`;
+  if (left < 2 * POOL_SIZE) {
+    const message = `${known}; an instance takes up to ${POOL_SIZE}, and at an update there is one more. ${remedy}`;
+    return warn('connections', message);
+  }
+  if (left - own < POOL_SIZE) {
+    const message = `${known} and ${own} in use; one more instance takes up to ${POOL_SIZE}. ${remedy}`;
+    return warn('connections', message);
+  }
+  return ok('connections', `${known} and ${own} in use; an instance takes up to ${POOL_SIZE}.`);
 }
 
 /** The server's answer is as old as half of the way there and back, at most. */

@@ -16,7 +16,8 @@ const STATEMENT_TIMEOUT_MS = 3_000;
 /** Milliseconds to wait for a new connection. */
 const CONNECT_TIMEOUT_MS = 2_000;
 
-const POOL_SIZE = 10;
+/** Connections that an instance opens to MySQL at most. */
+export const POOL_SIZE = 10;
 
 /** Callers that may wait for a connection: one of the pool, or the one of SQLite. Beyond that, 503 at once. */
 export const QUEUE_LIMIT = 500;
