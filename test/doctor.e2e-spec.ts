@@ -387,6 +387,25 @@ describe('migrate', () => {
     expect(rows).toHaveLength(NAMES.length);
   });
 
+  it('names each migration when it is begun, on standard error alone', async () => {
+    const database = await createDatabase();
+    // In the way of the last one.
+    await database.rows('CREATE TABLE limit_counters (somebody integer)');
+    const begun = NAMES.map((name, at) => `${name} is being applied, ${at + 1} of ${NAMES.length}`);
+
+    const { code, stdout, stderr } = await runCommand('latchkey', ['migrate', 'up'], settingsFor(database));
+    await database.rows('DROP TABLE limit_counters');
+    const again = await runCommand('latchkey', ['migrate', 'up', '--json'], settingsFor(database));
+    await database.drop();
+
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr.split('\n').slice(0, NAMES.length)).toEqual(begun);
+    // SQLite has taken back those before it.
+    const left = onMysql ? NAMES.slice(-1) : NAMES;
+    expect([again.code, JSON.parse(again.stdout)]).toEqual([0, { applied: left }]);
+    expect(again.stderr.trimEnd().split('\n')).toHaveLength(left.length);
+  });
+
   it('names what a newer release has applied', async () => {
     const app = await startApp();
     await app.inDatabase((tx) =>

@@ -34,10 +34,12 @@ export const MAINTENANCE_COMMANDS: Command[] = [
     summary:
       'applies what is pending, as every start does by itself; makes an SQLite file where there is none',
     examples: [{ line: 'latchkey migrate up', purpose: 'before the new release is started' }],
-    async run(_, { config }) {
+    async run(_, { config, progress }) {
       const settings = config();
       const { pending } = await statusOf(settings);
-      await prepareDatabase(settings.database);
+      await prepareDatabase(settings.database, (name) =>
+        progress.tell(`${name} is being applied, ${pending.indexOf(name) + 1} of ${pending.length}`),
+      );
       const text = pending.length === 0 ? 'Nothing was pending.' : `Applied: ${pending.join(', ')}.`;
       return { text, data: { applied: pending } };
     },

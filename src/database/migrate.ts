@@ -17,10 +17,15 @@ const BUSY_PAUSE_MS = 50;
  * start together take turns; the lock dies with the process that holds it. What was cut short goes on at the next call.
  *
  * @param stop aborted when the process is to end: what is being waited for is given up, and on MySQL no further statement is begun
+ * @param told the name of each migration when it is begun
  * @throws StartError when another instance holds the lock for longer than a minute, or another application's tables are in
  * the way; the reason of `stop`
  */
-export async function migrate(options: DataSourceOptions, stop?: AbortSignal): Promise<void> {
+export async function migrate(
+  options: DataSourceOptions,
+  stop?: AbortSignal,
+  told: (name: string) => void = () => undefined,
+): Promise<void> {
   const dataSource = await new DataSource({
     ...options,
     entities: [],
@@ -28,11 +33,22 @@ export async function migrate(options: DataSourceOptions, stop?: AbortSignal): P
       ? {}
       : { enableQueryTimeout: false, maxQueryExecutionTime: undefined }),
   }).initialize();
+  announce(dataSource, told);
   try {
     if (options.type === 'better-sqlite3') await migrateSqlite(dataSource, stop);
     else await migrateMysql(dataSource, stop);
   } finally {
     await dataSource.destroy();
+  }
+}
+
+function announce(dataSource: DataSource, told: (name: string) => void): void {
+  for (const migration of dataSource.migrations) {
+    const up = migration.up.bind(migration);
+    migration.up = (runner) => {
+      told(migration.constructor.name);
+      return up(runner);
+    };
   }
 }
 

@@ -34,10 +34,14 @@ export async function openDatabase(
 /**
  * Brings the schema up to date as the start does, and does no more; makes an SQLite file where there is none.
  *
+ * @param told the name of each migration when it is begun
  * @throws StartError
  */
-export async function prepareDatabase(location: DatabaseLocation): Promise<void> {
-  await inWords(location, () => prepare(location, [], undefined));
+export async function prepareDatabase(
+  location: DatabaseLocation,
+  told?: (name: string) => void,
+): Promise<void> {
+  await inWords(location, () => prepare(location, [], undefined, undefined, told));
 }
 
 async function prepare(
@@ -45,10 +49,11 @@ async function prepare(
   entities: Entities,
   log: Log | undefined,
   stop?: AbortSignal,
+  told?: (name: string) => void,
 ): Promise<DataSourceOptions> {
   if (location.engine === 'sqlite') makeFolder(dirname(location.file));
   const options = await dataSourceOptions(location, entities, log);
-  await migrate(options, stop);
+  await migrate(options, stop, told);
   return options;
 }
 
