@@ -1,6 +1,6 @@
 // @ts-check
 // The least that can answer our contract: node:http, one read of the database per GET, one guarded update and one read per
-// refresh, one hash at a time. No validation, no limits, no audit trail, no revocation: a floor, not a product. It runs on the
+// refresh, one hash at a time, and answers of as many bytes as Latchkey's. No validation, no limits, no audit trail, no revocation: a floor, not a product. It runs on the
 // database that Latchkey has filled.
 'use strict';
 const { createHash, createHmac, createSecretKey, randomBytes, timingSafeEqual } = require('node:crypto');
@@ -94,11 +94,22 @@ async function whoami(store, headers) {
   return claims && store.one(USER, [claims.sub]);
 }
 
-/** @param {string} sub */
-const tokensFor = (sub) => ({
-  token: sign({ sub, exp: Math.floor(Date.now() / 1000) + 3600, jti: randomBytes(16).toString('base64url') }),
-  expires_in: 3600,
-});
+const TOKEN_SECONDS = 3600;
+const IDLE_SECONDS = 7 * 24 * 3600;
+
+/**
+ * The claims and the lifetimes that the contract asks for.
+ * @param {{ id: string, user_id: string, username: string, signed_in_at: number }} session
+ */
+function tokensFor({ id, user_id: sub, username, signed_in_at }) {
+  const iat = Math.floor(Date.now() / 1000);
+  const token = sign({
+    ...{ iss: 'latchkey', aud: 'latchkey', sub, sid: `sess_${id.slice(0, 26)}` },
+    ...{ jti: randomBytes(16).toString('base64url'), iat, exp: iat + TOKEN_SECONDS },
+    ...{ auth_time: signed_in_at, preferred_username: username },
+  });
+  return { token, expires_in: TOKEN_SECONDS, refresh_expires_in: IDLE_SECONDS };
+}
 
 /**
  * @param {Store} store
@@ -112,11 +123,16 @@ async function login(store, { username, password }) {
   const hash = { scheme: 'argon2', text: user.password_hash };
   if (!(await hashes.run({ kind: 'verify', password, hash }))) return undefined;
   const id = randomBytes(16).toString('hex');
-  await store.write('INSERT INTO bench_sessions (id, user_id, generation) VALUES (?, ?, 0)', [id, user.id]);
+  const now = Math.floor(Date.now() / 1000);
+  await store.write(
+    `INSERT INTO bench_sessions (id, user_id, generation, signed_in_at, rotated_at, idle_ends_at)
+     VALUES (?, ?, 0, ?, ?, ?)`,
+    [id, user.id, now, now, now + IDLE_SECONDS],
+  );
   return {
-    ...tokensFor(user.id),
+    ...tokensFor({ id, user_id: user.id, username: user.username, signed_in_at: now }),
     refreshToken: refreshToken(id, 0),
-    user: { id: user.id, username: user.username },
+    user: { id: user.id, username: user.username, email: user.email },
   };
 }
 
@@ -136,13 +152,20 @@ function refreshToken(id, generation) {
 async function refresh(store, { refreshToken: presented }) {
   const [id = '', generation = ''] = presented.split('.');
   if (presented !== refreshToken(id, Number(generation))) return undefined;
-  const session = await store.one('SELECT user_id, generation FROM bench_sessions WHERE id = ?', [id]);
+  const session = await store.one(
+    `SELECT s.id AS id, s.user_id AS user_id, s.signed_in_at AS signed_in_at, s.idle_ends_at AS idle_ends_at, u.username AS username
+     FROM bench_sessions s JOIN users u ON u.id = s.user_id WHERE s.id = ?`,
+    [id],
+  );
+  const now = Math.floor(Date.now() / 1000);
+  if (!session || session.idle_ends_at < now) return undefined;
   const advanced = await store.write(
-    'UPDATE bench_sessions SET generation = generation + 1 WHERE id = ? AND generation = ?',
-    [id, Number(generation)],
+    `UPDATE bench_sessions SET generation = generation + 1, rotated_at = ?, idle_ends_at = ?
+     WHERE id = ? AND generation = ?`,
+    [now, now + IDLE_SECONDS, id, Number(generation)],
   );
   if (advanced !== 1) return undefined;
-  return { ...tokensFor(session.user_id), refreshToken: refreshToken(id, Number(generation) + 1) };
+  return { ...tokensFor(session), refreshToken: refreshToken(id, Number(generation) + 1) };
 }
 
 /** @param {import('node:http').IncomingMessage} request */
@@ -155,7 +178,8 @@ async function bodyOf(request) {
 async function main() {
   const store = await open(process.env.DATABASE_URL ?? '');
   await store.write(
-    'CREATE TABLE IF NOT EXISTS bench_sessions (id CHAR(32) PRIMARY KEY, user_id VARCHAR(40) NOT NULL, generation INT NOT NULL)',
+    `CREATE TABLE IF NOT EXISTS bench_sessions (id CHAR(32) PRIMARY KEY, user_id VARCHAR(40) NOT NULL, generation INT NOT NULL,
+       signed_in_at INT NOT NULL, rotated_at INT NOT NULL, idle_ends_at INT NOT NULL)`,
     [],
   );
   /** @type {Record<string, (request: import('node:http').IncomingMessage) => Promise<object | undefined>>} */

@@ -10,8 +10,16 @@ export class Lease {
   private expired = false;
   private giveUp: () => void = () => undefined;
 
-  /** The unit's own outcome, or `service_unavailable` once `milliseconds` have passed. */
-  static run<T>(milliseconds: number, unit: (lease: Lease) => Promise<T>): Promise<T> {
+  /**
+   * The unit's own outcome, or `service_unavailable` once `milliseconds` have passed.
+   *
+   * @param done called at that moment, whichever it is
+   */
+  static run<T>(
+    milliseconds: number,
+    unit: (lease: Lease) => Promise<T>,
+    done: () => void = () => undefined,
+  ): Promise<T> {
     if (milliseconds <= 0) return Promise.reject(outOfTime());
     const lease = new Lease();
     return new Promise((resolve, reject) => {
@@ -19,9 +27,23 @@ export class Lease {
       const timer = setTimeout(() => {
         lease.expired = true;
         lease.giveUp();
+        done();
         reject(outOfTime());
       }, milliseconds);
-      outcome.finally(() => clearTimeout(timer)).then(resolve, reject);
+      const settled = () => {
+        clearTimeout(timer);
+        if (!lease.expired) done();
+      };
+      outcome.then(
+        (result) => {
+          settled();
+          resolve(result);
+        },
+        (error: Error) => {
+          settled();
+          reject(error);
+        },
+      );
     });
   }
 
@@ -29,14 +51,13 @@ export class Lease {
    * The same for as long as the request that it belongs to has time left, from which it is taken; outside of requests for
    * `otherwise` milliseconds.
    */
-  static async ofRequest<T>(clock: Clock, otherwise: number, unit: (lease: Lease) => Promise<T>): Promise<T> {
+  static ofRequest<T>(clock: Clock, otherwise: number, unit: (lease: Lease) => Promise<T>): Promise<T> {
     const budget = currentBudget();
+    if (!budget) return Lease.run(otherwise, unit);
     const begun = clock.monotonic();
-    try {
-      return await Lease.run(budget?.left ?? otherwise, unit);
-    } finally {
-      if (budget) budget.left -= clock.monotonic() - begun;
-    }
+    return Lease.run(budget.left, unit, () => {
+      budget.left -= clock.monotonic() - begun;
+    });
   }
 
   /** Has `giveUp` called if the time runs out. The last one counts. */

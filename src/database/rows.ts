@@ -1,9 +1,17 @@
 import type { EntityManager, EntityMetadata, ObjectLiteral } from 'typeorm';
-import { execute, select, type SqlValue } from './sql';
+import { INSTANT } from './columns';
+import { execute, select, type SqlValue, toInstant } from './sql';
+
+/** A column and the property it is read into. */
+interface Place {
+  column: string;
+  property: string;
+  isInstant: boolean;
+}
 
 /** What the statements about one kind of entity have in common. */
 interface Shape {
-  columns: EntityMetadata['columns'];
+  places: Place[];
   /** All columns, as a list in SQL. */
   names: string;
   /** By the property that is asked for. */
@@ -41,9 +49,9 @@ export async function findOne<Entity extends ObjectLiteral>(
   const isMeant = row?.[asked] === value;
   const stored = row ?? NO_ROW;
   const found: ObjectLiteral = new entity();
-  for (const column of shape.columns) {
-    const read = stored[column.databaseName];
-    found[column.propertyName] = tx.dataSource.driver.prepareHydratedValue(read, column) as unknown;
+  for (const { column, property: name, isInstant } of shape.places) {
+    const read = stored[column];
+    found[name] = isInstant && read ? toInstant(read as Date | string) : read;
   }
   // Only now: that there is no such row shall take as long, since a login tells nobody who has an account.
   return isMeant ? (found as Entity) : null;
@@ -55,22 +63,27 @@ export async function insertOne<Entity extends { [Name in keyof Entity]: SqlValu
   entity: new () => Entity,
   values: Entity,
 ): Promise<void> {
-  const { columns, insertion } = shapeOf(tx.dataSource.getMetadata(entity));
+  const { places, insertion } = shapeOf(tx.dataSource.getMetadata(entity));
   await execute(
     tx,
     insertion,
-    columns.map(({ propertyName }) => values[propertyName as keyof Entity]),
+    places.map(({ property }) => values[property as keyof Entity]),
   );
 }
 
 function shapeOf(metadata: EntityMetadata): Shape {
   const known = shapes.get(metadata);
   if (known) return known;
-  const { columns, tableName } = metadata;
-  const names = columns.map(({ databaseName }) => databaseName).join(', ');
-  const places = columns.map(() => '?').join(', ');
-  const insertion = `INSERT INTO ${tableName} (${names}) VALUES (${places})`;
-  const shape = { columns, names, lookups: new Map<string, Lookup>(), insertion };
+  const { tableName } = metadata;
+  const places = metadata.columns.map(({ databaseName, propertyName, type }) => ({
+    column: databaseName,
+    property: propertyName,
+    isInstant: type === INSTANT.type,
+  }));
+  const names = places.map(({ column }) => column).join(', ');
+  const parameters = places.map(() => '?').join(', ');
+  const insertion = `INSERT INTO ${tableName} (${names}) VALUES (${parameters})`;
+  const shape = { places, names, lookups: new Map<string, Lookup>(), insertion };
   shapes.set(metadata, shape);
   return shape;
 }
@@ -78,7 +91,7 @@ function shapeOf(metadata: EntityMetadata): Shape {
 function lookupBy(property: string, { name, tableName }: EntityMetadata, shape: Shape): Lookup {
   const known = shape.lookups.get(property);
   if (known !== undefined) return known;
-  const column = shape.columns.find(({ propertyName }) => propertyName === property)?.databaseName;
+  const column = shape.places.find((place) => place.property === property)?.column;
   if (column === undefined) throw new Error(`${name} has no ${property}`);
   const lookup = { column, sql: `SELECT ${shape.names} FROM ${tableName} WHERE ${column} = ?` };
   shape.lookups.set(property, lookup);

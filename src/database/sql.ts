@@ -24,7 +24,9 @@ function run(tx: EntityManager, sql: string, values: SqlValue[]): Promise<QueryR
 
 /** The form in which TypeORM keeps instants in SQLite. It sorts by time. */
 function toSqlite(value: SqlValue): string | number | null {
-  return value instanceof Date ? value.toISOString().replace('T', ' ').replace('Z', '') : value;
+  if (!(value instanceof Date)) return value;
+  const iso = value.toISOString();
+  return `${iso.slice(0, 10)} ${iso.slice(11, 23)}`;
 }
 
 /** An instant out of a row of `select`: MySQL's driver gives a Date, SQLite's the text that `toSqlite` wrote. */
