@@ -19,6 +19,7 @@ module.exports = {
     'killed-service',
     'killed-database',
     'slow-database',
+    'lost-hosts',
     'flapping-redis',
     'shared-limits',
     'kept-limits',

@@ -21,6 +21,7 @@ import {
 } from '../src/crypto/password-hasher';
 import { MOST_IN_LINE } from '../src/database/account-lines';
 import { dataSourceOptions } from '../src/database/data-source-options';
+import { LONGEST_IDLE_MS } from '../src/database/mysql-pool';
 import { BATCH_SIZE, BATCHES_PER_ROUND } from '../src/database/row-cleanup';
 import { LONGEST_TRANSACTION_MS } from '../src/database/transactions';
 import { MOST_QUERY_FIELDS } from '../src/core/request-validation.pipe';
@@ -187,7 +188,13 @@ describe('docs/inventory.md', () => {
     const listed = Object.fromEntries(
       table('Bounds').map(([what = '', bound = '']): [string, string] => [what, bound]),
     );
-    const ofMysql = ['a statement on MySQL', 'connections to MySQL', 'callers that wait for one'];
+    const ofMysql = [
+      'a statement on MySQL',
+      'connections to MySQL',
+      'silence of one, in a transaction or not',
+      'a connection to MySQL that nobody needs',
+      'callers that wait for one',
+    ];
     if (!onMysql) for (const what of ofMysql) delete listed[what];
     expect(listed).toEqual(inForce);
   });
@@ -258,8 +265,9 @@ describe('the fields that hang together', () => {
 });
 
 /** As the pool was told. */
-async function boundsOfMysql({ config }: TestApp): Promise<Record<string, string>> {
-  const options = (await dataSourceOptions(config.database, [])) as unknown as {
+async function boundsOfMysql(app: TestApp): Promise<Record<string, string>> {
+  const [session] = await app.rows<{ silence: number | string }>('SELECT @@wait_timeout AS silence');
+  const options = (await dataSourceOptions(app.config.database, [])) as unknown as {
     maxQueryExecutionTime: number;
     poolSize: number;
     extra: { queueLimit: number };
@@ -267,6 +275,8 @@ async function boundsOfMysql({ config }: TestApp): Promise<Record<string, string
   return {
     'a statement on MySQL': `${options.maxQueryExecutionTime / 1000} s`,
     'connections to MySQL': `${options.poolSize}`,
+    'silence of one, in a transaction or not': `${session?.silence} s`,
+    'a connection to MySQL that nobody needs': `${LONGEST_IDLE_MS / 1000} s`,
     'callers that wait for one': `${options.extra.queueLimit}`,
   };
 }

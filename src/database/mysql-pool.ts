@@ -2,20 +2,36 @@ import { createPool, type Pool, type PoolOptions } from 'mysql2';
 import type { MysqlCredentials } from './mysql-credentials';
 
 /**
+ * Seconds that the server waits for the next word on a connection before it ends it and rolls back what it has begun: a host that
+ * is lost between an update and its commit would keep the account's row for eight hours otherwise. As long as a transaction may
+ * take: the feed of revocations looks back for a commit that is held up on its way for so long, and for no other.
+ */
+const LONGEST_SILENCE_SECONDS = 5;
+
+/** Milliseconds after which the pool ends a connection that nobody has needed, looking each second: well before the server would. */
+export const LONGEST_IDLE_MS = 2_000;
+
+/**
  * What every connection is told first. READ COMMITTED, so that the loser of a guarded update reads what the winner
  * wrote; strict, so that nothing is cut to fit; a lock is waited for less long than a caller waits for an answer.
  */
 const SESSION_SETUP = [
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
-  "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
-  'SET SESSION innodb_lock_wait_timeout = 2',
+  `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 2, wait_timeout = ${LONGEST_SILENCE_SECONDS}`,
 ];
 
 /** The part of `mysql2` that TypeORM uses, with connections set up for us and made by whoever `credentials` names by then. */
 export function mysqlDriver(credentials: MysqlCredentials) {
   return {
     createPool(options: PoolOptions): Pool {
-      const pool = createPool({ ...options, ...credentials.current });
+      const { connectionLimit = 10 } = options;
+      const pool = createPool({
+        ...options,
+        // Idle ones are looked for only where fewer may be than there may be at all. The server is told of the end: it would note
+        // that it has lost somebody otherwise.
+        ...{ maxIdle: connectionLimit - 1, idleTimeout: LONGEST_IDLE_MS, gracefulEnd: true },
+        ...credentials.current,
+      });
       pool.on('connection', (connection) => {
         for (const statement of SESSION_SETUP) {
           // A connection that refuses its setup must not serve anybody.

@@ -5,10 +5,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** What becomes of what passes from now on; what is under way already comes when its time has come. */
 export type Passage = { delayMs: number } | 'nothing passes';
 
-/** Where a connection is cut: at a client's words, before the server has heard them or after, but before it is heard. */
+/**
+ * Where a connection is cut: at a client's words, before the server has heard them or after, but before it is heard. Where the
+ * host of the client is lost, the server is told nothing: for it the connection stands, and nothing comes any more.
+ */
 export interface Cut {
   at: string;
-  heard: boolean;
+  heard: boolean | 'host lost';
 }
 
 /** Who of the two speaks. */
@@ -68,17 +71,19 @@ export class TcpProxy {
 
   private join(client: Socket): void {
     const server = connect(this.target, '127.0.0.1');
+    let hostLost = false;
     this.relay(client, 'client', (chunk) => {
       const cut = this.cut && chunk.includes(this.cut.at) ? this.cut : undefined;
       if (!cut) return void server.write(chunk);
       this.cutSoFar += 1;
-      if (cut.heard) server.end(chunk);
+      if (cut.heard === 'host lost') hostLost = true;
+      else if (cut.heard) server.end(chunk);
       else server.destroy();
       // Nothing that the server answers comes through any more.
       client.resetAndDestroy();
     });
     this.relay(server, 'server', (chunk) => void client.write(chunk));
-    client.on('close', () => server.end());
+    client.on('close', () => hostLost || server.end());
     server.on('close', () => client.end());
   }
 
