@@ -2,9 +2,21 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { AccountService } from '../src/auth/account.service';
 import { UsersService } from '../src/users/users.service';
 import { startApp, MASTER_SECRET, type TestApp } from './support/app';
+import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { createDatabase, type TestDatabase } from './support/database';
+import { bearer } from './support/instances';
 import { OperatorDesk } from './support/operator-desk';
-import { createKey, eventTypes, logIn, newcomer, sessionIdOf, signUp, statusWith } from './support/people';
+import {
+  createKey,
+  eventTypes,
+  logIn,
+  type LoginBody,
+  newcomer,
+  type Person,
+  sessionIdOf,
+  signUp,
+  statusWith,
+} from './support/people';
 import { type Program, runCommand, settingsFor, startServer } from './support/server-process';
 
 /** Some commands are processes of their own. */
@@ -35,7 +47,6 @@ describe('what an operator does, while the server runs,', () => {
     const text = await response.text();
     return { status: response.status, body: (text === '' ? {} : JSON.parse(text)) as Record<string, string> };
   };
-  const bearer = (token = '') => ({ authorization: `Bearer ${token}` });
   const logInAs = async (username: string, password: string) =>
     call('POST', '/auth/login', {}, { username, password });
   let people = 0;
@@ -203,6 +214,46 @@ describe('an operator', () => {
       `${keyId} was disabled already.`,
     ]);
     expect(await eventTypes(app, id)).toEqual(before);
+  });
+
+  it.each<[string, (of: Person & LoginBody) => string[]]>([
+    ['session revoke SESSION', (person) => ['session', 'revoke', sessionIdOf(person)]],
+    ['session revoke --user', ({ id }) => ['session', 'revoke', '--user', id]],
+    ['session revoke --all', () => ['session', 'revoke', '--all']],
+    ['user disable', ({ id }) => ['user', 'disable', id]],
+    ['user scopes', ({ id }) => ['user', 'scopes', id, 'users:read']],
+  ])('tells all instances again by %s of what was committed too late for them to read', async (_, line) => {
+    const person = await newcomer(app);
+    const verified = async () =>
+      (await app.call('GET', '/auth/verify', { headers: bearer(person.token) })).status;
+    await desk.report(...line(person));
+    const events = await eventTypes(app, person.id);
+    // As it is for an instance that has read past the lines before they were there.
+    await app.rows('DELETE FROM revocation_entries');
+    await app.restart();
+    expect(await verified()).toBe(200);
+
+    await desk.report(...line(person));
+    await app.nest.get(RevocationFeed).poll();
+
+    expect(await verified()).toBe(401);
+    expect((await eventTypes(app, person.id)).filter((type) => type !== 'account_scopes_changed')).toEqual(
+      events.filter((type) => type !== 'account_scopes_changed'),
+    );
+  });
+
+  it('writes no lines of the feed for a user who repeats that all sessions shall end', async () => {
+    const person = await newcomer(app);
+    const other = await logIn(app, person);
+    const endOthers = () => app.call('DELETE', '/auth/sessions?keep=current', { token: person.token });
+    const lines = () => app.rows('SELECT subject_id FROM revocation_entries ORDER BY position');
+    await endOthers();
+    const before = await lines();
+
+    const again = await endOthers();
+
+    expect([again.status, before]).toEqual([204, [{ subject_id: sessionIdOf(other) }]]);
+    expect(await lines()).toEqual(before);
   });
 
   it.each<[string, string[], string]>([

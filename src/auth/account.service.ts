@@ -78,19 +78,20 @@ export class AccountService {
   }
 
   /**
-   * Disables an account for an operator: its sessions end, its keys stop working, nobody can sign in.
+   * Disables an account for an operator: its sessions end, its keys stop working, nobody can sign in. Repeated, it tells all
+   * instances of that again.
    *
    * @returns whether it was enabled before
    */
   async disable(userId: string, origin: Origin): Promise<boolean> {
     const changed = await this.transactions.runFor(userId, async (tx) => {
-      if (!(await lockAccount(tx, userId))) return false;
-      await this.users.setEnabled(tx, userId, false);
-      await this.sessions.revokeAll(tx, userId, 'account_disabled');
+      if (!(await takeAccount(tx, userId))) return false;
+      const wasEnabled = await this.users.setEnabled(tx, userId, false);
+      await this.sessions.revokeAllForOperator(tx, userId, 'account_disabled');
       await this.failpoints.reach('disabling:sessions_revoked');
       await this.keys.announceAll(tx, userId);
-      await this.audit.record(tx, { type: 'account_disabled', userId }, origin);
-      return true;
+      if (wasEnabled) await this.audit.record(tx, { type: 'account_disabled', userId }, origin);
+      return wasEnabled;
     });
     await this.failpoints.reach('disabling:committed');
     return changed;
@@ -112,7 +113,8 @@ export class AccountService {
 
   /**
    * Sets what an account may do at most, for an operator. Its keys shrink and grow with it at once. Where it loses
-   * something its sessions end, since their tokens say what it was before; they grow with the next refresh.
+   * something its sessions end, since their tokens say what it was before; they grow with the next refresh. Repeated, it tells all
+   * instances again of those that have ended.
    *
    * @returns whether there still is such an account
    * @throws ApiError `service_unavailable`
@@ -121,7 +123,8 @@ export class AccountService {
     return this.transactions.runFor(userId, async (tx) => {
       const before = await this.users.setScopes(tx, userId, scopes);
       if (!before) return false;
-      if (!coversScopes(scopes, before)) await this.sessions.revokeAll(tx, userId, 'account_scopes_changed');
+      if (coversScopes(scopes, before)) await this.sessions.announceEnded(tx, userId);
+      else await this.sessions.revokeAllForOperator(tx, userId, 'account_scopes_changed');
       await this.keys.announceAll(tx, userId);
       await this.audit.record(tx, { type: 'account_scopes_changed', userId }, origin);
       return true;
@@ -146,7 +149,7 @@ export class AccountService {
     return this.transactions.runFor(user.id, async (tx) => {
       if (!(await takeAccount(tx, user.id))) return false;
       await this.users.setPassword(tx, user.id, password, origin);
-      await this.sessions.revokeAll(tx, user.id, 'password_changed');
+      await this.sessions.revokeAllForOperator(tx, user.id, 'password_changed');
       if (keys === 'delete') await this.keys.deleteAll(tx, user.id, origin);
       const event = { type: 'password_changed', userId: user.id, reason: 'by_operator' } as const;
       await this.audit.record(tx, event, origin);

@@ -39,6 +39,9 @@ export interface Revocation {
   expiresAt: Date;
 }
 
+/** Lines that one statement writes. */
+const LINES_AT_ONCE = 1_000;
+
 /** Seconds for which the end of something is still told after it has come: much more than two kept clocks differ by. */
 const TOLD_SECONDS = 60;
 
@@ -155,7 +158,8 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
       .filter(({ expiresAt }) => expiresAt > recently || !this.clock.isTrusted)
       .map(({ id, expiresAt }) => ({ subject, subjectId: id, expiresAt }));
     if (lines.length === 0) return;
-    await tx.insert<RevocationEntry>('RevocationEntry', lines);
+    for (let first = 0; first < lines.length; first += LINES_AT_ONCE)
+      await tx.insert<RevocationEntry>('RevocationEntry', lines.slice(first, first + LINES_AT_ONCE));
     afterCommit(tx, () => {
       for (const line of lines) this.learn(line);
       this.channel.send(lines);

@@ -100,7 +100,7 @@ export class OperatorSessions {
   }
 
   /**
-   * Ends all sessions of an account.
+   * Ends all sessions of an account. Repeated, it tells all instances again of those that have ended.
    *
    * @throws ApiError `service_unavailable`
    */
@@ -110,13 +110,13 @@ export class OperatorSessions {
 
   /**
    * Ends every session of everybody that was opened before the call, some accounts at a time, and tells after each batch what
-   * it has ended. Cut short, it has ended what it told of; called again it goes on.
+   * it has ended. Cut short, it has ended what it told of; called again it goes on, and tells all instances again of what has ended.
    *
    * @throws ApiError `service_unavailable`
    */
   async *endAll(origin: Origin): AsyncGenerator<Ended> {
     for (let behind = ''; ;) {
-      const owners = await this.transactions.read((tx) => readOwners(tx, behind));
+      const owners = await this.transactions.read((tx) => readOwners(tx, behind, this.clock.now()));
       const last = owners.at(-1);
       if (last === undefined) return;
       yield await this.transactions.run((tx) => this.endOf(tx, owners, origin));
@@ -129,7 +129,7 @@ export class OperatorSessions {
     const ended: Ended = { accounts: 0, sessions: 0 };
     for (const userId of userIds) {
       await takeAccount(tx, userId);
-      const count = await this.sessions.revokeAll(tx, userId, 'ended_by_operator');
+      const count = await this.sessions.revokeAllForOperator(tx, userId, 'ended_by_operator');
       if (count === 0) continue;
       ended.accounts += 1;
       ended.sessions += count;
@@ -139,12 +139,14 @@ export class OperatorSessions {
   }
 }
 
-async function readOwners(tx: EntityManager, behindId: string): Promise<string[]> {
+/** Who has a session that stands, or one that has ended before its last access token does. */
+async function readOwners(tx: EntityManager, behindId: string, now: Date): Promise<string[]> {
   const rows = await select<{ userId: string }>(
     tx,
-    `SELECT DISTINCT user_id AS userId FROM sessions WHERE user_id > ? AND revoked_at IS NULL
+    `SELECT DISTINCT user_id AS userId FROM sessions
+     WHERE user_id > ? AND (revoked_at IS NULL OR access_ends_at > ?)
      ORDER BY user_id LIMIT ${ACCOUNTS_PER_BATCH}`,
-    [behindId],
+    [behindId, now],
   );
   return rows.map(({ userId }) => userId);
 }

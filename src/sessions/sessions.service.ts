@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { EntityManager } from 'typeorm';
+import { type EntityManager, IsNull, Not } from 'typeorm';
 import { AuditTrail } from '../audit/audit-trail';
 import { Clock } from '../core/clock';
 import { Failpoints } from '../core/failpoints';
@@ -167,13 +167,30 @@ export class SessionsService {
     sparedId: string | null = null,
   ): Promise<number> {
     const now = this.clock.now();
-    const matched = await execute(
-      tx,
-      "UPDATE sessions SET revoked_at = ?, revocation_reason = ? WHERE user_id = ? AND revoked_at IS NULL AND id <> COALESCE(?, '')",
-      [now, reason, userId, sparedId],
-    );
+    const matched = await endStanding(tx, userId, { now, reason, sparedId });
     await this.announce(tx, await tx.findBy(Session, { userId, revokedAt: now }));
     return matched;
+  }
+
+  /**
+   * The same for an operator, who may be repeating what was answered 503, and tells of all that have ended before as well.
+   *
+   * @returns how many this call has ended
+   */
+  async revokeAllForOperator(tx: EntityManager, userId: string, reason: RevocationReason): Promise<number> {
+    const matched = await endStanding(tx, userId, { now: this.clock.now(), reason, sparedId: null });
+    await this.announceEnded(tx, userId);
+    return matched;
+  }
+
+  /**
+   * Tells all instances anew, inside `tx`, of every session of an account that has ended and of which an access token may still be
+   * valid: a commit that a stall has held up comes too late for instances that have read past its lines, and its caller was
+   * answered 503. For operators only. There may be as many as there can be sign-ins, and whoever holds a session could have them
+   * written again and again.
+   */
+  async announceEnded(tx: EntityManager, userId: string): Promise<void> {
+    await this.announce(tx, await tx.findBy(Session, { userId, revokedAt: Not(IsNull()) }));
   }
 
   /**
@@ -294,4 +311,17 @@ export class SessionsService {
       idleEnd: session.idleEndsAt,
     };
   }
+}
+
+/** @returns how many there were */
+function endStanding(
+  tx: EntityManager,
+  userId: string,
+  { now, reason, sparedId }: { now: Date; reason: RevocationReason; sparedId: string | null },
+): Promise<number> {
+  return execute(
+    tx,
+    "UPDATE sessions SET revoked_at = ?, revocation_reason = ? WHERE user_id = ? AND revoked_at IS NULL AND id <> COALESCE(?, '')",
+    [now, reason, userId, sparedId],
+  );
 }
