@@ -3,7 +3,7 @@
 /** Faults that only one of the engines can have; on the other there is nothing to be tested. */
 const ON_SQLITE_ONLY = ['/test/disk-full[.]'];
 const ON_MYSQL_ONLY = [
-  '/test/(database-password|encrypted-connections|killed-database|least-privilege|lost-hosts|slow-database)[.]',
+  '/test/(database-password|encrypted-connections|killed-database|least-privilege|lost-hosts|slow-database|switchover)[.]',
 ];
 
 /** What opens no database is the same on both engines, and is run once. */

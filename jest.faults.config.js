@@ -20,6 +20,7 @@ module.exports = {
     'killed-database',
     'slow-database',
     'lost-hosts',
+    'switchover',
     'flapping-redis',
     'shared-limits',
     'kept-limits',

@@ -396,6 +396,12 @@ describe('every example of the document, executed', () => {
         }
       };
     },
+    database_read_only: async () => {
+      await app.nest.get(RevocationFeed).poll();
+      const feed = app.nest.get<{ serverIsReadOnly: boolean }>(RevocationFeed);
+      feed.serverIsReadOnly = true;
+      return () => void (feed.serverIsReadOnly = false);
+    },
     revocation_feed_stale: async () => {
       await app.rows('ALTER TABLE revocation_entries RENAME TO gone');
       app.clock.push(6);

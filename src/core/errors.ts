@@ -199,6 +199,11 @@ export const API_ERRORS = {
     sentence: 'Not ready: the database does not answer',
     when: 'The database cannot be reached, fails, or takes longer than a second to answer.',
   },
+  database_read_only: {
+    status: 503,
+    sentence: 'Not ready: the database can only be read',
+    when: 'The database server takes no writes (`read_only`), as one whose place another has taken.',
+  },
   migrations_pending: {
     status: 503,
     sentence: 'Not ready: the database schema is older than the service',

@@ -10,6 +10,9 @@ const MYSQL_TRY_AGAIN = new Set([1213, 8002, 9007]);
 /** MySQL and MariaDB: the user may not do that with the database, the table, the column, or anything. */
 const MYSQL_FORBIDDEN = new Set([1044, 1142, 1143, 1227]);
 
+/** MySQL and MariaDB: nobody may write to this server, in this transaction, to InnoDB there, or as this member of a group. */
+const MYSQL_READ_ONLY = new Set([1290, 1792, 1836, 1874, 3100]);
+
 /** SQLite's result code while another process writes; its extended codes have it in the lowest byte. */
 const SQLITE_BUSY = 5;
 
@@ -56,4 +59,18 @@ export function isBusy(error: unknown): boolean {
 /** Whether the user of the database lacks a right. */
 export function isForbidden(error: unknown): boolean {
   return MYSQL_FORBIDDEN.has(driverErrorOf(error)?.errno ?? 0);
+}
+
+/** Whether the server can only be read, or no longer writes for us. */
+export function isReadOnly(error: unknown): boolean {
+  return MYSQL_READ_ONLY.has(driverErrorOf(error)?.errno ?? 0);
+}
+
+/** What who has only read finds out of the server: that it would refuse whatever writes (`ER_READ_ONLY_MODE`). */
+export function readOnlyServer(): QueryFailedError {
+  return new QueryFailedError(
+    '',
+    [],
+    Object.assign(new Error('The server can only be read'), { errno: 1836 }),
+  );
 }

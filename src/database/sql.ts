@@ -41,6 +41,16 @@ export function timeOf(tx: EntityManager): string {
     : 'UTC_TIMESTAMP(3)';
 }
 
+/**
+ * Whether nobody may write to the server, as an expression that gives 1 or 0. With `super_read_only` it holds as well; newer
+ * releases of MariaDB have names in the place of numbers.
+ */
+export function readOnlyOf(tx: EntityManager): string {
+  return tx.dataSource.options.type === 'better-sqlite3'
+    ? '0'
+    : "(CONCAT(@@global.read_only) NOT IN ('0', 'OFF'))";
+}
+
 /** What an INSERT does with a row that is there already, by its key `key`: it adds to its `column`. */
 export function elseAdd(tx: EntityManager, key: string, column: string): string {
   return tx.dataSource.options.type === 'better-sqlite3'

@@ -9,7 +9,7 @@ import { type SpanAttributes, Tracing } from '../core/tracing';
 import { AccountLines } from './account-lines';
 import { ConnectionUse } from './connection-use';
 import { QUEUE_LIMIT } from './data-source-options';
-import { isBusy, isDeadlock, isUniqueViolation } from './failures';
+import { isBusy, isDeadlock, isReadOnly, isUniqueViolation } from './failures';
 import { Lease } from './lease';
 import { SerialQueue } from './serial-queue';
 
@@ -214,7 +214,8 @@ export class Transactions {
       return await use(runner);
     } catch (error) {
       if (!(error instanceof QueryFailedError) || isUniqueViolation(error)) throw error;
-      if (isTimeout(error)) await discard(runner);
+      // The next connection may lead to the server that has taken the place of one that can only be read.
+      if (isTimeout(error) || isReadOnly(error)) await discard(runner);
       throw new ApiError('service_unavailable', { cause: error });
     } finally {
       this.connections.giveBack();

@@ -39,6 +39,7 @@ export class HealthController {
     'draining',
     'database_unreachable',
     'migrations_pending',
+    'database_read_only',
     'revocation_feed_stale',
     'clock_astray',
   )

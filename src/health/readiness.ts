@@ -31,12 +31,13 @@ export class Readiness {
   /**
    * Returns when requests can be served.
    *
-   * @throws ApiError `draining`, `database_unreachable`, `migrations_pending`, `revocation_feed_stale`, `clock_astray`: what
-   * is looked at in this order
+   * @throws ApiError `draining`, `database_unreachable`, `migrations_pending`, `database_read_only`, `revocation_feed_stale`,
+   * `clock_astray`: what is looked at in this order
    */
   async check(): Promise<void> {
     if (this.drain.isUnderWay) throw new ApiError('draining');
     if (await this.hasPendingMigrations()) throw new ApiError('migrations_pending');
+    if (this.feed.isServerReadOnly) throw new ApiError('database_read_only');
     if (this.feed.age > FEED_PATIENCE_MS) throw new ApiError('revocation_feed_stale');
     if (this.clocks.isAstray) throw new ApiError('clock_astray');
   }

@@ -7,12 +7,14 @@ import {
 } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { Clock } from '../core/clock';
+import { ApiError } from '../core/errors';
 import { addSeconds } from '../core/instant';
 import { LOG, type Log } from '../core/log';
 import { OutageLog } from '../core/outage-log';
 import { Metrics } from '../core/metrics';
 import { PeriodicTask } from '../core/periodic-task';
-import { select, timeOf, toInstant } from '../database/sql';
+import { isReadOnly, readOnlyServer } from '../database/failures';
+import { readOnlyOf, select, timeOf, toInstant } from '../database/sql';
 import { afterCommit, LONGEST_TRANSACTION_MS, Transactions } from '../database/transactions';
 import { ClockKeeper } from './clock-keeper';
 import { RevocationChannel } from './revocation-channel';
@@ -49,8 +51,8 @@ const TOLD_SECONDS = 60;
 const EVER = new Date(0);
 
 /**
- * In the place of a subject, on rows that are no lines of the feed: one tells the database's time, the other, in the place of a
- * position, how many lines there are among those that have been read.
+ * In the place of a subject, on rows that are no lines of the feed: one tells the database's time and, in the place of a position,
+ * whether nobody may write to it; the other there how many lines there are among those that have been read.
  */
 const TIME = 'time';
 const COUNT = 'count';
@@ -88,6 +90,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
   private marks: Mark[] = [];
   private lastPoll = -Infinity;
   private lastSweep = -Infinity;
+  private serverIsReadOnly = false;
   private readonly outage: OutageLog;
   private readonly polling = new PeriodicTask({ intervalMs: POLL_INTERVAL_MS, round: () => this.poll() });
 
@@ -130,6 +133,11 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
   /** Milliseconds since the last successful poll began. */
   get age(): number {
     return this.clock.monotonic() - this.lastPoll;
+  }
+
+  /** Whether the last poll has come to a database server that can only be read, and so has failed. */
+  get isServerReadOnly(): boolean {
+    return this.serverIsReadOnly;
   }
 
   /** How many revoked sessions are remembered. */
@@ -177,9 +185,11 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     } catch (error) {
       // The server may be another one afterwards, with other positions: everything is read anew.
       this.readAnew();
+      this.serverIsReadOnly = error instanceof ApiError && isReadOnly(error.cause);
       this.outage.failed(error);
       return;
     }
+    this.serverIsReadOnly = false;
     this.outage.succeeded();
     for (const line of lines) this.learnOnce(line);
     const position = lines.reduce((furthest, line) => Math.max(furthest, Number(line.position)), this.newest);
@@ -212,7 +222,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     const asked = this.clock.monotonic();
     const rows = await select<StoredLine>(
       tx,
-      `SELECT -1 AS position, '${TIME}' AS subject, '' AS subjectId, ${timeOf(tx)} AS expiresAt
+      `SELECT ${readOnlyOf(tx)} AS position, '${TIME}' AS subject, '' AS subjectId, ${timeOf(tx)} AS expiresAt
        UNION ALL
        SELECT COUNT(*), '${COUNT}', '', ${timeOf(tx)} FROM revocation_entries
        WHERE position > ? AND position <= ? AND expires_at > ?
@@ -226,9 +236,11 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     for (const { subject, expiresAt, ...line } of rows) {
       if (subject === COUNT)
         anyCommittedLate = Number(line.position) !== this.countSeen(position, endingAfter);
-      else if (subject === TIME)
+      else if (subject === TIME) {
+        // Another may have taken its place, and what is revoked there does not come here, or late.
+        if (Number(line.position) === 1) throw readOnlyServer();
         read.clockMoved = this.clocks.note({ said: toInstant(expiresAt), asked, answered });
-      else read.lines.push({ ...line, subject, expiresAt: toInstant(expiresAt) });
+      } else read.lines.push({ ...line, subject, expiresAt: toInstant(expiresAt) });
     }
     if (anyCommittedLate) read.lines.push(...(await readBetween(tx, position, newest, endingAfter)));
     return read;

@@ -27,7 +27,7 @@ export class TcpProxy {
 
   private constructor(
     private readonly server: Server,
-    private readonly target: number,
+    private target: number,
   ) {}
 
   /** @param target a port of 127.0.0.1 */
@@ -42,6 +42,11 @@ export class TcpProxy {
 
   get port(): number {
     return (this.server.address() as { port: number }).port;
+  }
+
+  /** Leads connections that are made from now on to another port. */
+  leadTo(target: number): void {
+    this.target = target;
   }
 
   let(passage: Passage): void {
