@@ -20,7 +20,7 @@ import { createDatabase, onMysql } from './support/database';
 import { DatabaseTraffic, type Traffic } from './support/database-traffic';
 import { fillTables } from './support/many-rows';
 import { quiet } from './support/quiet';
-import { createKey, logIn, newcomer, sessionIdOf, signUp } from './support/people';
+import { createKey, logIn, newcomer, sessionIdOf, signUp, statusWith } from './support/people';
 import {
   type Access,
   accessesOf,
@@ -256,6 +256,9 @@ async function prepare(app: TestApp): Promise<Record<string, Flow>> {
     latest = (await app.call<{ refreshToken: string }>('POST', '/auth/refresh', call)).body.refreshToken;
   };
   const sealer = app.nest.get(AuditSealer);
+  const writeUses = async () => {
+    for (const uses of [SessionUsage, KeyUsage, SecretUsage]) await app.nest.get(uses).flush();
+  };
   return {
     'sign-up': { flow: () => signUp(app) },
     login: call('POST', '/auth/login', { body: { username: person.username, password: person.password } }),
@@ -330,10 +333,17 @@ async function prepare(app: TestApp): Promise<Record<string, Flow>> {
       },
       flow: () => feed.poll(),
     },
-    'uses written down': {
-      flow: async () => {
-        for (const uses of [SessionUsage, KeyUsage, SecretUsage]) await app.nest.get(uses).flush();
+    'uses written down': { flow: writeUses },
+    'uses of three seconds written down': {
+      before: async () => {
+        for (let second = 0; second < 3; second += 1) {
+          app.clock.advance(1);
+          const { token: used } = await newcomer(app);
+          const { apiKey } = await createKey(app, used);
+          expect(await statusWith(app, { key: apiKey })).toBe(200);
+        }
       },
+      flow: writeUses,
     },
     'limits written down': {
       before: () => countSignUps(app),

@@ -74,10 +74,10 @@ export abstract class LastUses implements OnModuleInit, OnModuleDestroy, OnAppli
     const uses = this.pending;
     this.pending = new Map();
     const failures: unknown[] = [];
-    for (const { second, keys } of inBatches(uses)) {
+    for (const batch of inBatches(uses)) {
       try {
-        await this.write(keys, second);
-        for (const key of keys) uses.delete(key);
+        await this.write(batch);
+        for (const [key] of batch) uses.delete(key);
       } catch (error) {
         failures.push(error);
         if (failures.length === MOST_FAILURES) break;
@@ -88,33 +88,44 @@ export abstract class LastUses implements OnModuleInit, OnModuleDestroy, OnAppli
     this.pending = new Map([...uses, ...this.pending]);
   }
 
-  /** Forward only: of two instances that write late, the later use wins. */
-  private async write(keys: string[], second: number): Promise<void> {
+  /**
+   * Forward only: of two instances that write late, the later use wins. One statement, whatever the seconds: each commit waits for the
+   * disk. They are told apart by lists, in which the engines search, where a case for each key would be tried one after the other.
+   */
+  private async write(batch: Use[]): Promise<void> {
     const { table, key } = this.column;
-    const usedAt = new Date(second * 1000);
-    const places = keys.map(() => '?').join(', ');
+    const groups = bySecond(batch).map(({ second, keys }) => ({
+      listed: `${key} IN (${keys.map(() => '?').join(', ')})`,
+      values: [...keys, new Date(second * 1000)],
+    }));
+    const moments = groups.map(({ listed }) => `WHEN ${listed} THEN ?`).join(' ');
+    const older = groups.map(({ listed }) => `${listed} AND (last_used_at IS NULL OR last_used_at < ?)`);
+    const values = groups.flatMap((group) => group.values);
     await this.transactions.run((tx) =>
-      execute(
-        tx,
-        `UPDATE ${table} SET last_used_at = ?
-         WHERE ${key} IN (${places}) AND (last_used_at IS NULL OR last_used_at < ?)`,
-        [usedAt, ...keys, usedAt],
-      ),
+      execute(tx, `UPDATE ${table} SET last_used_at = CASE ${moments} END WHERE ${older.join(' OR ')}`, [
+        ...values,
+        ...values,
+      ]),
     );
   }
 }
 
-/** Uses of one second, as many as one statement writes. Sorted, so that two batches that meet take their rows in the same order. */
-function* inBatches(uses: Map<string, number>): Generator<{ second: number; keys: string[] }> {
-  const bySecond = new Map<number, string[]>();
-  for (const [key, second] of [...uses].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const group = bySecond.get(second);
+/** What was used, and in which second. */
+type Use = [key: string, second: number];
+
+/** As many as one statement writes. Sorted, so that two batches that meet take their rows in the same order. */
+function* inBatches(uses: Map<string, number>): Generator<Use[]> {
+  const sorted = [...uses].sort(([a], [b]) => (a < b ? -1 : 1));
+  for (let start = 0; start < sorted.length; start += BATCH_SIZE)
+    yield sorted.slice(start, start + BATCH_SIZE);
+}
+
+function bySecond(batch: Use[]): { second: number; keys: string[] }[] {
+  const groups = new Map<number, string[]>();
+  for (const [key, second] of batch) {
+    const group = groups.get(second);
     if (group) group.push(key);
-    else bySecond.set(second, [key]);
+    else groups.set(second, [key]);
   }
-  for (const [second, keys] of bySecond) {
-    for (let start = 0; start < keys.length; start += BATCH_SIZE) {
-      yield { second, keys: keys.slice(start, start + BATCH_SIZE) };
-    }
-  }
+  return [...groups].map(([second, keys]) => ({ second, keys }));
 }
