@@ -259,9 +259,19 @@ async function prepare(app: TestApp): Promise<Record<string, Flow>> {
   const writeUses = async () => {
     for (const uses of [SessionUsage, KeyUsage, SecretUsage]) await app.nest.get(uses).flush();
   };
+  /** While the last poll was a second ago, so that another instance may have revoked what is not known of here. */
+  const late = ({ flow }: Flow): Flow => ({
+    flow: () => {
+      Object.assign(feed, { lastPoll: app.clock.monotonic() - 1_000 });
+      return flow();
+    },
+  });
   return {
     'sign-up': { flow: () => signUp(app) },
     login: call('POST', '/auth/login', { body: { username: person.username, password: person.password } }),
+    'login with a device token': call('POST', '/auth/login', {
+      body: { username: person.username, password: person.password, deviceToken: person.deviceToken },
+    }),
     'login with a wrong password': call('POST', '/auth/login', {
       body: { username: other.username, password: 'x' },
     }),
@@ -279,6 +289,8 @@ async function prepare(app: TestApp): Promise<Record<string, Flow>> {
     'verification of a token': call('GET', '/auth/verify', { token }),
     'verification of a key, first': call('GET', '/auth/verify', { key: key.apiKey }),
     'verification of a key, again': call('GET', '/auth/verify', { key: key.apiKey }),
+    'verification of a token, feed late': late(call('GET', '/auth/verify', { token })),
+    'verification of a key, feed late': late(call('GET', '/auth/verify', { key: key.apiKey })),
     'verification of 101 keys at once': {
       // Those that come while the first is looked for are looked for together.
       flow: () => Promise.all(madeUpKeys(1 + MOST_AT_ONCE).map((made) => verifier.verify(made))),
