@@ -26,8 +26,8 @@ interface Account {
 }
 
 /**
- * Somebody who makes an account, signs in, refreshes, makes keys, signs out, and begins again with the next, without pause,
- * and remembers what he was told. He repeats what was not answered, a refresh with its `Idempotency-Key`, as clients are
+ * Somebody who makes an account, signs in, refreshes, makes keys and calls with them, signs out, and begins again with the next,
+ * without pause, and remembers what he was told. He repeats what was not answered, a refresh with its `Idempotency-Key`, as clients are
  * told to.
  */
 export class BusyCustomer {
@@ -72,9 +72,11 @@ export class BusyCustomer {
         () => this.logIn(account),
         () => this.refresh(account),
         () => this.createKey(account),
+        () => this.lookByKey(),
         () => this.logOutOther(account),
         () => this.refresh(account),
         () => this.look(account),
+        () => this.lookByKey(),
       ];
       for (const step of steps) await this.insist(isOver, step);
     }
@@ -113,12 +115,18 @@ export class BusyCustomer {
       const { status } = await this.ask('sign-up', 'POST', '/users', {}, body);
       if (status === 201) return { username, keys: [], ended: [] };
       if (isOver()) return undefined;
-      await delay(BREATH_MS);
+      await this.waitForBetter();
     }
   }
 
   private async insist(isOver: () => boolean, step: () => Promise<boolean>): Promise<void> {
-    while (!isOver() && !(await step())) await delay(BREATH_MS);
+    while (!isOver() && !(await step())) await this.waitForBetter();
+  }
+
+  /** While something does not work, a key may be refused for want of it, but not be called a wrong one. */
+  private async waitForBetter(): Promise<void> {
+    await this.lookByKey();
+    await delay(BREATH_MS);
   }
 
   private async logIn(account: Account): Promise<boolean> {
@@ -164,6 +172,14 @@ export class BusyCustomer {
   private async look({ session }: Account): Promise<boolean> {
     if (!session) return true;
     const { status } = await this.ask('verification', 'GET', '/auth/verify', bearer(session.token));
+    return status === 200;
+  }
+
+  /** With the newest key that he was told of. */
+  private async lookByKey(): Promise<boolean> {
+    const newest = this.accounts.flatMap(({ keys }) => keys).at(-1);
+    if (newest === undefined) return true;
+    const { status } = await this.ask('profile by key', 'GET', '/users/me', { 'x-api-key': newest });
     return status === 200;
   }
 
