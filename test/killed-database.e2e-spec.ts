@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import * as fc from 'fast-check';
-import { BusyCustomer } from './support/busy-customer';
+import { BusyCustomer, type Outcome } from './support/busy-customer';
 import { createMysqlDatabase, type TestDatabase } from './support/database';
 import { gate } from './support/gate';
 import { halfDone } from './support/half-done';
@@ -29,8 +29,8 @@ describe('a database that is killed and started again under load', () => {
   let mariadb: MariadbServer;
   let database: TestDatabase;
   let server: Program & { url: string };
-  /** Milliseconds until it was healthy again, and until an error was told. */
-  const [recoveries, errorTimes]: [number[], number[]] = [[], []];
+  /** Milliseconds until it was healthy again, and calls that were told of an error. */
+  const [recoveries, errors]: [number[], Outcome[]] = [[], []];
   beforeAll(async () => {
     mariadb = await MariadbServer.create();
     database = await createMysqlDatabase(mariadb.url);
@@ -85,9 +85,7 @@ describe('a database that is killed and started again under load', () => {
         // The service was there all the time: everybody has an answer.
         const outcomes = customers.flatMap((customer) => customer.outcomes);
         expect(outcomes.filter(({ status }) => status === 0)).toEqual([]);
-        errorTimes.push(
-          ...outcomes.filter(({ status }) => status >= 500).map(({ milliseconds }) => milliseconds),
-        );
+        errors.push(...outcomes.filter(({ status }) => status >= 500));
         acknowledged += customers.reduce((sum, customer) => sum + customer.acknowledged, 0);
         expect(await halfDone(database)).toEqual([]);
         for (const customer of customers) expect(await customer.losses(database)).toEqual([]);
@@ -95,9 +93,10 @@ describe('a database that is killed and started again under load', () => {
 
       expect(acknowledged).toBeGreaterThan(2 * ROUNDS);
       if (longFaults) {
-        const [slowest, last] = [Math.max(...errorTimes), Math.round(Math.max(...recoveries))];
+        const slowest = Math.max(...errors.map(({ milliseconds }) => milliseconds));
+        const last = Math.round(Math.max(...recoveries));
         process.stderr.write(
-          `${ROUNDS} kills, seed ${FAULTS_SEED}: ${acknowledged} acknowledged, ${errorTimes.length} errors, the slowest after ${slowest} ms, healthy after ${last} ms at most\n`,
+          `${ROUNDS} kills, seed ${FAULTS_SEED}: ${acknowledged} acknowledged, ${errors.length} errors, the slowest after ${slowest} ms, healthy after ${last} ms at most\n`,
         );
       }
     },
@@ -106,8 +105,8 @@ describe('a database that is killed and started again under load', () => {
 
   it('is told of and got over in time', () => {
     expect(recoveries).toHaveLength(ROUNDS);
-    expect(errorTimes.length).toBeGreaterThan(0);
-    expect(Math.max(...errorTimes)).toBeLessThan(ERROR_MS + BUSY_MACHINE_MS);
+    expect(errors.length).toBeGreaterThan(0);
+    expect(errors.filter(({ milliseconds }) => milliseconds >= ERROR_MS + BUSY_MACHINE_MS)).toEqual([]);
     expect(Math.max(...recoveries)).toBeLessThan(HEALTHY_MS + BUSY_MACHINE_MS);
   });
 });
