@@ -1,7 +1,8 @@
 import type { Failpoint } from '../src/core/failpoints';
 import { startApp, type TestApp } from './support/app';
-import { type DocumentedOperation, operations, requestExample } from './support/contract';
+import { type DocumentedOperation, operations } from './support/contract';
 import { onMysql } from './support/database';
+import { callOf, DONE_ALREADY } from './support/every-operation';
 import { gate } from './support/gate';
 import { halfDone } from './support/half-done';
 import { CALLER_HEADER, currentCaller, isInsideTransaction } from './support/interleaving';
@@ -12,16 +13,7 @@ import {
   type Outage,
   outageNames,
 } from './support/outages';
-import {
-  createKey,
-  eventTypes,
-  type LoginBody,
-  newcomer,
-  type Person,
-  sessionIdOf,
-  statusWith,
-  type TokensBody,
-} from './support/people';
+import { createKey, eventTypes, newcomer, sessionIdOf, statusWith, type TokensBody } from './support/people';
 import { TestFailpoints } from './support/test-failpoints';
 import { longFaults } from './support/thoroughness';
 
@@ -84,18 +76,6 @@ const ANSWERED: Record<string, Answered> = {
   'can be read only': { always: ['live', ...READING] },
 };
 
-/** What a call is answered that was answered 2xx before, where that tells whether it has really been done. */
-const DONE_ALREADY: Record<string, number> = {
-  signUp: 409,
-  logout: 401,
-  endSession: 401,
-  endSessions: 401,
-  deleteAccount: 401,
-  changePassword: 403,
-  deleteApiKey: 404,
-  refresh: 200,
-};
-
 /** A call that somebody makes whom no other call is about. */
 interface Errand {
   operation: string;
@@ -128,23 +108,6 @@ describe('a database that', () => {
   });
 
   let count = 0;
-  /** The operation's own example, with what can only be one's own put in. */
-  const bodyFor = (of: DocumentedOperation, own: Person & LoginBody & { apiKey: string }) => {
-    const example = requestExample(of);
-    if (!example) return undefined;
-    const fresh = `outage-${(count += 1)}`;
-    const { token, refreshToken, apiKey, password } = own;
-    const fields: Record<string, unknown> = {
-      ...{ token, refreshToken, apiKey, password, currentPassword: password },
-      username: of.id === 'login' ? own.username : fresh,
-      email: `${fresh}@example.com`,
-    };
-    return Object.fromEntries(Object.entries(example).map(([name, value]) => [name, fields[name] ?? value]));
-  };
-
-  const accepts = ({ operation }: DocumentedOperation, scheme: string) =>
-    operation.security?.some((candidate) => scheme in candidate) ?? false;
-
   const timed = async (path: string, request: RequestInit): Promise<Result> => {
     const begun = performance.now();
     const { status, headers } = await app.fetch(path, request);
@@ -155,16 +118,9 @@ describe('a database that', () => {
   const prepare = async (of: DocumentedOperation, caller?: string): Promise<Errand> => {
     const person = await newcomer(app);
     const { keyId, apiKey } = await createKey(app, person.token, { scopes: ['users:read', 'introspect'] });
-    const own: Record<string, string> = { keyId, sessionId: sessionIdOf(person) };
-    const path = of.path.replace(/\{(\w+)\}/g, (_, name: string) => own[name] ?? `no-${name}-here`);
-    const body = bodyFor(of, { ...person, apiKey });
-    const headers = {
-      ...(accepts(of, 'bearer') && { authorization: `Bearer ${person.token}` }),
-      ...(accepts(of, 'apiKey') && !accepts(of, 'bearer') && { 'x-api-key': apiKey }),
-      ...(body && { 'content-type': 'application/json' }),
-      ...(caller !== undefined && { [CALLER_HEADER]: caller }),
-    };
-    const request = { method: of.method, headers, ...(body && { body: JSON.stringify(body) }) };
+    const own = { ...person, keyId, apiKey, sessionId: sessionIdOf(person) };
+    const { path, request } = callOf(of, own, `outage-${(count += 1)}`);
+    Object.assign(request.headers, caller !== undefined && { [CALLER_HEADER]: caller });
     return {
       operation: of.id,
       name: caller ?? of.id,
