@@ -117,6 +117,75 @@ describe('logins', () => {
       expect((await guess('many.SPELLINGS')).status).toBe(429);
     });
 
+    it('are counted for the account, whatever it is called, and again as it was called before', async () => {
+      const { token, ...person } = await newcomer(app);
+      const rename = async (username: string) => {
+        expect((await app.call('PATCH', '/users/me', { token, body: { username } })).status).toBe(200);
+      };
+      const visible = ({ status, headers }: Answer<unknown>) => [status, headers.get('ratelimit-policy')];
+      const closed = [429, '"login-account";q=10;w=86400'];
+
+      const [first, after]: [number[], unknown[]] = [await guessTimes(6, person.username), []];
+      await rename('renamed.once');
+      first.push(...(await guessTimes(4, 'renamed.once')));
+      after.push(visible(await guess('renamed.once')));
+      for (const name of ['renamed.twice', 'Renamed.Thrice', person.username]) {
+        await rename(name);
+        after.push(visible(await guess(name)), visible(await guess(name)));
+      }
+
+      expect(first).toEqual(Array(10).fill(401));
+      expect(after).toEqual(Array(7).fill(closed));
+      // Beside the sign-in before.
+      expect(evaluated).toHaveBeenCalledTimes(1 + 10);
+      app.clock.advance(1);
+      expect((await right(person)).status).toBe(200);
+    });
+
+    it('stay with the account that they were counted for: who takes the name that it had begins anew', async () => {
+      const { token, ...person } = await newcomer(app);
+      await guessTimes(10, person.username);
+      expect((await right(person)).status).toBe(429);
+      await app.call('PATCH', '/users/me', { token, body: { username: 'moved.away' } });
+      const successor = await signUp(app, { username: person.username });
+
+      // The name is remembered as closed, at first by the account that had it.
+      expect((await right(successor)).status).toBe(429);
+      app.clock.advance(1);
+      expect((await right(successor)).status).toBe(200);
+      expect(await guessTimes(11, successor.username)).toEqual([...Array<number>(10).fill(401), 429]);
+      // What the one counts took nothing from the other: it goes on where it was.
+      expect(await guessTimes(2, 'moved.away')).toEqual([401, 429]);
+    });
+
+    it('hold a name closed for a minute at the most that somebody else has taken, however often it is tried', async () => {
+      const { token, ...person } = await newcomer(app);
+      await guessTimes(10, person.username);
+      for (let count = 0; count < 8; count += 1) {
+        app.clock.advance(retryAfter(await guess(person.username)));
+        expect((await guess(person.username)).status).toBe(401);
+      }
+      await app.call('PATCH', '/users/me', { token, body: { username: 'moved.too' } });
+      const successor = await signUp(app, { username: person.username });
+      const statuses: number[] = [];
+
+      for (let count = 0; count < 13; count += 1) {
+        statuses.push((await right(successor)).status);
+        app.clock.push(5);
+      }
+
+      expect(statuses).toEqual([...Array<number>(12).fill(429), 200]);
+    });
+
+    it('are not counted for an account whose id is spelt like the name', async () => {
+      const person = await signUp(app);
+
+      for (const name of [person.id, `account ${person.id}`]) await guessTimes(10, name);
+
+      expect((await right(person)).status).toBe(200);
+      expect((await guess(person.id)).status).toBe(429);
+    });
+
     it('are not let in, nor counted apart, by blanks that one engine takes no notice of', async () => {
       const { username, password } = await signUp(app);
 

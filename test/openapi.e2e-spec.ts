@@ -242,7 +242,7 @@ describe('every example of the document, executed', () => {
     'login-network': { subject: '2001:db8:1::/48', before: 0 },
     'sign-up-network': { subject: '2001:db8:1::/48', before: 0 },
     'key-report-network': { subject: '2001:db8:1::/48', before: 0 },
-    'login-account': { subject: 'jane.doe', before: 0 },
+    'login-account': { subject: `account ${jane.user.id}`, before: 0 },
     'login-device': { subject: 'a device', before: 0 },
     'password-proof': { subject: sessionIdOf(jane), before: 0 },
   });

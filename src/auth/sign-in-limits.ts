@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { ProxyWatch } from '../access/proxy-watch';
 import { canonical } from '../core/canonical';
 import { Clock } from '../core/clock';
+import { ApiError } from '../core/errors';
 import type { Origin } from '../core/origin';
 import { Random } from '../core/random';
 import { DEVICE_ID_BYTES, type DeviceToken, DeviceTokenFormat } from '../crypto/device-token-format';
@@ -10,6 +11,7 @@ import { KeyRing } from '../crypto/key-ring';
 import { type HashPlace, PasswordHasher } from '../crypto/password-hasher';
 import { sha256Hex } from '../crypto/sha256';
 import { addressNetwork } from '../rate-limit/address-block';
+import type { Caller } from '../rate-limit/limit-hits';
 import { type AdmittedAttempt, PasswordAttempts } from '../rate-limit/password-attempts';
 import { RateLimits, type Taken } from '../rate-limit/rate-limits';
 import type { User } from '../users/user.entity';
@@ -24,8 +26,11 @@ export interface AdmittedLogin extends AdmittedAttempt {
   place: HashPlace;
 }
 
-/** Looks up the account whose name was given. */
-type FindUser = () => Promise<User | null>;
+/** A stranger's login that may be evaluated. */
+interface AdmittedStranger {
+  user: User | null;
+  attempt: AdmittedAttempt;
+}
 
 /** What is known of a device token that was shown with a name that is not its account's. */
 interface Mismatch {
@@ -35,13 +40,21 @@ interface Mismatch {
   at: number;
 }
 
-/** Device tokens of which a mismatch is remembered, and for how long, in milliseconds. */
-const REMEMBERED_MISMATCHES = 10_000;
-const MISMATCH_REMEMBERED_MS = 60_000;
+/** What the logins of strangers under a name that is closed to them are counted against. */
+interface ClosedName {
+  subject: string;
+  /** When the account was looked up, in milliseconds of the monotonic clock. */
+  at: number;
+}
+
+/** Device tokens of which a mismatch is remembered, and names that are closed, each; and for how long, in milliseconds. */
+const MOST_REMEMBERED = 10_000;
+const REMEMBERED_MS = 60_000;
 
 /**
  * Which logins are evaluated. A device that has signed in to the account before is counted by itself; all others together,
- * by the name and by the address. So nobody can lock the owner out of a device of his, however many guess.
+ * by the account and by the address. By the account, and not by what it is called: whoever has stolen a session would give it
+ * another name after every ten guesses. So nobody can lock the owner out of a device of his, however many guess.
  */
 @Injectable()
 export class SignInLimits {
@@ -51,7 +64,12 @@ export class SignInLimits {
    * with whatever names: device tokens are looked at before any limit. A device whose account was given another name since is
    * taken for a stranger for a minute, if it has shown a wrong one before.
    */
-  private readonly mismatches = new LRUCache<string, Mismatch>({ max: REMEMBERED_MISMATCHES });
+  private readonly mismatches = new LRUCache<string, Mismatch>({ max: MOST_REMEMBERED });
+  /**
+   * By digest of the name, whether or not there is such an account. Whoever takes a name that was closed a minute ago is
+   * refused with it for that minute at the most.
+   */
+  private readonly closedNames = new LRUCache<string, ClosedName>({ max: MOST_REMEMBERED });
 
   constructor(
     private readonly attempts: PasswordAttempts,
@@ -67,17 +85,15 @@ export class SignInLimits {
   }
 
   /**
-   * Lets a login in to be evaluated, or not. A name that nobody has is counted like any other. Strangers are let in before
-   * the account is looked up: while a name is closed to them, they cost neither a hash nor a query for the account. While
-   * the queue is full they cost nothing at all, nor do known devices but for the account that their token names. A token that
+   * Lets a login in to be evaluated, or not. A name that nobody has is counted like an account. While a name is closed to
+   * strangers, they cost no hash, and one query for the account a minute, however many they are. While the queue is full they cost nothing at all, nor do known devices but for the account that their token names. A token that
    * goes with other names costs one look at its account a minute, however many names they are.
    *
    * @throws ApiError `rate_limited`, `overloaded`, `service_unavailable`
    */
   async admit(request: LoginRequest, origin: Origin): Promise<AdmittedLogin> {
     this.proxies.noteSignIn(origin.ip);
-    const find = () => this.users.findByUsername(request.username);
-    return (await this.admitDevice(request, origin)) ?? this.admitStranger(request, origin, find);
+    return (await this.admitDevice(request, origin)) ?? this.admitStranger(request.username, origin);
   }
 
   /** @returns undefined for whoever shows no device token of this account */
@@ -100,7 +116,7 @@ export class SignInLimits {
     const key = `${token.userId} ${token.credentialVersion}`;
     const now = this.clock.monotonic();
     const known = this.mismatches.get(key);
-    if (known && now < known.at + MISMATCH_REMEMBERED_MS && known.right !== sha256Hex(name)) return undefined;
+    if (known && now < known.at + REMEMBERED_MS && known.right !== sha256Hex(name)) return undefined;
     const user = await this.users.find(token.userId);
     const holder = user && belongsTo(token, user) ? user : undefined;
     if (holder?.usernameCanonical === name) return holder;
@@ -108,23 +124,16 @@ export class SignInLimits {
     return undefined;
   }
 
-  private async admitStranger(
-    { username }: LoginRequest,
-    origin: Origin,
-    find: FindUser,
-  ): Promise<AdmittedLogin> {
+  private async admitStranger(username: string, origin: Origin): Promise<AdmittedLogin> {
     const network = addressNetwork(origin.ip);
     const place: HashPlace = { lane: 'unknown', network, subject: network };
     this.hasher.requireRoom(place);
-    const caller = { userId: async () => (await find())?.id ?? null, origin };
-    const taken = await this.limits.takeAddress('login-address', caller);
-    const attempt = await this.attempts
-      .admit('login-account', canonical(username), caller)
-      .catch(async (error: unknown) => {
-        // What is not evaluated is no failure of that address, nor of its network.
-        await taken.giveBack();
-        throw error;
-      });
+    const taken = await this.limits.takeAddress('login-address', this.callerAs(username, origin));
+    const { user, attempt } = await this.admitByName(username, origin).catch(async (error: unknown) => {
+      // What is not evaluated is no failure of that address, nor of its network.
+      await taken.giveBack();
+      throw error;
+    });
     const settle =
       <T>(how: () => Promise<T>) =>
       async () => {
@@ -134,17 +143,58 @@ export class SignInLimits {
           await taken.giveBack();
         }
       };
-    const withdraw = settle(() => attempt.withdraw());
-    const user = await find().catch(async (error: unknown) => {
-      await withdraw();
-      throw error;
-    });
     return {
       user,
       place,
       succeed: settle(() => attempt.succeed()),
-      withdraw,
+      withdraw: settle(() => attempt.withdraw()),
     };
+  }
+
+  private async admitByName(username: string, origin: Origin): Promise<AdmittedStranger> {
+    const key = sha256Hex(canonical(username));
+    const closed = this.closedNames.get(key);
+    if (closed && this.clock.monotonic() < closed.at + REMEMBERED_MS) {
+      const admitted = await this.admitAs(closed.subject, username, origin);
+      if (admitted) return admitted;
+    }
+    const at = this.clock.monotonic();
+    const user = await this.users.findByUsername(username);
+    const subject = subjectOf(username, user);
+    try {
+      const caller = { userId: user?.id ?? null, origin };
+      return { user, attempt: await this.attempts.admit('login-account', subject, caller) };
+    } catch (error) {
+      if (error instanceof ApiError && error.code === 'rate_limited') {
+        this.closedNames.set(key, { subject, at });
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Lets in under a name that was closed, before the account is looked up.
+   *
+   * @returns undefined where the name has gone to another since
+   */
+  private async admitAs(
+    subject: string,
+    username: string,
+    origin: Origin,
+  ): Promise<AdmittedStranger | undefined> {
+    const attempt = await this.attempts.admit('login-account', subject, this.callerAs(username, origin));
+    const user = await this.users.findByUsername(username).catch(async (error: unknown) => {
+      await attempt.withdraw();
+      throw error;
+    });
+    if (subjectOf(username, user) === subject) return { user, attempt };
+    await attempt.withdraw();
+    return undefined;
+  }
+
+  /** Whoever has the name is looked up only where a refusal is written down. */
+  private callerAs(username: string, origin: Origin): Caller {
+    return { userId: async () => (await this.users.findByUsername(username))?.id ?? null, origin };
   }
 
   /**
@@ -172,4 +222,9 @@ export class SignInLimits {
 /** Not a token of another account, nor one of an earlier password. */
 function belongsTo(token: DeviceToken, user: User): boolean {
   return token.userId === user.id && token.credentialVersion === user.credentialVersion;
+}
+
+/** What a stranger's login is counted against. A name may be spelt like an account's id, and is not taken for it. */
+function subjectOf(username: string, user: User | null): string {
+  return user ? `account ${user.id}` : `name ${canonical(username)}`;
 }

@@ -41,7 +41,7 @@ export const LIMITS = {
   'login-account': {
     ...PASSWORD_RULE,
     counts:
-      'failed logins for one user name, known or not, from devices that have not signed in to it before',
+      'failed logins to one account, whatever it is called, or under one name that nobody has, from devices that have not signed in to it before',
     why: 'guessing one password from however many addresses',
   },
   'login-device': {

@@ -1,7 +1,7 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import { DIGEST, INSTANT, text } from '../database/columns';
 
-/** What is remembered of the passwords that were tried against one user name, device or session. */
+/** What is remembered of the passwords that were tried against one account, unknown name, device or session. */
 @Entity('password_attempts')
 @Index('ix_password_attempts_ends', ['endsAt'])
 export class PasswordAttemptsRow {

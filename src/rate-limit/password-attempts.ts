@@ -49,7 +49,7 @@ const UNLIMITED: AdmittedAttempt = {
   withdraw: () => Promise.resolve(),
 };
 
-/** Limits how often a password may be tried against one thing: a user name, a device, a session. */
+/** Limits how often a password may be tried against one thing: an account, a name that nobody has, a device, a session. */
 @Injectable()
 export class PasswordAttempts {
   private readonly digests: KeyedDigest;
