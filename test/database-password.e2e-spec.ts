@@ -113,7 +113,7 @@ describe('a new password of the database', () => {
       ['another database', (url) => `${url.href}2`, /^It names another host/],
       ['TLS', (url) => `${url.href}?ssl-mode=VERIFY_IDENTITY`, /^It names another host/],
       ['SQLite', () => `sqlite:${join(folder, 'auth.sqlite')}`, /^It names another host/],
-      ['nothing', () => '', /^It names another host/],
+      ['nothing', () => '', /^DATABASE_URL_FILE is empty: /],
       ['what is no address', (url) => url.href.replace('mysql:', 'mysql'), /^DATABASE_URL must be/],
     ];
 

@@ -6,8 +6,9 @@ import { rootCertificates } from 'node:tls';
 import { SystemRandom } from '../core/random';
 import { StartError } from '../core/start-error';
 import type { MysqlLocation } from './database-location';
-import { ConfigError, loadConfig } from './load-config';
+import { ConfigError, loadConfig, mayBeFile } from './load-config';
 import { readOrCreateMasterSecret } from './master-secret';
+import { SETTINGS, type SettingName } from './settings';
 
 const faultsOf = (environment: Record<string, string>): readonly string[] => {
   try {
@@ -262,6 +263,40 @@ describe('settings', () => {
     expect(faultsOf({ AUTH_SECRET_FILE: join(folder, 'missing') })).toEqual([
       `AUTH_SECRET_FILE cannot be read (ENOENT): ${join(folder, 'missing')}`,
     ]);
+  });
+});
+
+describe('a file that is named for a setting', () => {
+  const names = ['DATABASE_URL', 'AUTH_SECRET', 'AUTH_SECRET_PREVIOUS', 'JWT_SECRET', 'REDIS_URL'];
+  const others = ['TLS_CA', 'TLS_CERT', 'TLS_KEY', 'OTEL_EXPORTER_OTLP_HEADERS'];
+
+  it.each([...names, ...others])('is refused when it holds nothing, or nothing but blanks: of %s', (name) => {
+    const file = join(folder, 'holds-nothing');
+    for (const held of ['', ' \n\t\n', '\uFEFF\n']) {
+      writeFileSync(file, held);
+
+      expect(faultsOf({ NODE_ENV: 'production', [`${name}_FILE`]: file })).toEqual([
+        `${name}_FILE is empty: ${file}`,
+      ]);
+    }
+  });
+
+  it('is refused when it holds nothing, also where it is read again', () => {
+    const file = join(folder, 'emptied');
+    writeFileSync(file, 'mysql://user:kettle@host/name');
+    const { database } = loadConfig({ AUTH_SECRET: SECRET, DATABASE_URL_FILE: file }) as {
+      database: MysqlLocation;
+    };
+
+    writeFileSync(file, '');
+
+    expect(() => database.readAgain?.()).toThrow(`DATABASE_URL_FILE is empty: ${file}`);
+  });
+
+  it('is every one that may be named', () => {
+    const all = Object.keys(SETTINGS.shape) as SettingName[];
+
+    expect([...names, ...others].sort()).toEqual(all.filter(mayBeFile).sort());
   });
 });
 

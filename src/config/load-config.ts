@@ -39,7 +39,7 @@ function loadLocation(environment: Readonly<Record<string, string | undefined>>)
 
 /**
  * Reads the settings from environment variables, by their names. An empty variable counts as unset, since that is what
- * compose files and shells make of a missing one.
+ * compose files and shells make of a missing one; a file that is named and empty is a fault.
  *
  * @throws ConfigError naming every fault at once
  */
@@ -140,7 +140,11 @@ function readSetting(
     return undefined;
   }
   try {
-    return readFileSync(file, 'utf8').trim() || undefined;
+    const value = readFileSync(file, 'utf8').trim();
+    if (value !== '') return value;
+    // Not unset: whoever names a file means what is to stand in it, which may be about to be written.
+    faults.push(`${name}_FILE is empty: ${file}`);
+    return undefined;
   } catch (error) {
     faults.push(
       `${name}_FILE cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'}): ${file}`,
