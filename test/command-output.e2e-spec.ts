@@ -173,6 +173,36 @@ describe('a list as a command prints it', () => {
   });
 });
 
+describe('what goes wrong beside a command', () => {
+  // Nobody listens there.
+  const REDIS_URL = 'redis://127.0.0.1:1';
+  const LOGGED = /^\{"level":"warn",.*Redis does not answer as it should/;
+  const settings = () => settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET, REDIS_URL });
+
+  it.each([
+    [['user', 'export'], /^\{"id":"user_.*\}$/],
+    [['user', 'list', '--json'], /^\{"id":"user_.*\}$/],
+    [['user', 'list'], /^(ID|user_\w{26}) /],
+  ])('is logged to standard error, and standard output holds rows alone: %j', async (words, row) => {
+    await newcomer(app);
+    await newcomer(app);
+
+    const { code, stdout, stderr } = await runCommand('latchkey', words, settings());
+
+    expect([code, stderr]).toEqual([0, expect.stringMatching(LOGGED)]);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines.filter((line) => !row.test(line))).toEqual([]);
+    expect(lines.length).toBeGreaterThanOrEqual(2);
+  });
+
+  it('is logged to standard error by the command that makes the demo user as well', async () => {
+    const { code, stdout, stderr } = await runCommand('cli/demo', [], settings());
+
+    expect([code, stderr]).toEqual([0, expect.stringMatching(LOGGED)]);
+    expect(stdout).toMatch(/^The demo user: .*\n$/);
+  });
+});
+
 describe('every command with --json', () => {
   const NEW_PASSWORD = 'nine kettles and a lantern';
   /** What stands behind each command. Those that read a password are processes. */

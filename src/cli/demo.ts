@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { createContext } from '../app';
 import type { Config } from '../config/config';
 import { loadConfig } from '../config/load-config';
-import { createLog } from '../core/log';
+import { createLog, STANDARD_ERROR } from '../core/log';
 import { SignUpRequest } from '../users/users.dto';
 import { UsersService } from '../users/users.service';
 import { CommandError } from './command';
@@ -22,7 +22,7 @@ async function main(config: Config): Promise<void> {
   process.umask(0o077);
   if (config.production)
     throw new CommandError('The demo user has a published password; not with NODE_ENV=production.');
-  const context = await createContext(config, createLog('warn'));
+  const context = await createContext(config, createLog('warn', STANDARD_ERROR));
   try {
     const users = context.get(UsersService);
     const known = await users.findByUsername(JANE.username);

@@ -3,7 +3,7 @@ import type { INestApplicationContext } from '@nestjs/common';
 import { createContext } from '../app';
 import { loadConfig } from '../config/load-config';
 import { SystemClock } from '../core/clock';
-import { createLog } from '../core/log';
+import { createLog, STANDARD_ERROR } from '../core/log';
 import type { Surroundings } from './command';
 import { parseLine } from './command-line';
 import { COMMANDS } from './commands';
@@ -22,7 +22,7 @@ async function main(line: string[], environment: Surroundings['environment']): P
   const { command, given, json } = parseLine(line, COMMANDS);
   let opened: Promise<INestApplicationContext> | undefined;
   const config = () => loadConfig(environment);
-  const services = () => (opened ??= createContext(config(), createLog('warn')));
+  const services = () => (opened ??= createContext(config(), createLog('warn', STANDARD_ERROR)));
   const progress = new Progress(new SystemClock());
   try {
     const answer = await command.run(given, { environment, json, progress, config, services });

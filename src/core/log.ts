@@ -7,11 +7,14 @@ import { currentSpan } from './tracing';
 export const LOG = Symbol('log');
 export type Log = Logger;
 
+/** Where a command logs to: what it writes to standard output is its answer, which may go into a file or another program. */
+export const STANDARD_ERROR: DestinationStream = { write: (line) => void process.stderr.write(line) };
+
 /**
  * The process's logger.
  *
  * @param level least severe level that is written
- * @param destination where lines go; standard output unless a test catches them
+ * @param destination where lines go; standard output by default
  */
 export function createLog(level: string, destination?: DestinationStream): Log {
   const options = {
