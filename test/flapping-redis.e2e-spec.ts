@@ -28,18 +28,71 @@ describeWhereInstalled('redis-server', 'a Redis that dies and comes back, again 
   });
 
   /** How many sign-ups of one address, which are not complete, are looked at and not refused. */
-  const signUps = async (attempts: number): Promise<number> => {
+  const signUps = async (attempts: number, address = '10.9.8.7'): Promise<number> => {
     let accepted = 0;
     for (let attempt = 0; attempt < attempts; attempt += 1) {
       const { status } = await app.call('POST', '/users', {
         body: {},
-        headers: { 'x-forwarded-for': '10.9.8.7' },
+        headers: { 'x-forwarded-for': address },
       });
       expect([400, 429]).toContain(status);
       if (status === 400) accepted += 1;
     }
     return accepted;
   };
+
+  /** What was logged of Redis since the last time. */
+  const told = () => {
+    const sentences = app.logged.map(({ msg }) => String(msg)).filter((msg) => msg.startsWith('Redis '));
+    app.logged.length = 0;
+    return sentences;
+  };
+  const LOST =
+    'Redis does not answer as it should: instances learn of revocations by the poll, and count limits each for itself';
+
+  it('is told of when it hangs and goes on, or is full and has room again, on the same connection, and when it is lost then', async () => {
+    const attempt = async () => {
+      app.clock.push(AVOIDED_SECONDS);
+      await signUps(1, '10.9.8.6');
+    };
+    const link = app.nest.get(RedisLink);
+    const client = link.client as Redis;
+    const connections: string[] = [];
+    client.on('ready', () => connections.push('another'));
+    await attempt();
+    told();
+
+    redis.freeze();
+    await attempt();
+    const hanging = told();
+    redis.thaw();
+    await client.ping();
+    await attempt();
+    const goingOn = told();
+    await client.config('SET', 'maxmemory', '1');
+    await attempt();
+    // It passes messages on all the same, which is no end of it.
+    link.publish('anything', 'heard by nobody');
+    await client.ping();
+    await attempt();
+    const full = told();
+    await client.config('SET', 'maxmemory', '0');
+    await attempt();
+    const emptied = told();
+    expect(connections).toEqual([]);
+    await redis.kill();
+    await attempt();
+    const lost = told();
+    const back = new Promise((resolve) => client.once('ready', resolve));
+    await redis.start();
+    await back;
+    await app.logs('Redis is back');
+    app.clock.push(AVOIDED_SECONDS);
+
+    expect([hanging, goingOn]).toEqual([[LOST], ['Redis is back']]);
+    expect([full, emptied]).toEqual([[LOST], ['Redis is back']]);
+    expect(lost).toEqual([LOST]);
+  }, 30_000);
 
   it(
     'opens no limit and keeps nobody out',

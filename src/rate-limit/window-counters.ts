@@ -105,10 +105,12 @@ export class WindowCounters {
   ): Promise<RateLimiterRes> {
     if (this.shared && this.clock.monotonic() >= this.avoidedUntil) {
       try {
-        return await count(this.shared);
+        const counted = await count(this.shared);
+        this.redis.reportSuccess('counting');
+        return counted;
       } catch (error) {
         // Counting goes on here: never open, only no longer shared.
-        this.redis.reportLoss(error);
+        this.redis.reportLoss('counting', error);
         this.avoidedUntil = this.clock.monotonic() + AVOIDED_MS;
       }
     }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
-import { Redis } from 'ioredis';
+import { Redis, ReplyError } from 'ioredis';
 import { Config } from '../config/config';
 import { LOG, type Log } from '../core/log';
 import { OutageLog } from '../core/outage-log';
@@ -12,6 +12,9 @@ export const COMMAND_TIMEOUT_MS = 500;
 
 /** Milliseconds between two attempts to connect again. */
 const RETRY_MS = 500;
+
+/** What is asked of Redis. It may do one and refuse another: when it is full it counts nothing and still passes messages on. */
+export type RedisUse = 'counting' | 'publishing' | 'listening';
 
 /**
  * The way to Redis, where `REDIS_URL` names one. Redis makes things faster and shares them between instances; nothing that
@@ -25,6 +28,11 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
   private readonly subscriber: Redis | undefined;
   private readonly listeners = new Map<string, (message: string) => void>();
   private readonly outage: OutageLog;
+  /**
+   * What was refused last time, by connection, or that there was no answer at all. Nobody need connect anew for it to be over: a
+   * server that hung goes on.
+   */
+  private readonly failing = new Map<Redis, Set<RedisUse | 'answering'>>();
 
   constructor(config: Config, @Inject(LOG) log: Log) {
     this.outage = new OutageLog(log, {
@@ -65,12 +73,36 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
 
   /** Sends `message` to whoever listens. While Redis is lost nobody hears it, and nothing is thrown. */
   publish(channel: string, message: string): void {
-    this.client?.publish(channel, message).catch((error: unknown) => this.reportLoss(error));
+    this.client?.publish(channel, message).then(
+      () => this.reportSuccess('publishing'),
+      (error: unknown) => this.reportLoss('publishing', error),
+    );
   }
 
   /** Has it logged, once, that Redis does not do what was asked of it. */
-  reportLoss(error: unknown): void {
+  reportLoss(use: RedisUse, error: unknown): void {
+    this.noteFailure(this.client, use, error);
+  }
+
+  /** Has it logged that Redis is back, if nothing else fails that did before. */
+  reportSuccess(use: RedisUse): void {
+    this.noteSuccess(this.client, use);
+  }
+
+  private noteFailure(redis: Redis | undefined, use: RedisUse, error: unknown): void {
+    if (redis) this.failing.get(redis)?.add(error instanceof ReplyError ? use : 'answering');
     this.outage.failed(error);
+  }
+
+  private noteSuccess(redis: Redis | undefined, use: RedisUse): void {
+    const failing = redis && this.failing.get(redis);
+    failing?.delete(use);
+    failing?.delete('answering');
+    this.tellIfOver();
+  }
+
+  private tellIfOver(): void {
+    if ([...this.failing.values()].every(({ size }) => size === 0)) this.outage.succeeded();
   }
 
   private get connections(): Redis[] {
@@ -88,12 +120,24 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
       commandTimeout: COMMAND_TIMEOUT_MS,
       retryStrategy: () => RETRY_MS,
     });
-    redis.on('error', (error) => this.reportLoss(error));
-    redis.on('ready', () => this.outage.succeeded());
+    const failing = new Set<RedisUse | 'answering'>();
+    this.failing.set(redis, failing);
+    redis.on('error', (error) => {
+      failing.add('answering');
+      this.outage.failed(error);
+    });
+    redis.on('ready', () => {
+      failing.clear();
+      this.tellIfOver();
+    });
     return redis;
   }
 
   private listenTo(channel: string): void {
-    this.subscriber?.subscribe(channel).catch((error: unknown) => this.reportLoss(error));
+    const { subscriber } = this;
+    subscriber?.subscribe(channel).then(
+      () => this.noteSuccess(subscriber, 'listening'),
+      (error: unknown) => this.noteFailure(subscriber, 'listening', error),
+    );
   }
 }
