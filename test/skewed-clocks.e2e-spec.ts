@@ -5,12 +5,13 @@ import { SessionCleanup } from '../src/sessions/session-cleanup';
 import { SessionsService } from '../src/sessions/sessions.service';
 import { MOST_CORRECTED_MS } from '../src/revocation/clock-keeper';
 import { POLL_INTERVAL_MS, RevocationFeed } from '../src/revocation/revocation-feed';
+import type { RevocationEntry } from '../src/revocation/revocation-entry.entity';
 import { startApp, type TestApp } from './support/app';
 import { createDatabase } from './support/database';
 import { claimsOf } from './support/forgery';
 import { bearer, TwoInstances } from './support/instances';
 import { OperatorDesk } from './support/operator-desk';
-import { type LoginBody, newcomer, type TokensBody } from './support/people';
+import { createKey, type LoginBody, newcomer, type TokensBody } from './support/people';
 import { settingsFor, startServer, withWrongClock } from './support/server-process';
 import { faultRounds, FAULTS_SEED } from './support/thoroughness';
 
@@ -190,6 +191,36 @@ describe('instances whose clocks are wrong', () => {
     );
     expect([await ready(slow), await ready(fast)]).toEqual([null, null]);
     expect(timeAt(slow) - before).toBeLessThan(60_000);
+  });
+
+  it('hear of keys that an operator stops on machines two hours behind and ahead', async () => {
+    // Before there is an operator: Passport would go by the clock of his machine from then on.
+    const { token } = await newcomer(fast.app);
+    const keys = [await createKey(fast.app, token), await createKey(fast.app, token)];
+    const keyIds = keys.map(({ keyId }) => keyId);
+    const feeds = [slow, fast].map(({ app }) => app.nest.get(RevocationFeed));
+    for (const feed of feeds) await feed.poll();
+    const heard = feeds.map((feed) => {
+      const ids: string[] = [];
+      feed.onKeyChange((id) => ids.push(id));
+      return ids;
+    });
+
+    for (const [index, hours] of [-2, 2].entries()) {
+      const clock = new KeptClock(new WrongClock(hours * 3_600_000));
+      const desk = new OperatorDesk(settingsFor(fast.app.database), { clock });
+      await desk.report('key', 'disable', keyIds[index] as string);
+      await desk.close();
+    }
+
+    await delay(3 * POLL_INTERVAL_MS);
+    expect(heard).toEqual([keyIds, keyIds]);
+    const lines = await fast.app.inDatabase((tx) =>
+      tx.find<RevocationEntry>('RevocationEntry', { order: { position: 'DESC' }, take: 2 }),
+    );
+    const lasting = lines.map(({ expiresAt }) => expiresAt.getTime() - Date.now());
+    // Nor is it told for longer than it has to be.
+    expect(lasting.filter((lasts) => Math.abs(lasts - 3_600_000) > 60_000)).toEqual([]);
   });
 
   it('keep an operator from clearing away what only looks dead', async () => {

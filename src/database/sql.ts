@@ -51,6 +51,13 @@ export function readOnlyOf(tx: EntityManager): string {
     : "(CONCAT(@@global.read_only) NOT IN ('0', 'OFF'))";
 }
 
+/** What time it is at the engine: for who must know while the clock cannot be relied on. */
+export async function askTime(tx: EntityManager): Promise<Date> {
+  const [row] = await select<{ said: Date | string }>(tx, `SELECT ${timeOf(tx)} AS said`, []);
+  if (!row) throw new Error('The database does not tell the time');
+  return toInstant(row.said);
+}
+
 /** What an INSERT does with a row that is there already, by its key `key`: it adds to its `column`. */
 export function elseAdd(tx: EntityManager, key: string, column: string): string {
   return tx.dataSource.options.type === 'better-sqlite3'
