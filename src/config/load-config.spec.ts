@@ -90,6 +90,12 @@ describe('settings', () => {
   });
 
   it.each<[string, Record<string, string>]>([
+    ['NODE_ENV', { NODE_ENV: 'prod' }],
+    ['NODE_ENV', { NODE_ENV: 'Production' }],
+    ['NODE_ENV', { NODE_ENV: 'PRODUCTION' }],
+    ['NODE_ENV', { NODE_ENV: 'production\n' }],
+    ['NODE_ENV', { NODE_ENV: ' production' }],
+    ['NODE_ENV', { NODE_ENV: 'PROD ' }],
     ['PORT', { PORT: '65536' }],
     ['PORT', { PORT: '-1' }],
     ['PORT', { PORT: '3000.5' }],
@@ -177,6 +183,13 @@ describe('settings', () => {
     expect(faults).toHaveLength(1);
     expect(faults[0]).toMatch(new RegExp(`^${name} `));
   });
+
+  it.each(['development', 'test', 'staging', 'preproduction', ' '])(
+    'take any other name for one of development: %j',
+    (name) => {
+      expect(loadConfig({ NODE_ENV: name }).production).toBe(false);
+    },
+  );
 
   it('are all named at once, and no value of a secret is shown', () => {
     const faults = faultsOf({

@@ -20,6 +20,14 @@ const seconds = (least: number) => integer(least, LONGEST_SPAN_SECONDS);
 const choice = <const T extends readonly [string, ...string[]]>(...values: T) =>
   z.enum(values, `must be ${values.map((value) => `'${value}'`).join(' or ')}`);
 
+/** Any name is one of development, so that what is meant for production must not pass for another name. */
+const mode = z
+  .string()
+  .refine(
+    (value) => value === 'production' || !['production', 'prod'].includes(value.trim().toLowerCase()),
+    "must be exactly 'production', in small letters and without blanks, where that is meant",
+  );
+
 const list = (text: string): string[] =>
   text
     .split(',')
@@ -140,10 +148,11 @@ function isProxyAddress(text: string): boolean {
  * a setting marked secret, or `file`, can also be given as a file, by its name with `_FILE` behind it.
  */
 export const SETTINGS = z.object({
-  NODE_ENV: z
-    .string()
-    .default('development')
-    .meta({ default: '`development`', description: '`production` turns off what is for development only' }),
+  NODE_ENV: mode.default('development').meta({
+    default: '`development`',
+    description:
+      '`production` turns off what is for development only; another spelling of it, or `prod`, is refused',
+  }),
   HOST: z.string().default('127.0.0.1').meta({
     default: '`127.0.0.1`',
     description: 'address to listen on (`0.0.0.0` in the container image)',
