@@ -6,6 +6,7 @@ import { SqliteConnection } from '../src/database/sqlite-connection';
 import { MASTER_SECRET, newSecret } from './support/app';
 import { asItsOwner, BackupSteps, forgetOwner } from './support/backup-steps';
 import { BusyCustomer } from './support/busy-customer';
+import { callApi } from './support/call';
 import { createDatabase, onMysql, type TestDatabase } from './support/database';
 import { halfDone } from './support/half-done';
 import { bearer } from './support/instances';
@@ -47,15 +48,8 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     await server?.exit();
     server = undefined;
   };
-  const call = async (method: string, path: string, headers: Record<string, string> = {}, body?: object) => {
-    const response = await fetch(`${server?.url}/api/v1${path}`, {
-      method,
-      headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
-      ...(body && { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    return { status: response.status, body: (text === '' ? {} : JSON.parse(text)) as Record<string, string> };
-  };
+  const call = (method: string, path: string, headers: Record<string, string> = {}, body?: object) =>
+    callApi(server?.url ?? '', method, path, headers, body);
   const signUp = async (username: string) => {
     const person = { username, email: `${username}@example.com`, password: 'nine brass kettles' };
     expect((await call('POST', '/users', {}, person)).status).toBe(201);

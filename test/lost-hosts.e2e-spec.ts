@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { callApi } from './support/call';
 import { createMysqlDatabase, type TestDatabase } from './support/database';
 import { bearer } from './support/instances';
 import { MariadbServer } from './support/mariadb-server';
@@ -32,9 +33,8 @@ describe('a database server', () => {
     mariadb = await MariadbServer.create();
     database = await createMysqlDatabase(mariadb.url);
     proxy = await TcpProxy.to(mariadb.port);
-    const through = new URL(database.url);
-    through.port = String(proxy.port);
-    server = await startServer(settingsFor({ ...database, url: through.href }, { RATE_LIMITS: 'off' }));
+    const url = proxy.leadingTo(database.url);
+    server = await startServer(settingsFor({ ...database, url }, { RATE_LIMITS: 'off' }));
     await call('POST', '/users', {}, { ...PERSON, email: 'jane.doe@example.com' });
     token = (await logIn()).body['token'] ?? '';
   }, 60_000);
@@ -46,15 +46,8 @@ describe('a database server', () => {
     await mariadb.remove();
   });
 
-  const call = async (method: string, path: string, headers: Record<string, string> = {}, body?: object) => {
-    const response = await fetch(`${server.url}/api/v1${path}`, {
-      method,
-      headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
-      ...(body && { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    return { status: response.status, body: JSON.parse(text || '{}') as Record<string, string> };
-  };
+  const call = (method: string, path: string, headers: Record<string, string> = {}, body?: object) =>
+    callApi(server.url, method, path, headers, body);
 
   const logIn = () => call('POST', '/auth/login', {}, PERSON);
 
@@ -96,12 +89,17 @@ describe('a database server', () => {
   }, 60_000);
 
   it('is told by the service which connections it does not need any more', async () => {
-    expect(new Set(await crowd())).toEqual(new Set([200]));
-    const before = await connections();
+    // Whoever finds a connection free takes that one: where calls come in slowly, not all are made at once.
+    const deadline = performance.now() + BUSY_MACHINE_MS + LONGEST_IDLE_MS;
+    let before = await connections();
+    while (before.open <= CONNECTIONS - IN_THE_BACKGROUND) {
+      expect(performance.now()).toBeLessThan(deadline);
+      expect(new Set(await crowd())).toEqual(new Set([200]));
+      before = await connections();
+    }
 
     await untilOpen((open) => open <= IN_THE_BACKGROUND, LONGEST_IDLE_MS + BUSY_MACHINE_MS);
 
-    expect(before.open).toBeGreaterThan(CONNECTIONS - IN_THE_BACKGROUND);
     expect((await connections()).aborted).toBe(before.aborted);
     expect(new Set(await crowd())).toEqual(new Set([200]));
   }, 30_000);

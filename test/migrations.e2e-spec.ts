@@ -216,11 +216,7 @@ describeOnMysql('a migration on MySQL that is cut short', () => {
   beforeEach(async () => (proxy = await TcpProxy.to(Number(new URL(database.url).port))));
   afterEach(() => proxy.close());
 
-  const byProxy = (): string => {
-    const url = new URL(database.url);
-    url.port = String(proxy.port);
-    return url.href;
-  };
+  const byProxy = (): string => proxy.leadingTo(database.url);
 
   /** Whatever the server is told while a migration is under way by which something is written down. */
   const wordsOf = async (Migration: (typeof migrations)[number]): Promise<string[]> => {

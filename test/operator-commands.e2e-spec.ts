@@ -3,6 +3,7 @@ import { AccountService } from '../src/auth/account.service';
 import { UsersService } from '../src/users/users.service';
 import { startApp, MASTER_SECRET, type TestApp } from './support/app';
 import { RevocationFeed } from '../src/revocation/revocation-feed';
+import { callApi } from './support/call';
 import { createDatabase, type TestDatabase } from './support/database';
 import { bearer } from './support/instances';
 import { OperatorDesk } from './support/operator-desk';
@@ -38,15 +39,8 @@ describe('what an operator does, while the server runs,', () => {
     await database.drop();
   });
 
-  const call = async (method: string, path: string, headers: Record<string, string> = {}, body?: object) => {
-    const response = await fetch(`${server.url}/api/v1${path}`, {
-      method,
-      headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
-      ...(body && { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    return { status: response.status, body: (text === '' ? {} : JSON.parse(text)) as Record<string, string> };
-  };
+  const call = (method: string, path: string, headers: Record<string, string> = {}, body?: object) =>
+    callApi(server.url, method, path, headers, body);
   const logInAs = async (username: string, password: string) =>
     call('POST', '/auth/login', {}, { username, password });
   let people = 0;

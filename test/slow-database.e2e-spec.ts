@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { callApi } from './support/call';
 import { type DocumentedOperation, operations } from './support/contract';
 import { createMysqlDatabase, type TestDatabase } from './support/database';
 import { type Belongings, callOf, DONE_ALREADY } from './support/every-operation';
@@ -92,9 +93,8 @@ describe('a way to the database that', () => {
     mariadb = await MariadbServer.create();
     database = await createMysqlDatabase(mariadb.url);
     proxy = await TcpProxy.to(mariadb.port);
-    const through = new URL(database.url);
-    through.port = String(proxy.port);
-    server = await startServer(settingsFor({ ...database, url: through.href }, { RATE_LIMITS: 'off' }));
+    const url = proxy.leadingTo(database.url);
+    server = await startServer(settingsFor({ ...database, url }, { RATE_LIMITS: 'off' }));
   }, 60_000);
   afterAll(async () => {
     server.signal('SIGTERM');
@@ -106,18 +106,8 @@ describe('a way to the database that', () => {
   let count = 0;
   const call = async (method: string, path: string, headers: Record<string, string> = {}, body?: object) => {
     const begun = performance.now();
-    const response = await fetch(`${server.url}/api/v1${path}`, {
-      method,
-      headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
-      ...(body && { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    const milliseconds = performance.now() - begun;
-    return {
-      status: response.status,
-      milliseconds,
-      body: JSON.parse(text || '{}') as Record<string, string>,
-    };
+    const answer = await callApi(server.url, method, path, headers, body);
+    return { ...answer, milliseconds: performance.now() - begun };
   };
 
   const account = (username: string) => ({ username, email: `${username}@example.com`, password: PASSWORD });

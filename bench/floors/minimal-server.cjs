@@ -1,7 +1,7 @@
 // @ts-check
 // The least that can answer our contract: node:http, one read of the database per GET, one guarded update and one read per
-// refresh, one hash at a time, and answers of as many bytes as Latchkey's. No validation, no limits, no audit trail, no revocation: a floor, not a product. It runs on the
-// database that Latchkey has filled.
+// refresh, one hash at a time, and the claims of Latchkey's access tokens. No validation, no limits, no audit trail, no
+// revocation: a floor, not a product. It runs on the database that Latchkey has filled.
 'use strict';
 const { createHash, createHmac, createSecretKey, randomBytes, timingSafeEqual } = require('node:crypto');
 const { createServer } = require('node:http');
@@ -95,10 +95,10 @@ async function whoami(store, headers) {
 }
 
 const TOKEN_SECONDS = 3600;
-const IDLE_SECONDS = 7 * 24 * 3600;
+const IDLE_SECONDS = 30 * 24 * 3600;
 
 /**
- * The claims and the lifetimes that the contract asks for.
+ * The claims that the contract asks for, and Latchkey's lifetimes.
  * @param {{ id: string, user_id: string, username: string, signed_in_at: number }} session
  */
 function tokensFor({ id, user_id: sub, username, signed_in_at }) {

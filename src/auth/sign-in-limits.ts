@@ -86,8 +86,9 @@ export class SignInLimits {
 
   /**
    * Lets a login in to be evaluated, or not. A name that nobody has is counted like an account. While a name is closed to
-   * strangers, they cost no hash, and one query for the account a minute, however many they are. While the queue is full they cost nothing at all, nor do known devices but for the account that their token names. A token that
-   * goes with other names costs one look at its account a minute, however many names they are.
+   * strangers, they cost no hash, and one query for the account a minute, however many they are. While the queue is full they
+   * cost nothing at all, nor do known devices but for the account that their token names. A token that goes with other names
+   * costs one look at its account a minute, however many names they are.
    *
    * @throws ApiError `rate_limited`, `overloaded`, `service_unavailable`
    */

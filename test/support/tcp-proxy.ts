@@ -17,13 +17,15 @@ export interface Cut {
 /** Who of the two speaks. */
 export type Speaker = 'client' | 'server';
 
-/** A way to a TCP server that can be made slow or silent, or be cut. What it does is done to every connection. */
+/** A way to a TCP server that can be made slow or silent (not even a hang-up of the server's passes then), or be cut. What it does is done to every connection. */
 export class TcpProxy {
   private passage: Passage = { delayMs: 0 };
   private cut: Cut | undefined;
   private cutSoFar = 0;
   private overheard: ((chunk: Buffer, speaker: Speaker) => void) | undefined;
   private readonly sockets = new Set<Socket>();
+  /** Clients that have yet to hear that the server has hung up on them. */
+  private readonly unaware = new Set<Socket>();
 
   private constructor(
     private readonly server: Server,
@@ -51,6 +53,16 @@ export class TcpProxy {
 
   let(passage: Passage): void {
     this.passage = passage;
+    if (passage === 'nothing passes') return;
+    for (const client of this.unaware) client.end();
+    this.unaware.clear();
+  }
+
+  /** The address of the server in `url`, by this way. */
+  leadingTo(url: string): string {
+    const through = new URL(url);
+    through.port = String(this.port);
+    return through.href;
   }
 
   /** How many connections have been reset. */
@@ -89,7 +101,10 @@ export class TcpProxy {
     });
     this.relay(server, 'server', (chunk) => void client.write(chunk));
     client.on('close', () => hostLost || server.end());
-    server.on('close', () => client.end());
+    server.on('close', () => {
+      if (this.passage === 'nothing passes') this.unaware.add(client);
+      else client.end();
+    });
   }
 
   /** Hands on what comes from a socket, in its order, each when its time has come. */
