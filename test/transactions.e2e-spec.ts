@@ -293,9 +293,10 @@ describe('the door to the database', () => {
   } else {
     describe('while another process writes to the file', () => {
       let other: SqliteConnection;
-      beforeEach(() => {
+      beforeEach(async () => {
         other = new SqliteConnection(app.database.url.slice('sqlite:'.length));
-        other.exec('BEGIN IMMEDIATE');
+        // In its turn: this waits with the whole process, also for a transaction of the background that could not go on then.
+        await door.read(() => Promise.resolve(other.exec('BEGIN IMMEDIATE')));
       });
       afterEach(() => other.close());
 
