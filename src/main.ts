@@ -10,6 +10,12 @@ import { StartError } from './core/start-error';
 import { MetricsServer } from './observability/metrics-server';
 import { stopOnSignal } from './shutdown';
 
+/**
+ * Connections that may wait until the process has time to take them; the kernel's own bound (`net.core.somaxconn`) applies
+ * too. Node's default, 511, has those of a storm of logins try again after seconds, and hangs up on some.
+ */
+const WAITING_CONNECTIONS = 4_096;
+
 async function main(): Promise<void> {
   // Whatever this process writes (the database, the master secret) is its owner's only.
   process.umask(0o077);
@@ -39,7 +45,7 @@ async function listen(app: NestFastifyApplication, config: Config): Promise<stri
   // Not the framework's own way, which logs a failure with its stack before anybody can put it into words.
   const listeners: Listener[] = [
     { setting: 'METRICS_PORT', port: metricsPort, listen: () => metrics.listen() },
-    { setting: 'PORT', port, listen: () => server.listen({ host, port }) },
+    { setting: 'PORT', port, listen: () => server.listen({ host, port, backlog: WAITING_CONNECTIONS }) },
   ];
   for (const listener of listeners) {
     try {

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DEFAULT_HASH_COST } from '../src/crypto/password-hasher';
 import { createDatabase, type TestDatabase } from './support/database';
 import { type Program, settingsFor, startServer } from './support/server-process';
@@ -64,6 +66,27 @@ const onLinux = process.platform === 'linux';
       return 'too slow';
     }
   };
+
+  it('has no connection turned away that comes while the process is busy', async () => {
+    const kernelKeeps = Number(readFileSync('/proc/sys/net/core/somaxconn', 'utf8'));
+    const wanted = Math.min(STORM, kernelKeeps);
+    const { hostname, port } = new URL(server.url);
+    let connected = 0;
+    const sockets: Socket[] = [];
+    // So that nothing but the kernel takes them.
+    server.signal('SIGSTOP');
+    try {
+      for (let count = 0; count < wanted; count += 1) {
+        sockets.push(connect(Number(port), hostname, () => (connected += 1)).on('error', () => undefined));
+      }
+      for (let waited = 0; connected < wanted && waited < 50; waited += 1) await delay(100);
+
+      expect(connected).toBe(wanted);
+    } finally {
+      server.signal('SIGCONT');
+      for (const socket of sockets) socket.destroy();
+    }
+  }, 30_000);
 
   it('takes no more memory than the threads that hash and a hundred MiB, and is answered', async () => {
     const owner = { username: 'owner', password: 'nine brass kettles' };

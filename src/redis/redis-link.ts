@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { Redis, ReplyError } from 'ioredis';
 import { Config } from '../config/config';
+import { Clock } from '../core/clock';
 import { LOG, type Log } from '../core/log';
 import { OutageLog } from '../core/outage-log';
 import { type RedisAddress, redisAddress } from './redis-address';
@@ -12,6 +13,12 @@ export const COMMAND_TIMEOUT_MS = 500;
 
 /** Milliseconds between two attempts to connect again. */
 const RETRY_MS = 500;
+
+/**
+ * Milliseconds without a refusal after which what was refused counts as done again. A Redis that is full refuses one thing
+ * and has room for the next, for as long as it is full.
+ */
+const SETTLED_MS = 10_000;
 
 /** What is asked of Redis. It may do one and refuse another: when it is full it counts nothing and still passes messages on. */
 export type RedisUse = 'counting' | 'publishing' | 'listening';
@@ -29,12 +36,16 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
   private readonly listeners = new Map<string, (message: string) => void>();
   private readonly outage: OutageLog;
   /**
-   * What was refused last time, by connection, or that there was no answer at all. Nobody need connect anew for it to be over: a
-   * server that hung goes on.
+   * What has been refused, by connection, or that there was no answer at all; each with the last time, by the monotonic clock.
+   * Nobody need connect anew for it to be over: a server that hung goes on.
    */
-  private readonly failing = new Map<Redis, Set<RedisUse | 'answering'>>();
+  private readonly failing = new Map<Redis, Map<RedisUse | 'answering', number>>();
 
-  constructor(config: Config, @Inject(LOG) log: Log) {
+  constructor(
+    config: Config,
+    private readonly clock: Clock,
+    @Inject(LOG) log: Log,
+  ) {
     this.outage = new OutageLog(log, {
       begun:
         'Redis does not answer as it should: instances learn of revocations by the poll, and count limits each for itself',
@@ -90,13 +101,15 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
   }
 
   private noteFailure(redis: Redis | undefined, use: RedisUse, error: unknown): void {
-    if (redis) this.failing.get(redis)?.add(error instanceof ReplyError ? use : 'answering');
+    const what = error instanceof ReplyError ? use : 'answering';
+    if (redis) this.failing.get(redis)?.set(what, this.clock.monotonic());
     this.outage.failed(error);
   }
 
   private noteSuccess(redis: Redis | undefined, use: RedisUse): void {
     const failing = redis && this.failing.get(redis);
-    failing?.delete(use);
+    const refusedAt = failing?.get(use) ?? -Infinity;
+    if (this.clock.monotonic() - refusedAt >= SETTLED_MS) failing?.delete(use);
     failing?.delete('answering');
     this.tellIfOver();
   }
@@ -120,10 +133,10 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
       commandTimeout: COMMAND_TIMEOUT_MS,
       retryStrategy: () => RETRY_MS,
     });
-    const failing = new Set<RedisUse | 'answering'>();
+    const failing = new Map<RedisUse | 'answering', number>();
     this.failing.set(redis, failing);
     redis.on('error', (error) => {
-      failing.add('answering');
+      failing.set('answering', this.clock.monotonic());
       this.outage.failed(error);
     });
     redis.on('ready', () => {
