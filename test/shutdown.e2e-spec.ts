@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { Agent, request, type IncomingMessage } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -397,6 +397,16 @@ const tables = async (database: TestDatabase): Promise<string[]> => {
   return rows.map(({ name }) => name);
 };
 
+/** What a descriptor of another process stands for; none, where that has closed it since it was listed. */
+function openFile(descriptor: string): string | undefined {
+  try {
+    return readlinkSync(descriptor);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
 /** What another instance holds while it migrates. */
 async function holdMigrations(database: TestDatabase) {
   if (!onMysql) {
@@ -406,10 +416,7 @@ async function holdMigrations(database: TestDatabase) {
     return {
       untilWaitedFor: async ({ pid }: Program) => {
         const opened = () =>
-          readdirSync(`/proc/${pid}/fd`).some((fd) => {
-            const link = `/proc/${pid}/fd/${fd}`;
-            return existsSync(link) && readlinkSync(link) === file;
-          });
+          readdirSync(`/proc/${pid}/fd`).some((fd) => openFile(`/proc/${pid}/fd/${fd}`) === file);
         while (!opened()) await delay(10);
       },
       release: () => {
