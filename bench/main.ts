@@ -6,15 +6,16 @@ import { createConnection } from 'mysql2/promise';
 import { MariadbServer } from '../test/support/mariadb-server';
 import { footprint, machine, memoryAfter, table } from './report';
 import { moveToOtherCores } from './servers';
-import { compare, type Run, starting } from './workloads';
+import { compare, type Run, starting, WORKLOAD_NAMES } from './workloads';
 
-const HELP = `npm run bench -- [--engine sqlite|mysql] [--seconds N] [--rounds N] [--start | --million]
+const HELP = `npm run bench -- [--engine sqlite|mysql] [--seconds N] [--rounds N] [--only WORKLOAD] [--start | --million]
 
 Measures Latchkey beside its floors, in turns on one core, with the load on the others, and prints the ratios as Markdown.
 
   --engine   only that one; otherwise SQLite, then MySQL: a private MariaDB, or the database that DATABASE_URL names
   --seconds  of each measurement (4)
   --rounds   measurements of each side (3); ratios are medians over the rounds
+  --only     one of verify, read, refresh, login, storm; otherwise all of them
   --start    only start and memory
   --million  with 100,000 users and a million sessions in the database
 `;
@@ -25,12 +26,16 @@ async function main(): Promise<void> {
       engine: { type: 'string' },
       seconds: { type: 'string', default: '4' },
       rounds: { type: 'string', default: '3' },
+      only: { type: 'string' },
       start: { type: 'boolean', default: false },
       million: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return void process.stdout.write(HELP);
+  const { only } = values;
+  const workloads = WORKLOAD_NAMES.filter((name) => only === undefined || name === only);
+  if (workloads.length === 0) throw new Error(`--only must be one of ${WORKLOAD_NAMES.join(', ')}.`);
   const { ensureBuild } = (await import(join('..', 'scripts', 'build.mjs'))) as {
     ensureBuild: () => Promise<string>;
   };
@@ -39,6 +44,7 @@ async function main(): Promise<void> {
     seconds: Number(values.seconds),
     rounds: Number(values.rounds),
     million: values.million,
+    workloads,
   };
   moveToOtherCores(process.pid);
   console.log(`${machine()}, ${run.rounds} rounds of ${run.seconds} s\n`);

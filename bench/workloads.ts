@@ -32,6 +32,7 @@ export interface Run {
   rounds: number;
   /** Whether the database holds 100,000 users and a million sessions. */
   million: boolean;
+  workloads: readonly WorkloadName[];
 }
 
 /** Both sides on one database, and whom they serve. */
@@ -44,13 +45,26 @@ interface Stage {
   key: string;
 }
 
+/** What is measured, in this order. */
+const WORKLOADS = {
+  verify: async (stage) => [await verification(stage)],
+  read: reading,
+  refresh: async (stage) => [await refreshing(stage), await writing(stage)],
+  login: async (stage) => [...(await signingIn(stage)), await signingInOnAllCores(stage)],
+  storm,
+} satisfies Record<string, (stage: Stage) => Promise<Comparison[]>>;
+
+export type WorkloadName = keyof typeof WORKLOADS;
+
+export const WORKLOAD_NAMES = Object.keys(WORKLOADS) as WorkloadName[];
+
 /** What the workloads have come to, and what memory either side has in the end, in megabytes. */
 export interface Compared {
   comparisons: Comparison[];
   megabytes: { ours: number; minimal: number };
 }
 
-/** Every workload on one database. */
+/** The workloads on one database. */
 export async function compare(run: Run): Promise<Compared> {
   let ours = await startOurs(run);
   const minimal = await startFloor(run, 'minimal-server.cjs', '/health/ready');
@@ -64,15 +78,8 @@ export async function compare(run: Run): Promise<Compared> {
       ours = await startOurs(run);
     }
     const stage: Stage = { run, ours, minimal, accounts, key: await makeKey(ours, accounts[0] as Account) };
-    const comparisons = [
-      await verification(stage),
-      ...(await reading(stage)),
-      await refreshing(stage),
-      await writing(stage),
-      ...(await signingIn(stage)),
-      await signingInOnAllCores(stage),
-      ...(await storm(stage)),
-    ];
+    const comparisons: Comparison[] = [];
+    for (const name of run.workloads) comparisons.push(...(await WORKLOADS[name](stage)));
     const megabytes = { ours: ours.residentMegabytes(), minimal: minimal.residentMegabytes() };
     return { comparisons, megabytes };
   } finally {
