@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import { Clock } from '../src/core/clock';
 import { Transactions } from '../src/database/transactions';
@@ -54,6 +55,34 @@ describe('the ledger of password attempts', () => {
     expect(row).toEqual({ in_a_row: 200, version: 200 });
     await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
   }, 60_000);
+
+  it('decides upon what another has written since, also where it changes nothing, and upon a row that was made anew', async () => {
+    const [one, another] = [1, 2].map(
+      () => new AttemptLedger(app.nest.get(Transactions), app.nest.get(Clock)),
+    );
+    const id = 'e'.repeat(64);
+    const set = (inARow: number) => () => ({ attempts: { evaluated: [1], inARow }, outcome: inARow });
+    const look = (attempts: Attempts) => ({ attempts, outcome: attempts.inARow });
+    const add = ({ evaluated, inARow }: Attempts) => ({
+      attempts: { evaluated, inARow: inARow + 1 },
+      outcome: inARow,
+    });
+
+    await one?.change(id, set(3));
+    await another?.change(id, set(7));
+    const seen = [await one?.change(id, look), await another?.change(id, add), await one?.change(id, add)];
+    await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
+    const [, anew] = [await one?.change(id, set(1)), await another?.change(id, look)];
+    await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
+    await another?.change(id, set(5));
+    // Nobody remembers longer than this what he has written; for a millisecond, the memory goes by the time that it has asked for.
+    await delay(5);
+    app.clock.push(11);
+    seen.push(await one?.change(id, add));
+
+    expect([seen, anew]).toEqual([[7, 7, 8, 5], 1]);
+    await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
+  });
 
   it('tells of a success how many in a row had failed before it, and takes none that succeeded for one', async () => {
     const attempts = app.nest.get(PasswordAttempts);
@@ -204,7 +233,9 @@ describe('two instances on one database', () => {
     const all = await evaluated();
     const last = Math.floor(Date.now() / 1000) - seconds;
     const moved = all.map((at) => at - (all.at(-1) as number) + last);
-    await instances.database.rows(`UPDATE password_attempts SET evaluated = '${moved.join(',')}'`);
+    await instances.database.rows(
+      `UPDATE password_attempts SET evaluated = '${moved.join(',')}', version = version + 1`,
+    );
     return last;
   };
 

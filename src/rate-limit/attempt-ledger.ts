@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import { Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
 import { Clock } from '../core/clock';
 import { addSeconds } from '../core/instant';
 import { isUniqueViolation } from '../database/failures';
@@ -28,6 +29,13 @@ interface Turn {
 export const REMEMBERED_SECONDS = 24 * 3600;
 
 /**
+ * Rows of which is remembered what was written into them, and for how many milliseconds: somewhat more than a login takes that
+ * waits for its hash. A row is kept for an hour after its end, so none is made anew meanwhile with a version that was there before.
+ */
+const MOST_WRITTEN = 1_000;
+const WRITTEN_FOR_MS = 10_000;
+
+/**
  * Keeps attempts in the database, where an account lives as well: a login needs the database anyway, so nothing can be lost
  * that would leave an account open, and every instance counts the same. A change is written only over the version that it
  * was decided upon; else it is decided again. Whoever comes to the same row in this process while another is under way is
@@ -36,11 +44,16 @@ export const REMEMBERED_SECONDS = 24 * 3600;
 @Injectable()
 export class AttemptLedger {
   private readonly waiting = new Map<string, Turn[]>();
+  /** What was written last by this process, which another may have changed since. It saves the second look of each login. */
+  private readonly written: LRUCache<string, PasswordAttemptsRow>;
 
   constructor(
     private readonly transactions: Transactions,
     private readonly clock: Clock,
-  ) {}
+  ) {
+    const perf = { now: () => clock.monotonic() };
+    this.written = new LRUCache({ max: MOST_WRITTEN, ttl: WRITTEN_FOR_MS, perf });
+  }
 
   /**
    * Has `decide` change what is remembered under `id`. It may be called several times, and must have no other effect.
@@ -81,8 +94,10 @@ export class AttemptLedger {
   }
 
   private async decideAll(id: string, turns: readonly Turn[]): Promise<unknown[]> {
+    let written = this.written.get(id);
     for (;;) {
-      const row = await this.transactions.read((tx) => findOne(tx, PasswordAttemptsRow, 'id', id));
+      const row =
+        written ?? (await this.transactions.read((tx) => findOne(tx, PasswordAttemptsRow, 'id', id)));
       const before = row ? toAttempts(row) : NO_ATTEMPTS;
       let attempts = before;
       const outcomes = turns.map(({ decide }) => {
@@ -90,26 +105,37 @@ export class AttemptLedger {
         attempts = decision.attempts;
         return decision.outcome;
       });
-      if (attempts === before || (await this.write(id, row?.version, attempts))) return outcomes;
+      // What changes nothing is decided upon what stands there, not upon what may have been changed elsewhere.
+      if (attempts === before ? !written : await this.write(id, row?.version, attempts)) return outcomes;
+      written = undefined;
     }
   }
 
-  /** @returns whether what was read still stood there */
+  /** @returns whether what it was decided upon still stood there */
   private async write(id: string, version: number | undefined, attempts: Attempts): Promise<boolean> {
-    const evaluated = attempts.evaluated.join(',');
     const latest = attempts.evaluated.at(-1);
-    // Never in the past: a row that is removed between somebody's read and write would begin its versions anew.
-    const endsAt =
-      latest === undefined ? this.clock.now() : addSeconds(new Date(latest * 1000), REMEMBERED_SECONDS);
-    if (version === undefined) {
-      return this.insert({ id, evaluated, inARow: attempts.inARow, version: 1, endsAt });
-    }
+    const row: PasswordAttemptsRow = {
+      id,
+      evaluated: attempts.evaluated.join(','),
+      inARow: attempts.inARow,
+      version: (version ?? 0) + 1,
+      // Never in the past: a row that is removed between somebody's read and write would begin its versions anew.
+      endsAt:
+        latest === undefined ? this.clock.now() : addSeconds(new Date(latest * 1000), REMEMBERED_SECONDS),
+    };
+    this.written.delete(id);
+    const stood = version === undefined ? await this.insert(row) : await this.replace(row);
+    if (stood) this.written.set(id, row);
+    return stood;
+  }
+
+  private async replace({ id, evaluated, inARow, endsAt, version }: PasswordAttemptsRow): Promise<boolean> {
     const matched = await this.transactions.statement((tx) =>
       execute(
         tx,
-        `UPDATE password_attempts SET evaluated = ?, in_a_row = ?, ends_at = ?, version = version + 1
+        `UPDATE password_attempts SET evaluated = ?, in_a_row = ?, ends_at = ?, version = ?
          WHERE id = ? AND version = ?`,
-        [evaluated, attempts.inARow, endsAt, id, version],
+        [evaluated, inARow, endsAt, version, id, version - 1],
       ),
     );
     return matched === 1;
