@@ -143,4 +143,24 @@ describe('what is known of a revocation', () => {
     expect([again, later, afterStart]).toEqual([0, 0, 0]);
     expect(remembered()).toBe(500);
   });
+
+  it('is read page by page, so that an instance can start after everybody has been logged out', async () => {
+    const before = remembered();
+    const expiresAt = addSeconds(app.clock.now(), 3600);
+    const lines = Array.from({ length: 10_001 }, (_, n) => ({
+      subject: 'session',
+      subjectId: `sess_of_${n}`,
+      expiresAt,
+    }));
+    for (let first = 0; first < lines.length; first += 1_000) {
+      const some = lines.slice(first, first + 1_000);
+      await app.inDatabase((tx) => tx.insert('RevocationEntry', some));
+    }
+
+    const sent = await statementsDuring(app, () => app.nest.get(RevocationFeed).poll());
+    const answers = await Promise.all(sent.map(({ sql, values }) => app.rows(sql, values)));
+
+    expect(remembered()).toBe(before + 10_001);
+    expect(Math.max(...answers.map(({ length }) => length))).toBe(5_000);
+  });
 });

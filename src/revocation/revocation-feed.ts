@@ -44,29 +44,48 @@ export interface Revocation {
 /** Lines that one statement writes. */
 const LINES_AT_ONCE = 1_000;
 
+/**
+ * Lines that one statement reads. After somebody has ended all sessions there may be a million, which must not be in memory at
+ * once when an instance starts.
+ */
+const PAGE_SIZE = 5_000;
+
 /** Seconds for which the end of something is still told after it has come: much more than two kept clocks differ by. */
 const TOLD_SECONDS = 60;
 
 /** Before every end. */
 const EVER = new Date(0);
 
-/**
- * In the place of a subject, on rows that are no lines of the feed: one tells the database's time and, in the place of a position,
- * whether nobody may write to it; the other there how many lines there are among those that have been read.
- */
-const TIME = 'time';
-const COUNT = 'count';
-
 /** As it is read. */
-interface StoredLine extends Pick<RevocationEntry, 'position' | 'subjectId'> {
-  subject: RevocationSubject | typeof TIME | typeof COUNT;
-  expiresAt: Date | string;
+type StoredLine = Omit<RevocationEntry, 'expiresAt'> & { expiresAt: Date | string };
+
+/** What a poll asks first, each on a row of its own. */
+type Aspect = 'time' | 'count' | 'newest';
+
+/** A row of the answer: an aspect, what is counted, and a time. */
+interface AspectRow {
+  aspect: Aspect;
+  number: number | string;
+  time: Date | string;
 }
 
-/** What a poll has read, and whether the clock that it went by was found to be wrong. */
-interface Read {
-  lines: RevocationEntry[];
+/** How the feed stands in the database. */
+interface Standing {
+  /** How many lines there are among those that have been read. */
+  count: number;
+  /** The position of the newest line. */
+  newest: number;
+  /** Lines that ended before need not be read. */
+  endingAfter: Date;
+  /** Whether the clock that was gone by was found to be wrong. */
   clockMoved: boolean;
+}
+
+/** Lines behind one position and up to another that end later than that. */
+interface Stretch {
+  from: number;
+  upTo: number;
+  endingAfter: Date;
 }
 
 /** How far a poll had read, and when it was through. */
@@ -179,9 +198,9 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     const begun = this.clock.monotonic();
     // Between two polls that are so far apart, a line may have come late that neither would read.
     if (begun - this.lastPoll > OVERLAP_MS - 2 * LONGEST_TRANSACTION_MS) this.readAnew();
-    let lines: RevocationEntry[];
+    let position: number;
     try {
-      lines = await this.readNew(begun);
+      position = await this.readNew(begun);
     } catch (error) {
       // The server may be another one afterwards, with other positions: everything is read anew.
       this.readAnew();
@@ -191,19 +210,32 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     }
     this.serverIsReadOnly = false;
     this.outage.succeeded();
-    for (const line of lines) this.learnOnce(line);
-    const position = lines.reduce((furthest, line) => Math.max(furthest, Number(line.position)), this.newest);
     this.marks.push({ read: this.clock.monotonic(), position });
     this.lastPoll = begun;
     if (begun - this.lastSweep >= SWEEP_INTERVAL_MS) this.forgetExpired(begun);
   }
 
-  /** What is new; everything, where the clock turns out to have been wrong: by it, lines may have been left out before. */
-  private async readNew(begun: number): Promise<RevocationEntry[]> {
-    const read = await this.transactions.read((tx) => this.readBehind(tx, this.rereadFrom(begun)));
-    if (!read.clockMoved) return read.lines;
-    this.readAnew();
-    return (await this.transactions.read((tx) => this.readBehind(tx, 0))).lines;
+  /**
+   * Learns what is new; everything, where the clock turns out to have been wrong: by it, lines may have been left out before.
+   *
+   * @returns how far the lines have been read
+   */
+  private async readNew(begun: number): Promise<number> {
+    let from = this.rereadFrom(begun);
+    let standing = await this.askStanding(from);
+    if (standing.clockMoved) {
+      this.readAnew();
+      from = 0;
+      standing = await this.askStanding(from);
+    }
+    const { count, endingAfter } = standing;
+    const read = Math.max(from, this.newest);
+    const upTo = Math.max(read, standing.newest);
+    // Lines that were read are counted only: there may be a hundred thousand, and only where the number is another one has a
+    // line been committed among them.
+    const anyCommittedLate = count !== this.countSeen(from, endingAfter);
+    await this.learnBetween({ from: anyCommittedLate ? from : read, upTo, endingAfter });
+    return upTo;
   }
 
   /** How far the lines have been read. */
@@ -211,39 +243,47 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     return this.marks.at(-1)?.position ?? 0;
   }
 
-  /**
-   * The lines behind a position that may not have been read, and, so that it costs no statement of its own, what time it is there.
-   * Lines that were read are counted only: there may be a hundred thousand, and only where the number is another one has a line
-   * been committed among them.
-   */
-  private async readBehind(tx: EntityManager, position: number): Promise<Read> {
+  /** How the feed stands behind a position and, so that it costs no statement of its own, what time it is there. */
+  private async askStanding(position: number): Promise<Standing> {
     const endingAfter = this.clock.isTrusted ? this.clock.now() : EVER;
-    const newest = Math.max(position, this.newest);
     const asked = this.clock.monotonic();
-    const rows = await select<StoredLine>(
-      tx,
-      `SELECT ${readOnlyOf(tx)} AS position, '${TIME}' AS subject, '' AS subjectId, ${timeOf(tx)} AS expiresAt
-       UNION ALL
-       SELECT COUNT(*), '${COUNT}', '', ${timeOf(tx)} FROM revocation_entries
-       WHERE position > ? AND position <= ? AND expires_at > ?
-       UNION ALL
-       SELECT position, subject, subject_id, expires_at FROM revocation_entries WHERE position > ? AND expires_at > ?`,
-      [position, newest, endingAfter, newest, endingAfter],
+    const rows = await this.transactions.read((tx) =>
+      select<AspectRow>(
+        tx,
+        `SELECT 'time' AS aspect, ${readOnlyOf(tx)} AS number, ${timeOf(tx)} AS time
+         UNION ALL
+         SELECT 'count', COUNT(*), ${timeOf(tx)} FROM revocation_entries
+         WHERE position > ? AND position <= ? AND expires_at > ?
+         UNION ALL
+         SELECT 'newest', COALESCE(MAX(position), 0), ${timeOf(tx)} FROM revocation_entries`,
+        [position, Math.max(position, this.newest), endingAfter],
+      ),
     );
     const answered = this.clock.monotonic();
-    const read: Read = { lines: [], clockMoved: false };
-    let anyCommittedLate = false;
-    for (const { subject, expiresAt, ...line } of rows) {
-      if (subject === COUNT)
-        anyCommittedLate = Number(line.position) !== this.countSeen(position, endingAfter);
-      else if (subject === TIME) {
-        // Another may have taken its place, and what is revoked there does not come here, or late.
-        if (Number(line.position) === 1) throw readOnlyServer();
-        read.clockMoved = this.clocks.note({ said: toInstant(expiresAt), asked, answered });
-      } else read.lines.push({ ...line, subject, expiresAt: toInstant(expiresAt) });
+    const { time, count, newest } = Object.fromEntries(rows.map((row) => [row.aspect, row])) as Record<
+      Aspect,
+      AspectRow
+    >;
+    // Another may have taken its place, and what is revoked there does not come here, or late.
+    if (Number(time.number) === 1) throw readOnlyServer();
+    const clockMoved = this.clocks.note({ said: toInstant(time.time), asked, answered });
+    return { count: Number(count.number), newest: Number(newest.number), endingAfter, clockMoved };
+  }
+
+  /** Learns a stretch of lines page by page. */
+  private async learnBetween({ from, upTo, endingAfter }: Stretch): Promise<void> {
+    for (let position = from; position < upTo;) {
+      const rows = await this.transactions.read((tx) =>
+        select<StoredLine>(
+          tx,
+          `SELECT position, subject, subject_id AS subjectId, expires_at AS expiresAt FROM revocation_entries
+           WHERE position > ? AND position <= ? AND expires_at > ? ORDER BY position LIMIT ${PAGE_SIZE}`,
+          [position, upTo, endingAfter],
+        ),
+      );
+      for (const row of rows) this.learnOnce({ ...row, expiresAt: toInstant(row.expiresAt) });
+      position = rows.length < PAGE_SIZE ? upTo : Number(rows.at(-1)?.position);
     }
-    if (anyCommittedLate) read.lines.push(...(await readBetween(tx, position, newest, endingAfter)));
-    return read;
   }
 
   private countSeen(position: number, endingAfter: Date): number {
@@ -293,20 +333,4 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     this.marks = [];
     this.seen.clear();
   }
-}
-
-/** The lines behind one position and up to another that end later than that. */
-async function readBetween(
-  tx: EntityManager,
-  position: number,
-  newest: number,
-  endingAfter: Date,
-): Promise<RevocationEntry[]> {
-  const rows = await select<RevocationEntry & { expiresAt: Date | string }>(
-    tx,
-    `SELECT position, subject, subject_id AS subjectId, expires_at AS expiresAt FROM revocation_entries
-     WHERE position > ? AND position <= ? AND expires_at > ?`,
-    [position, newest, endingAfter],
-  );
-  return rows.map((row) => ({ ...row, expiresAt: toInstant(row.expiresAt) }));
 }
