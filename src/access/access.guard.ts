@@ -1,6 +1,5 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
-import { AuthGuard } from '@nestjs/passport';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../core/errors';
 import { toNumericDate } from '../core/instant';
@@ -11,22 +10,10 @@ import { ACCESS_POLICY, type AccessPolicy, type AuthenticatedRequest } from './d
 import type { Principal } from './principal';
 import { AddressRefused, type Holder, Refusals } from './refusals';
 import { holdsScope } from './scopes';
-
-/** Names under which the Passport strategies register. */
-export const SESSION_STRATEGY = 'session-token';
-export const API_KEY_STRATEGY = 'api-key';
+import { API_KEY_STRATEGY, SESSION_STRATEGY, Strategies } from './strategies';
 
 /** The header of an API key. */
 export const API_KEY_HEADER = 'x-api-key';
-
-class SessionTokenGuard extends AuthGuard(SESSION_STRATEGY) {
-  /** Passport's own answer would turn trouble of ours into a 401. */
-  override handleRequest<T>(error: unknown, principal: T | false): T {
-    if (error) throw error as Error;
-    if (!principal) throw new ApiError('token_invalid');
-    return principal;
-  }
-}
 
 /** A key that was found good. Whether it may be used from where the request comes is for the one who sees the request. */
 export interface ApiKeyCredential {
@@ -38,19 +25,6 @@ export interface ApiKeyCredential {
   replacedSince: Date | undefined;
   /** When it stops working, where that is near. */
   endsSoon: Date | undefined;
-}
-
-class ApiKeyGuard extends AuthGuard(API_KEY_STRATEGY) {
-  override handleRequest<T>(error: unknown, found: unknown, _info: unknown, context: ExecutionContext): T {
-    if (error) throw error as Error;
-    if (!found) throw new ApiError('api_key_invalid');
-    const http = context.switchToHttp();
-    const key = found as ApiKeyCredential;
-    const principal = key.admit(clientAddress(http.getRequest<FastifyRequest>()));
-    if (!principal) throw new AddressRefused(key.holder);
-    announceEnd(http.getResponse<FastifyReply>(), key);
-    return principal as T;
-  }
 }
 
 /**
@@ -68,22 +42,24 @@ function announceEnd(reply: FastifyReply, { replacedSince, endsSoon }: ApiKeyCre
  */
 @Injectable()
 export class AccessGuard implements CanActivate {
-  private readonly sessionToken = new SessionTokenGuard();
-  private readonly apiKey = new ApiKeyGuard();
   /** Of each route that was called. */
   private readonly policies = new Map<unknown, Map<unknown, AccessPolicy>>();
 
   constructor(
     private readonly reflector: Reflector,
     private readonly refusals: Refusals,
+    private readonly strategies: Strategies,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const policy = this.policyOf(context);
     if (policy.kind === 'public') return true;
-    const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
+    const http = context.switchToHttp();
+    const request = http.getRequest<AuthenticatedRequest>();
     try {
-      await this.credentialGuard(request).canActivate(context);
+      request.user = await (isKeyShown(request)
+        ? this.ofApiKey(request, http.getResponse<FastifyReply>())
+        : this.ofSessionToken(request));
       authorize(request.user, policy);
     } catch (error) {
       const holder = error instanceof AddressRefused ? error.holder : (request.user as Holder | undefined);
@@ -108,14 +84,30 @@ export class AccessGuard implements CanActivate {
     return policy;
   }
 
-  private credentialGuard(request: AuthenticatedRequest): SessionTokenGuard | ApiKeyGuard {
-    const tokens = timesSent(request, 'authorization');
-    const keys = timesSent(request, API_KEY_HEADER);
-    // Of two, a proxy in front may have looked at the other one.
-    if (tokens + keys > 1) throw new ApiError('ambiguous_credentials');
-    if (tokens + keys === 0) throw new ApiError('authentication_required');
-    return keys === 1 ? this.apiKey : this.sessionToken;
+  private async ofSessionToken(request: FastifyRequest): Promise<Principal> {
+    const principal = await this.strategies.run(SESSION_STRATEGY, request);
+    if (!principal) throw new ApiError('token_invalid');
+    return principal as Principal;
   }
+
+  private async ofApiKey(request: FastifyRequest, reply: FastifyReply): Promise<Principal> {
+    const key = (await this.strategies.run(API_KEY_STRATEGY, request)) as ApiKeyCredential | undefined;
+    if (!key) throw new ApiError('api_key_invalid');
+    const principal = key.admit(clientAddress(request));
+    if (!principal) throw new AddressRefused(key.holder);
+    announceEnd(reply, key);
+    return principal;
+  }
+}
+
+/** @throws ApiError where there is no credential, or more than one */
+function isKeyShown(request: FastifyRequest): boolean {
+  const tokens = timesSent(request, 'authorization');
+  const keys = timesSent(request, API_KEY_HEADER);
+  // Of two, a proxy in front may have looked at the other one.
+  if (tokens + keys > 1) throw new ApiError('ambiguous_credentials');
+  if (tokens + keys === 0) throw new ApiError('authentication_required');
+  return keys === 1;
 }
 
 function authorize(principal: Principal, policy: AccessPolicy): void {

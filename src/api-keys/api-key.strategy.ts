@@ -1,14 +1,19 @@
 import { Injectable } from '@nestjs/common';
 import { PassportStrategy } from '@nestjs/passport';
 import { HeaderAPIKeyStrategy } from 'passport-headerapikey';
-import { API_KEY_HEADER, API_KEY_STRATEGY, type ApiKeyCredential } from '../access/access.guard';
+import { API_KEY_HEADER, type ApiKeyCredential } from '../access/access.guard';
+import { API_KEY_STRATEGY, Strategies } from '../access/strategies';
 import { ApiKeyVerifier } from './api-key-verifier';
 
 /** Takes the key out of `X-API-Key`. */
 @Injectable()
 export class ApiKeyStrategy extends PassportStrategy(HeaderAPIKeyStrategy, API_KEY_STRATEGY) {
-  constructor(private readonly verifier: ApiKeyVerifier) {
+  constructor(
+    private readonly verifier: ApiKeyVerifier,
+    strategies: Strategies,
+  ) {
     super({ header: API_KEY_HEADER, prefix: '' }, false);
+    strategies.add(API_KEY_STRATEGY, this);
   }
 
   /** Passport's contract: lets in, fails, or hands on trouble of ours. A key that was seen lately is not looked for again. */

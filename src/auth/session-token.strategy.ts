@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { PassportStrategy } from '@nestjs/passport';
 import type { FastifyRequest } from 'fastify';
 import { Strategy } from 'passport-jwt';
-import { SESSION_STRATEGY } from '../access/access.guard';
+import { SESSION_STRATEGY, Strategies } from '../access/strategies';
 import type { Principal } from '../access/principal';
 import { KeyRing } from '../crypto/key-ring';
 import { signingKeyOf } from '../crypto/signing-key';
@@ -17,6 +17,7 @@ export class SessionTokenStrategy extends PassportStrategy(Strategy, SESSION_STR
   constructor(
     keys: KeyRing,
     private readonly tokens: SessionTokens,
+    strategies: Strategies,
   ) {
     super({
       jwtFromRequest: extractToken,
@@ -28,6 +29,7 @@ export class SessionTokenStrategy extends PassportStrategy(Strategy, SESSION_STR
       jsonWebTokenOptions: { ignoreNotBefore: true },
       passReqToCallback: true,
     });
+    strategies.add(SESSION_STRATEGY, this);
   }
 
   /** Passport's contract: lets in, fails, or hands on trouble of ours. A token that was seen before is not verified again. */
