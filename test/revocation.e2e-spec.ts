@@ -145,7 +145,10 @@ describe('what is known of a revocation', () => {
   });
 
   it('is read page by page, so that an instance can start after everybody has been logged out', async () => {
+    const feed = app.nest.get(RevocationFeed);
     const before = remembered();
+    // From now on nobody polls but this test.
+    await feed.onApplicationShutdown();
     const expiresAt = addSeconds(app.clock.now(), 3600);
     const lines = Array.from({ length: 10_001 }, (_, n) => ({
       subject: 'session',
@@ -157,7 +160,7 @@ describe('what is known of a revocation', () => {
       await app.inDatabase((tx) => tx.insert('RevocationEntry', some));
     }
 
-    const sent = await statementsDuring(app, () => app.nest.get(RevocationFeed).poll());
+    const sent = await statementsDuring(app, () => feed.poll());
     const answers = await Promise.all(sent.map(({ sql, values }) => app.rows(sql, values)));
 
     expect(remembered()).toBe(before + 10_001);

@@ -13,12 +13,12 @@ import { LOG, type Log } from '../core/log';
 import { OutageLog } from '../core/outage-log';
 import { Metrics } from '../core/metrics';
 import { PeriodicTask } from '../core/periodic-task';
-import { isReadOnly, readOnlyServer } from '../database/failures';
-import { readOnlyOf, select, timeOf, toInstant } from '../database/sql';
+import { isReadOnly } from '../database/failures';
 import { afterCommit, LONGEST_TRANSACTION_MS, Transactions } from '../database/transactions';
 import { ClockKeeper } from './clock-keeper';
 import { RevocationChannel } from './revocation-channel';
 import type { RevocationEntry, RevocationLine, RevocationSubject } from './revocation-entry.entity';
+import { PAGE_SIZE, readPage, readStanding, type Standing, type Stretch } from './revocation-lines';
 
 /** Milliseconds from the end of one poll to the beginning of the next. */
 export const POLL_INTERVAL_MS = 300;
@@ -44,48 +44,18 @@ export interface Revocation {
 /** Lines that one statement writes. */
 const LINES_AT_ONCE = 1_000;
 
-/**
- * Lines that one statement reads. After somebody has ended all sessions there may be a million, which must not be in memory at
- * once when an instance starts.
- */
-const PAGE_SIZE = 5_000;
-
 /** Seconds for which the end of something is still told after it has come: much more than two kept clocks differ by. */
 const TOLD_SECONDS = 60;
 
 /** Before every end. */
 const EVER = new Date(0);
 
-/** As it is read. */
-type StoredLine = Omit<RevocationEntry, 'expiresAt'> & { expiresAt: Date | string };
-
-/** What a poll asks first, each on a row of its own. */
-type Aspect = 'time' | 'count' | 'newest';
-
-/** A row of the answer: an aspect, what is counted, and a time. */
-interface AspectRow {
-  aspect: Aspect;
-  number: number | string;
-  time: Date | string;
-}
-
-/** How the feed stands in the database. */
-interface Standing {
-  /** How many lines there are among those that have been read. */
-  count: number;
-  /** The position of the newest line. */
-  newest: number;
+/** As it was read, and by which clock. */
+interface CheckedStanding extends Omit<Standing, 'time'> {
   /** Lines that ended before need not be read. */
   endingAfter: Date;
   /** Whether the clock that was gone by was found to be wrong. */
   clockMoved: boolean;
-}
-
-/** Lines behind one position and up to another that end later than that. */
-interface Stretch {
-  from: number;
-  upTo: number;
-  endingAfter: Date;
 }
 
 /** How far a poll had read, and when it was through. */
@@ -244,45 +214,23 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
   }
 
   /** How the feed stands behind a position and, so that it costs no statement of its own, what time it is there. */
-  private async askStanding(position: number): Promise<Standing> {
+  private async askStanding(from: number): Promise<CheckedStanding> {
     const endingAfter = this.clock.isTrusted ? this.clock.now() : EVER;
+    const read = { from, upTo: Math.max(from, this.newest), endingAfter };
     const asked = this.clock.monotonic();
-    const rows = await this.transactions.read((tx) =>
-      select<AspectRow>(
-        tx,
-        `SELECT 'time' AS aspect, ${readOnlyOf(tx)} AS number, ${timeOf(tx)} AS time
-         UNION ALL
-         SELECT 'count', COUNT(*), ${timeOf(tx)} FROM revocation_entries
-         WHERE position > ? AND position <= ? AND expires_at > ?
-         UNION ALL
-         SELECT 'newest', COALESCE(MAX(position), 0), ${timeOf(tx)} FROM revocation_entries`,
-        [position, Math.max(position, this.newest), endingAfter],
-      ),
-    );
+    const { time, ...standing } = await this.transactions.read((tx) => readStanding(tx, read));
     const answered = this.clock.monotonic();
-    const { time, count, newest } = Object.fromEntries(rows.map((row) => [row.aspect, row])) as Record<
-      Aspect,
-      AspectRow
-    >;
-    // Another may have taken its place, and what is revoked there does not come here, or late.
-    if (Number(time.number) === 1) throw readOnlyServer();
-    const clockMoved = this.clocks.note({ said: toInstant(time.time), asked, answered });
-    return { count: Number(count.number), newest: Number(newest.number), endingAfter, clockMoved };
+    const clockMoved = this.clocks.note({ said: time, asked, answered });
+    return { ...standing, endingAfter, clockMoved };
   }
 
   /** Learns a stretch of lines page by page. */
   private async learnBetween({ from, upTo, endingAfter }: Stretch): Promise<void> {
     for (let position = from; position < upTo;) {
-      const rows = await this.transactions.read((tx) =>
-        select<StoredLine>(
-          tx,
-          `SELECT position, subject, subject_id AS subjectId, expires_at AS expiresAt FROM revocation_entries
-           WHERE position > ? AND position <= ? AND expires_at > ? ORDER BY position LIMIT ${PAGE_SIZE}`,
-          [position, upTo, endingAfter],
-        ),
-      );
-      for (const row of rows) this.learnOnce({ ...row, expiresAt: toInstant(row.expiresAt) });
-      position = rows.length < PAGE_SIZE ? upTo : Number(rows.at(-1)?.position);
+      const rest = { from: position, upTo, endingAfter };
+      const lines = await this.transactions.read((tx) => readPage(tx, rest));
+      for (const line of lines) this.learnOnce(line);
+      position = lines.length < PAGE_SIZE ? upTo : Number(lines.at(-1)?.position);
     }
   }
 
