@@ -7,8 +7,8 @@ export const SESSION_STRATEGY = 'session-token';
 export const API_KEY_STRATEGY = 'api-key';
 
 /**
- * The strategies of Passport that look at credentials. They are run here and not by Passport's middleware: what that makes for each
- * request is kept beyond it for several collections of garbage, at a third of the speed and for twice the memory (ADR 17).
+ * The strategies of Passport that look at credentials. They are run here and not by Passport's middleware: of what that makes for each
+ * request, the engine may come to believe that it lives long, and the request is kept with it (ADR 17).
  */
 @Injectable()
 export class Strategies {
