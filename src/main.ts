@@ -7,14 +7,9 @@ import type { Config } from './config/config';
 import { ConfigError, loadConfig } from './config/load-config';
 import { createLog } from './core/log';
 import { StartError } from './core/start-error';
+import { WAITING_CONNECTIONS } from './http/connections';
 import { MetricsServer } from './observability/metrics-server';
 import { stopOnSignal } from './shutdown';
-
-/**
- * Connections that may wait until the process has time to take them; the kernel's own bound (`net.core.somaxconn`) applies
- * too. Node's default, 511, has those of a storm of logins try again after seconds, and hangs up on some.
- */
-const WAITING_CONNECTIONS = 4_096;
 
 async function main(): Promise<void> {
   // Whatever this process writes (the database, the master secret) is its owner's only.

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import { Clock } from '../src/core/clock';
 import { Transactions } from '../src/database/transactions';
@@ -75,9 +74,8 @@ describe('the ledger of password attempts', () => {
     const [, anew] = [await one?.change(id, set(1)), await another?.change(id, look)];
     await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
     await another?.change(id, set(5));
-    // Nobody remembers longer than this what he has written; for a millisecond, the memory goes by the time that it has asked for.
-    await delay(5);
-    app.clock.push(11);
+    // Nobody remembers longer than this what he has written.
+    app.clock.advance(11);
     seen.push(await one?.change(id, add));
 
     expect([seen, anew]).toEqual([[7, 7, 8, 5], 1]);
@@ -233,6 +231,7 @@ describe('two instances on one database', () => {
     const all = await evaluated();
     const last = Math.floor(Date.now() / 1000) - seconds;
     const moved = all.map((at) => at - (all.at(-1) as number) + last);
+    // With the version, as whoever changes a row does: an instance that remembers it would write over it otherwise.
     await instances.database.rows(
       `UPDATE password_attempts SET evaluated = '${moved.join(',')}', version = version + 1`,
     );

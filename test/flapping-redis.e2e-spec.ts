@@ -1,6 +1,6 @@
-import type { Redis } from 'ioredis';
+import { type Redis, ReplyError } from 'ioredis';
 import { LIMITS } from '../src/rate-limit/limits';
-import { RedisLink } from '../src/redis/redis-link';
+import { RedisLink, SETTLED_MS } from '../src/redis/redis-link';
 import { startApp, type TestApp } from './support/app';
 import { describeWhereInstalled } from './support/installed';
 import { logIn, newcomer, statusWith } from './support/people';
@@ -11,6 +11,9 @@ const ROUNDS = faultRounds(3, 20);
 
 /** How many sign-ups one address has in an hour. */
 const { points: QUOTA } = LIMITS['sign-up'];
+
+/** As Redis refuses; the library does not declare how it is made. */
+const Refusal = ReplyError as new (message: string) => Error;
 
 /** Seconds for which Redis is left alone after it has failed. */
 const AVOIDED_SECONDS = 5;
@@ -96,6 +99,23 @@ describeWhereInstalled('redis-server', 'a Redis that dies and comes back, again 
     expect([full, roomForOne, emptied]).toEqual([[LOST], [], ['Redis is back']]);
     expect(lost).toEqual([LOST]);
   }, 30_000);
+
+  it('is told of anew when it is lost after a refusal that is long over, though nobody has asked for the same since', () => {
+    const link = app.nest.get(RedisLink);
+    told();
+    link.reportLoss('publishing', new Refusal('BUSY Redis is busy running a script.'));
+    link.reportSuccess('publishing');
+    const atOnce = told();
+
+    app.clock.push(SETTLED_MS / 1000);
+    link.reportLoss('counting', new Refusal('OOM command not allowed'));
+    const later = told();
+    link.reportSuccess('counting');
+    app.clock.push(SETTLED_MS / 1000);
+    link.reportSuccess('counting');
+
+    expect([atOnce, later, told()]).toEqual([[LOST], ['Redis is back', LOST], ['Redis is back']]);
+  });
 
   it(
     'opens no limit and keeps nobody out',

@@ -28,16 +28,17 @@ import { MOST_QUERY_FIELDS } from '../src/core/request-validation.pipe';
 import { MOST_FIELDS } from '../src/http/form-body';
 import { entities } from '../src/entities';
 import { LONGEST_LEAVE_MS } from '../src/http/hang-up';
-import { MOST_PIPELINED, MOST_RECEIVED } from '../src/http/connections';
+import { MOST_PIPELINED, MOST_RECEIVED, WAITING_CONNECTIONS } from '../src/http/connections';
 import { MOST_UNSENT_BYTES } from '../src/http/unsent-answers';
 import { MOST_SCRAPERS, SCRAPE_HEADERS_MS, SCRAPE_IDLE_MS } from '../src/observability/metrics-server';
 import { TIMEOUT_MS } from '../src/passwords/breached-passwords';
 import { QUEUE_LIMITS } from '../src/passwords/password-strength';
 import { BATCH_SIZE as COUNTERS_PER_ROUND, BATCHES_AT_STOP } from '../src/rate-limit/counter-keeper';
 import { LIMITS } from '../src/rate-limit/limits';
-import { REMEMBERED_SECONDS } from '../src/rate-limit/attempt-ledger';
+import { MOST_WRITTEN, REMEMBERED_SECONDS, WRITTEN_FOR_MS } from '../src/rate-limit/attempt-ledger';
 import { ATTEMPTS_KEPT_FOR_SECONDS } from '../src/rate-limit/password-attempts-cleanup';
 import { MOST_COUNTERS } from '../src/rate-limit/window-counters';
+import { PAGE_SIZE } from '../src/revocation/revocation-lines';
 import { SESSIONS_PER_ACCOUNT } from '../src/sessions/sessions.service';
 import { IMPORT_BATCH_SIZE } from '../src/users/user-import';
 import { startApp, type TestApp } from './support/app';
@@ -128,6 +129,7 @@ describe('docs/inventory.md', () => {
       'commas in a JSON body': `${MOST_COMMAS}`,
       'request line and headers': `${maxHeaderSize} bytes`,
       connections: `${server.maxConnections}`,
+      'connections that wait while the process is busy': `${WAITING_CONNECTIONS}`,
       'connections of one address, of IPv6 one /48': 'what is left',
       'time to take leave when it is hung up on': `${LONGEST_LEAVE_MS / 1000} s`,
       'requests of one connection received and not answered': `${MOST_RECEIVED}`,
@@ -170,6 +172,8 @@ describe('docs/inventory.md', () => {
       'calls that wait for keys to be found': `${MOST_WAITING}`,
       'access tokens remembered': `${MOST_KNOWN_TOKENS}`,
       'user names tried that are remembered, per core that hashes': `${HASHES_A_SECOND * (REMEMBERED_SECONDS + ATTEMPTS_KEPT_FOR_SECONDS)}`,
+      'rows of attempts that are remembered as written': `${MOST_WRITTEN}, for ${WRITTEN_FOR_MS / 1000} s`,
+      'lines of the revocation feed that a statement reads': `${PAGE_SIZE}`,
       'counters of each limit in memory': `${MOST_COUNTERS}`,
       'counters of limits written down in a round': `${COUNTERS_PER_ROUND}`,
       'counters of limits written down at a stop': `${COUNTERS_PER_ROUND * BATCHES_AT_STOP}`,

@@ -1,5 +1,5 @@
 import { addSeconds } from '../src/core/instant';
-import { LONGEST_TRANSACTION_MS } from '../src/database/transactions';
+import { LONGEST_TRANSACTION_MS, Transactions } from '../src/database/transactions';
 import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { startApp, type TestApp } from './support/app';
 import { newcomer, sessionIdOf, statusWith } from './support/people';
@@ -125,17 +125,17 @@ describe('what is known of a revocation', () => {
       expiresAt,
     }));
     await app.inDatabase((tx) => tx.insert('RevocationEntry', lines));
-    const feed = app.nest.get(RevocationFeed);
+    const poll = () => app.nest.get(RevocationFeed).poll();
     /** The rows that a poll is answered with, the lines among them. */
     const polled = async (): Promise<number> => {
-      const sent: Statement[] = await statementsDuring(app, () => feed.poll());
+      const sent: Statement[] = await statementsDuring(app, poll);
       const rows = await Promise.all(
         sent.map(({ sql, values }) => app.rows<{ subject: string }>(sql, values)),
       );
       return rows.flat().filter(({ subject }) => subject === 'session').length;
     };
 
-    await feed.poll();
+    await poll();
     const [again, later] = [await polled(), await polled()];
     await app.restart();
     const afterStart = await polled();
@@ -144,7 +144,7 @@ describe('what is known of a revocation', () => {
     expect(remembered()).toBe(500);
   });
 
-  it('is read page by page, so that an instance can start after everybody has been logged out', async () => {
+  it('is read page by page, however many there are', async () => {
     const feed = app.nest.get(RevocationFeed);
     const before = remembered();
     // From now on nobody polls but this test.
@@ -165,5 +165,30 @@ describe('what is known of a revocation', () => {
 
     expect(remembered()).toBe(before + 10_001);
     expect(Math.max(...answers.map(({ length }) => length))).toBe(5_000);
+  });
+
+  it('is not read anew for ever where reading everything takes longer than polls may be apart', async () => {
+    const feed = app.nest.get(RevocationFeed);
+    await feed.onApplicationShutdown();
+    const { token } = await newcomer(app);
+    await app.call('POST', '/auth/logout', { token });
+    await app.restart();
+    const again = app.nest.get(RevocationFeed);
+    await again.onApplicationShutdown();
+    const door = app.nest.get(Transactions);
+    const [read, begun] = [door.read.bind(door), app.clock.monotonic()];
+    Object.assign(again, { marks: [], seen: new Map(), lastPoll: -Infinity });
+    jest.spyOn(door, 'read').mockImplementationOnce((work) => {
+      app.clock.push(6);
+      return read(work);
+    });
+    const first = await statementsDuring(app, () => again.poll());
+    app.clock.push(0.3);
+
+    const second = await statementsDuring(app, () => again.poll());
+
+    expect(app.clock.monotonic() - begun).toBeGreaterThan(6_000);
+    expect([first.length, second.length]).toEqual([2, 1]);
+    expect(again.isFresh).toBe(true);
   });
 });

@@ -57,9 +57,9 @@ export class AccessGuard implements CanActivate {
     const http = context.switchToHttp();
     const request = http.getRequest<AuthenticatedRequest>();
     try {
-      request.user = await (isKeyShown(request)
-        ? this.ofApiKey(request, http.getResponse<FastifyReply>())
-        : this.ofSessionToken(request));
+      request.user = await (requireOneCredential(request) === 'api-key'
+        ? this.authenticateByKey(request, http.getResponse<FastifyReply>())
+        : this.authenticateByToken(request));
       authorize(request.user, policy);
     } catch (error) {
       const holder = error instanceof AddressRefused ? error.holder : (request.user as Holder | undefined);
@@ -84,13 +84,13 @@ export class AccessGuard implements CanActivate {
     return policy;
   }
 
-  private async ofSessionToken(request: FastifyRequest): Promise<Principal> {
+  private async authenticateByToken(request: FastifyRequest): Promise<Principal> {
     const principal = await this.strategies.run(SESSION_STRATEGY, request);
     if (!principal) throw new ApiError('token_invalid');
     return principal as Principal;
   }
 
-  private async ofApiKey(request: FastifyRequest, reply: FastifyReply): Promise<Principal> {
+  private async authenticateByKey(request: FastifyRequest, reply: FastifyReply): Promise<Principal> {
     const key = (await this.strategies.run(API_KEY_STRATEGY, request)) as ApiKeyCredential | undefined;
     if (!key) throw new ApiError('api_key_invalid');
     const principal = key.admit(clientAddress(request));
@@ -100,14 +100,18 @@ export class AccessGuard implements CanActivate {
   }
 }
 
-/** @throws ApiError where there is no credential, or more than one */
-function isKeyShown(request: FastifyRequest): boolean {
+/**
+ * What is shown.
+ *
+ * @throws ApiError `authentication_required` where it is nothing, `ambiguous_credentials` where it is more than one
+ */
+function requireOneCredential(request: FastifyRequest): Principal['credential'] {
   const tokens = timesSent(request, 'authorization');
   const keys = timesSent(request, API_KEY_HEADER);
   // Of two, a proxy in front may have looked at the other one.
   if (tokens + keys > 1) throw new ApiError('ambiguous_credentials');
   if (tokens + keys === 0) throw new ApiError('authentication_required');
-  return keys === 1;
+  return keys === 1 ? 'api-key' : 'session';
 }
 
 function authorize(principal: Principal, policy: AccessPolicy): void {

@@ -1,4 +1,4 @@
-/** Who is calling, whichever credential said so. Nothing below the guards asks how the caller came in. */
+/** Who is calling, whichever credential said so. Nothing below the guard asks how the caller came in. */
 export interface Principal {
   userId: string;
   credential: 'session' | 'api-key';

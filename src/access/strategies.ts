@@ -2,20 +2,22 @@ import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import type { Strategy, StrategyCreatedStatic } from 'passport';
 
-/** Names of the strategies that there are. */
+/** By these names the guard asks for them. */
 export const SESSION_STRATEGY = 'session-token';
 export const API_KEY_STRATEGY = 'api-key';
 
+type StrategyName = typeof SESSION_STRATEGY | typeof API_KEY_STRATEGY;
+
 /**
- * The strategies of Passport that look at credentials. They are run here and not by Passport's middleware: of what that makes for each
- * request, the engine may come to believe that it lives long, and the request is kept with it (ADR 17).
+ * Runs Passport's strategies, in place of Passport's middleware: what that makes for each request, the engine may take for
+ * long-lived, and the request stays in memory with it (ADR 17).
  */
 @Injectable()
 export class Strategies {
-  private readonly strategies = new Map<string, Strategy>();
+  private readonly strategies = new Map<StrategyName, Strategy>();
 
-  /** A strategy says by itself that it is there, when it is made. */
-  add(name: string, strategy: Strategy): void {
+  /** Called by each strategy when it is made. */
+  add(name: StrategyName, strategy: Strategy): void {
     this.strategies.set(name, strategy);
   }
 
@@ -26,15 +28,16 @@ export class Strategies {
    * @returns whom or what it lets in; undefined where it lets in nobody
    * @throws whatever it hands on as trouble
    */
-  run(name: string, request: FastifyRequest): Promise<unknown> {
-    const strategy = this.strategies.get(name);
+  run(name: StrategyName, request: FastifyRequest): Promise<unknown> {
     return new Promise((resolve, reject) => {
+      const strategy = this.strategies.get(name);
+      if (!strategy) throw new Error(`No strategy is called ${name}`);
       const outcomes: Pick<StrategyCreatedStatic, 'success' | 'fail' | 'error'> = {
         success: resolve,
         fail: () => resolve(undefined),
         error: reject,
       };
-      const own = Object.assign(Object.create(strategy as object) as Strategy, outcomes);
+      const own = Object.assign(Object.create(strategy) as Strategy, outcomes);
       own.authenticate.call(own as never, request as never);
     });
   }

@@ -12,6 +12,12 @@ import { UnsentAnswers } from './unsent-answers';
 const MOST_CONNECTIONS = 10_000;
 
 /**
+ * Connections that may wait until the process has time to take them; the kernel's own bound (`net.core.somaxconn`) applies
+ * too. Node's default, 511, has those of a storm of logins try again after seconds, and hangs up on some.
+ */
+export const WAITING_CONNECTIONS = 4_096;
+
+/**
  * Requests of one connection that may be under way at once (RFC 9112 section 9.3.2). Node makes an answer to every one that
  * it has received, and keeps it until it is taken: of a document of a quarter megabyte, gigabytes for whoever never reads.
  */

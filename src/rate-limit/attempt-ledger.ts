@@ -28,31 +28,34 @@ interface Turn {
 /** Seconds that a failure is remembered at most, over all limits. */
 export const REMEMBERED_SECONDS = 24 * 3600;
 
+/** Rows of which an instance remembers what it wrote last. */
+export const MOST_WRITTEN = 1_000;
+
 /**
- * Rows of which is remembered what was written into them, and for how many milliseconds: somewhat more than a login takes that
- * waits for its hash. A row is kept for an hour after its end, so none is made anew meanwhile with a version that was there before.
+ * For how many milliseconds: somewhat more than a login waits for its hash. Far less than the hour for which a row outlives
+ * its end, or one that was made anew could have the version that is remembered.
  */
-const MOST_WRITTEN = 1_000;
-const WRITTEN_FOR_MS = 10_000;
+export const WRITTEN_FOR_MS = 10_000;
 
 /**
  * Keeps attempts in the database, where an account lives as well: a login needs the database anyway, so nothing can be lost
  * that would leave an account open, and every instance counts the same. A change is written only over the version that it
  * was decided upon; else it is decided again. Whoever comes to the same row in this process while another is under way is
- * served with all the others in one read and one write, so that a flood on one name costs the database next to nothing.
+ * served with all the others in one read at most and one write, so that a flood on one name costs the database next to nothing.
  */
 @Injectable()
 export class AttemptLedger {
   private readonly waiting = new Map<string, Turn[]>();
   /** What was written last by this process, which another may have changed since. It saves the second look of each login. */
-  private readonly written: LRUCache<string, PasswordAttemptsRow>;
+  private readonly lastWritten: LRUCache<string, PasswordAttemptsRow>;
 
   constructor(
     private readonly transactions: Transactions,
     private readonly clock: Clock,
   ) {
-    const perf = { now: () => clock.monotonic() };
-    this.written = new LRUCache({ max: MOST_WRITTEN, ttl: WRITTEN_FOR_MS, perf });
+    // By the clock that rows are removed by: the other one stands still while the machine sleeps.
+    const perf = { now: () => clock.now().getTime() };
+    this.lastWritten = new LRUCache({ max: MOST_WRITTEN, ttl: WRITTEN_FOR_MS, ttlResolution: 0, perf });
   }
 
   /**
@@ -94,10 +97,10 @@ export class AttemptLedger {
   }
 
   private async decideAll(id: string, turns: readonly Turn[]): Promise<unknown[]> {
-    let written = this.written.get(id);
+    let remembered = this.lastWritten.get(id);
     for (;;) {
       const row =
-        written ?? (await this.transactions.read((tx) => findOne(tx, PasswordAttemptsRow, 'id', id)));
+        remembered ?? (await this.transactions.read((tx) => findOne(tx, PasswordAttemptsRow, 'id', id)));
       const before = row ? toAttempts(row) : NO_ATTEMPTS;
       let attempts = before;
       const outcomes = turns.map(({ decide }) => {
@@ -105,9 +108,10 @@ export class AttemptLedger {
         attempts = decision.attempts;
         return decision.outcome;
       });
-      // What changes nothing is decided upon what stands there, not upon what may have been changed elsewhere.
-      if (attempts === before ? !written : await this.write(id, row?.version, attempts)) return outcomes;
-      written = undefined;
+      // What changes nothing is not checked by a write, so it must have been read.
+      const holds = attempts === before ? !remembered : await this.write(id, row?.version, attempts);
+      if (holds) return outcomes;
+      remembered = undefined;
     }
   }
 
@@ -123,9 +127,10 @@ export class AttemptLedger {
       endsAt:
         latest === undefined ? this.clock.now() : addSeconds(new Date(latest * 1000), REMEMBERED_SECONDS),
     };
-    this.written.delete(id);
+    // Whether a write that fails was done is not known.
+    this.lastWritten.delete(id);
     const stood = version === undefined ? await this.insert(row) : await this.replace(row);
-    if (stood) this.written.set(id, row);
+    if (stood) this.lastWritten.set(id, row);
     return stood;
   }
 

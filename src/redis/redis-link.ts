@@ -18,7 +18,15 @@ const RETRY_MS = 500;
  * Milliseconds without a refusal after which what was refused counts as done again. A Redis that is full refuses one thing
  * and has room for the next, for as long as it is full.
  */
-const SETTLED_MS = 10_000;
+export const SETTLED_MS = 10_000;
+
+/** Something that failed. */
+interface Failure {
+  /** The last time, by the monotonic clock. */
+  at: number;
+  /** Whether it has been done since. */
+  doneSince: boolean;
+}
 
 /** What is asked of Redis. It may do one and refuse another: when it is full it counts nothing and still passes messages on. */
 export type RedisUse = 'counting' | 'publishing' | 'listening';
@@ -36,10 +44,10 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
   private readonly listeners = new Map<string, (message: string) => void>();
   private readonly outage: OutageLog;
   /**
-   * What has been refused, by connection, or that there was no answer at all; each with the last time, by the monotonic clock.
-   * Nobody need connect anew for it to be over: a server that hung goes on.
+   * What has failed, by connection: what was refused, or that there was no answer at all. Nobody need connect anew for it to be
+   * over: a server that hung goes on.
    */
-  private readonly failing = new Map<Redis, Map<RedisUse | 'answering', number>>();
+  private readonly failing = new Map<Redis, Map<RedisUse | 'answering', Failure>>();
 
   constructor(
     config: Config,
@@ -92,7 +100,7 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
 
   /** Has it logged, once, that Redis does not do what was asked of it. */
   reportLoss(use: RedisUse, error: unknown): void {
-    this.noteFailure(this.client, use, error);
+    this.noteFailure(this.client, failureOf(use, error), error);
   }
 
   /** Has it logged that Redis is back, if nothing else fails that did before. */
@@ -100,21 +108,26 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
     this.noteSuccess(this.client, use);
   }
 
-  private noteFailure(redis: Redis | undefined, use: RedisUse, error: unknown): void {
-    const what = error instanceof ReplyError ? use : 'answering';
-    if (redis) this.failing.get(redis)?.set(what, this.clock.monotonic());
+  private noteFailure(redis: Redis | undefined, what: RedisUse | 'answering', error: unknown): void {
+    // What came before may be over, and nobody has asked since.
+    this.tellIfOver();
+    if (redis) this.failing.get(redis)?.set(what, { at: this.clock.monotonic(), doneSince: false });
     this.outage.failed(error);
   }
 
   private noteSuccess(redis: Redis | undefined, use: RedisUse): void {
     const failing = redis && this.failing.get(redis);
-    const refusedAt = failing?.get(use) ?? -Infinity;
-    if (this.clock.monotonic() - refusedAt >= SETTLED_MS) failing?.delete(use);
     failing?.delete('answering');
+    const refusal = failing?.get(use);
+    if (refusal) refusal.doneSince = true;
     this.tellIfOver();
   }
 
   private tellIfOver(): void {
+    const settled = this.clock.monotonic() - SETTLED_MS;
+    for (const failing of this.failing.values()) {
+      for (const [what, { at, doneSince }] of failing) if (doneSince && at <= settled) failing.delete(what);
+    }
     if ([...this.failing.values()].every(({ size }) => size === 0)) this.outage.succeeded();
   }
 
@@ -133,12 +146,9 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
       commandTimeout: COMMAND_TIMEOUT_MS,
       retryStrategy: () => RETRY_MS,
     });
-    const failing = new Map<RedisUse | 'answering', number>();
+    const failing = new Map<RedisUse | 'answering', Failure>();
     this.failing.set(redis, failing);
-    redis.on('error', (error) => {
-      failing.set('answering', this.clock.monotonic());
-      this.outage.failed(error);
-    });
+    redis.on('error', (error) => this.noteFailure(redis, 'answering', error));
     redis.on('ready', () => {
       failing.clear();
       this.tellIfOver();
@@ -150,7 +160,12 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
     const { subscriber } = this;
     subscriber?.subscribe(channel).then(
       () => this.noteSuccess(subscriber, 'listening'),
-      (error: unknown) => this.noteFailure(subscriber, 'listening', error),
+      (error: unknown) => this.noteFailure(subscriber, failureOf('listening', error), error),
     );
   }
+}
+
+/** A refusal is one of what was asked; anything else means that nobody answers. */
+function failureOf(use: RedisUse, error: unknown): RedisUse | 'answering' {
+  return error instanceof ReplyError ? use : 'answering';
 }

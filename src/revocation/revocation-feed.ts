@@ -18,7 +18,7 @@ import { afterCommit, LONGEST_TRANSACTION_MS, Transactions } from '../database/t
 import { ClockKeeper } from './clock-keeper';
 import { RevocationChannel } from './revocation-channel';
 import type { RevocationEntry, RevocationLine, RevocationSubject } from './revocation-entry.entity';
-import { PAGE_SIZE, readPage, readStanding, type Standing, type Stretch } from './revocation-lines';
+import { PAGE_SIZE, readNextPage, readPage, readStanding, type Stretch } from './revocation-lines';
 
 /** Milliseconds from the end of one poll to the beginning of the next. */
 export const POLL_INTERVAL_MS = 300;
@@ -27,10 +27,10 @@ export const POLL_INTERVAL_MS = 300;
 const FRESHNESS_BOUND_MS = 900;
 
 /**
- * How long lines are read again. A line's position is given at insertion, its commit may come as much later as a
- * transaction may last; the rest is for a commit that was on its way when the time was up.
+ * How late a line may come. Its position is given at insertion, its commit may come as much later as a transaction may last;
+ * the rest is for a commit that was on its way when the time was up.
  */
-const OVERLAP_MS = 3 * LONGEST_TRANSACTION_MS;
+const LATEST_MS = 2 * LONGEST_TRANSACTION_MS;
 
 /** How often entries are dropped that concern nothing valid any more. */
 const SWEEP_INTERVAL_MS = 10_000;
@@ -50,17 +50,18 @@ const TOLD_SECONDS = 60;
 /** Before every end. */
 const EVER = new Date(0);
 
-/** As it was read, and by which clock. */
-interface CheckedStanding extends Omit<Standing, 'time'> {
-  /** Lines that ended before need not be read. */
-  endingAfter: Date;
-  /** Whether the clock that was gone by was found to be wrong. */
+/** What a poll reads first. */
+interface FirstPage {
+  /** All that is to be read. */
+  stretch: Stretch;
+  lines: RevocationEntry[];
+  /** Whether the clock by which lines were left out was found to be wrong. */
   clockMoved: boolean;
 }
 
 /** How far a poll had read, and when it was through. */
 interface Mark {
-  read: number;
+  through: number;
   position: number;
 }
 
@@ -166,11 +167,9 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
   /** One round: reads what is new and what may have been committed late. Never throws; a failed round is made up for. */
   async poll(): Promise<void> {
     const begun = this.clock.monotonic();
-    // Between two polls that are so far apart, a line may have come late that neither would read.
-    if (begun - this.lastPoll > OVERLAP_MS - 2 * LONGEST_TRANSACTION_MS) this.readAnew();
     let position: number;
     try {
-      position = await this.readNew(begun);
+      position = await this.learnNew();
     } catch (error) {
       // The server may be another one afterwards, with other positions: everything is read anew.
       this.readAnew();
@@ -180,7 +179,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     }
     this.serverIsReadOnly = false;
     this.outage.succeeded();
-    this.marks.push({ read: this.clock.monotonic(), position });
+    this.marks.push({ through: this.clock.monotonic(), position });
     this.lastPoll = begun;
     if (begun - this.lastSweep >= SWEEP_INTERVAL_MS) this.forgetExpired(begun);
   }
@@ -190,21 +189,20 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
    *
    * @returns how far the lines have been read
    */
-  private async readNew(begun: number): Promise<number> {
-    let from = this.rereadFrom(begun);
-    let standing = await this.askStanding(from);
-    if (standing.clockMoved) {
+  private async learnNew(): Promise<number> {
+    let first = await this.readFirst(this.rereadFrom());
+    if (first.clockMoved) {
       this.readAnew();
-      from = 0;
-      standing = await this.askStanding(from);
+      first = await this.readFirst(0);
     }
-    const { count, endingAfter } = standing;
-    const read = Math.max(from, this.newest);
-    const upTo = Math.max(read, standing.newest);
-    // Lines that were read are counted only: there may be a hundred thousand, and only where the number is another one has a
-    // line been committed among them.
-    const anyCommittedLate = count !== this.countSeen(from, endingAfter);
-    await this.learnBetween({ from: anyCommittedLate ? from : read, upTo, endingAfter });
+    let { lines } = first;
+    const { upTo, endingAfter } = first.stretch;
+    for (const line of lines) this.learnOnce(line);
+    while (lines.length === PAGE_SIZE) {
+      const rest = { from: Number(lines.at(-1)?.position), upTo, endingAfter };
+      lines = await this.transactions.read((tx) => readNextPage(tx, rest));
+      for (const line of lines) this.learnOnce(line);
+    }
     return upTo;
   }
 
@@ -213,25 +211,23 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     return this.marks.at(-1)?.position ?? 0;
   }
 
-  /** How the feed stands behind a position and, so that it costs no statement of its own, what time it is there. */
-  private async askStanding(from: number): Promise<CheckedStanding> {
+  /** In one unit of work, and so of one server, what time it is there, and the first page of what is to be read. */
+  private readFirst(from: number): Promise<FirstPage> {
     const endingAfter = this.clock.isTrusted ? this.clock.now() : EVER;
-    const read = { from, upTo: Math.max(from, this.newest), endingAfter };
-    const asked = this.clock.monotonic();
-    const { time, ...standing } = await this.transactions.read((tx) => readStanding(tx, read));
-    const answered = this.clock.monotonic();
-    const clockMoved = this.clocks.note({ said: time, asked, answered });
-    return { ...standing, endingAfter, clockMoved };
-  }
-
-  /** Learns a stretch of lines page by page. */
-  private async learnBetween({ from, upTo, endingAfter }: Stretch): Promise<void> {
-    for (let position = from; position < upTo;) {
-      const rest = { from: position, upTo, endingAfter };
-      const lines = await this.transactions.read((tx) => readPage(tx, rest));
-      for (const line of lines) this.learnOnce(line);
-      position = lines.length < PAGE_SIZE ? upTo : Number(lines.at(-1)?.position);
-    }
+    const { newest: known } = this;
+    return this.transactions.read(async (tx) => {
+      const asked = this.clock.monotonic();
+      const standing = await readStanding(tx, { from, upTo: known, endingAfter });
+      const answered = this.clock.monotonic();
+      const clockMoved = this.clocks.note({ said: standing.time, asked, answered });
+      // Lines that were read are counted only: there may be a hundred thousand, and only where the number is another one has a
+      // line been committed among them.
+      const anyCommittedLate = standing.count !== this.countSeen(from, endingAfter);
+      const upTo = Math.max(known, standing.newest);
+      const stretch = { from: anyCommittedLate ? from : known, upTo, endingAfter };
+      const lines = stretch.from < upTo ? await readPage(tx, stretch) : [];
+      return { stretch, lines, clockMoved };
+    });
   }
 
   private countSeen(position: number, endingAfter: Date): number {
@@ -241,13 +237,15 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
   }
 
   /**
-   * The position behind which everything is known: how far the newest of the polls had read that were through longer than
-   * the overlap ago. Until there is one, everything that has not expired is read again.
+   * The position behind which a line may have come that no poll has counted: how far the newest of those had read that were
+   * through, when the last poll began, for as long as a line may be late. So however long polls take or are apart, the last one has
+   * counted what came behind its own. Until there is such a one, everything that has not expired is counted.
    */
-  private rereadFrom(now: number): number {
-    while (this.marks[1] && this.marks[1].read <= now - OVERLAP_MS) this.marks.shift();
+  private rereadFrom(): number {
+    const through = this.lastPoll - LATEST_MS;
+    while (this.marks[1] && this.marks[1].through <= through) this.marks.shift();
     const [oldest] = this.marks;
-    if (!oldest || oldest.read > now - OVERLAP_MS) return 0;
+    if (!oldest || oldest.through > through) return 0;
     for (const position of this.seen.keys()) if (position <= oldest.position) this.seen.delete(position);
     return oldest.position;
   }

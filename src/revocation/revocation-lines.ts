@@ -4,8 +4,8 @@ import { readOnlyOf, select, timeOf, toInstant } from '../database/sql';
 import type { RevocationEntry } from './revocation-entry.entity';
 
 /**
- * Lines that one statement reads. After somebody has ended all sessions there may be a million, which must not be in memory at
- * once when an instance starts.
+ * Lines that one statement reads. After somebody has ended all sessions there may be a million; what is learnt of each stays in
+ * memory, its row need not.
  */
 export const PAGE_SIZE = 5_000;
 
@@ -26,16 +26,14 @@ export interface Standing {
   time: Date;
 }
 
-/** What stands on a row of the answer. */
-type Aspect = 'time' | 'count' | 'newest';
-
-interface AspectRow {
-  aspect: Aspect;
-  number: number | string;
+/** As it is read. */
+interface StoredStanding {
+  isReadOnly: number;
   time: Date | string;
+  count: number | string;
+  newest: number | string;
 }
 
-/** As it is read. */
 type StoredLine = Omit<RevocationEntry, 'expiresAt'> & { expiresAt: Date | string };
 
 /**
@@ -48,21 +46,16 @@ export async function readStanding(
   tx: EntityManager,
   { from, upTo, endingAfter }: Stretch,
 ): Promise<Standing> {
-  const rows = await select<AspectRow>(
+  const [row] = await select<StoredStanding>(
     tx,
-    `SELECT 'time' AS aspect, ${readOnlyOf(tx)} AS number, ${timeOf(tx)} AS time
-     UNION ALL
-     SELECT 'count', COUNT(*), ${timeOf(tx)} FROM revocation_entries
-     WHERE position > ? AND position <= ? AND expires_at > ?
-     UNION ALL
-     SELECT 'newest', COALESCE(MAX(position), 0), ${timeOf(tx)} FROM revocation_entries`,
+    `SELECT ${readOnlyOf(tx)} AS isReadOnly, ${timeOf(tx)} AS time,
+       (SELECT COUNT(*) FROM revocation_entries WHERE position > ? AND position <= ? AND expires_at > ?) AS count,
+       (SELECT COALESCE(MAX(position), 0) FROM revocation_entries) AS newest`,
     [from, upTo, endingAfter],
   );
-  const aspects = new Map(rows.map((row) => [row.aspect, row]));
-  const numberOf = (aspect: Aspect) => Number(aspects.get(aspect)?.number);
-  if (numberOf('time') === 1) throw readOnlyServer();
-  const time = toInstant(aspects.get('time')?.time as Date | string);
-  return { count: numberOf('count'), newest: numberOf('newest'), time };
+  const { isReadOnly, time, count, newest } = row as StoredStanding;
+  if (Number(isReadOnly) === 1) throw readOnlyServer();
+  return { time: toInstant(time), count: Number(count), newest: Number(newest) };
 }
 
 /** The first lines of a stretch, in the order of their positions: `PAGE_SIZE` of them, or all where they are fewer. */
@@ -77,4 +70,15 @@ export async function readPage(
     [from, upTo, endingAfter],
   );
   return rows.map((row) => ({ ...row, expiresAt: toInstant(row.expiresAt) }));
+}
+
+/** The same for a page that is not the first: it may come from another server than the one before. */
+export async function readNextPage(tx: EntityManager, rest: Stretch): Promise<RevocationEntry[]> {
+  const [server] = await select<Pick<StoredStanding, 'isReadOnly'>>(
+    tx,
+    `SELECT ${readOnlyOf(tx)} AS isReadOnly`,
+    [],
+  );
+  if (Number(server?.isReadOnly) === 1) throw readOnlyServer();
+  return readPage(tx, rest);
 }
