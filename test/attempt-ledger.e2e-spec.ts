@@ -55,10 +55,7 @@ describe('the ledger of password attempts', () => {
     await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
   }, 60_000);
 
-  it('decides upon what another has written since, also where it changes nothing, and upon a row that was made anew', async () => {
-    const [one, another] = [1, 2].map(
-      () => new AttemptLedger(app.nest.get(Transactions), app.nest.get(Clock)),
-    );
+  describe('which remembers what it has written', () => {
     const id = 'e'.repeat(64);
     const set = (inARow: number) => () => ({ attempts: { evaluated: [1], inARow }, outcome: inARow });
     const look = (attempts: Attempts) => ({ attempts, outcome: attempts.inARow });
@@ -66,20 +63,45 @@ describe('the ledger of password attempts', () => {
       attempts: { evaluated, inARow: inARow + 1 },
       outcome: inARow,
     });
+    const remove = () => app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
+    let one: AttemptLedger;
+    let another: AttemptLedger;
+    beforeEach(async () => {
+      const [transactions, clock] = [app.nest.get(Transactions), app.nest.get(Clock)];
+      one = new AttemptLedger(transactions, clock);
+      another = new AttemptLedger(transactions, clock);
+      await one.change(id, set(3));
+    });
+    afterEach(remove);
 
-    await one?.change(id, set(3));
-    await another?.change(id, set(7));
-    const seen = [await one?.change(id, look), await another?.change(id, add), await one?.change(id, add)];
-    await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
-    const [, anew] = [await one?.change(id, set(1)), await another?.change(id, look)];
-    await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
-    await another?.change(id, set(5));
-    // Nobody remembers longer than this what he has written.
-    app.clock.advance(11);
-    seen.push(await one?.change(id, add));
+    it('changes what another has written since', async () => {
+      await another.change(id, set(7));
 
-    expect([seen, anew]).toEqual([[7, 7, 8, 5], 1]);
-    await app.inDatabase((tx) => tx.query('DELETE FROM password_attempts'));
+      expect(await one.change(id, add)).toBe(7);
+      expect(await another.change(id, look)).toBe(8);
+    });
+
+    it('looks again before it changes nothing', async () => {
+      await another.change(id, set(7));
+
+      expect(await one.change(id, look)).toBe(7);
+    });
+
+    it('begins anew where the row was removed', async () => {
+      await remove();
+
+      await one.change(id, set(1));
+
+      expect(await another.change(id, look)).toBe(1);
+    });
+
+    it('has forgotten it ten seconds later, when a row that was made anew may have the same version', async () => {
+      await remove();
+      await another.change(id, set(5));
+      app.clock.advance(11);
+
+      expect(await one.change(id, add)).toBe(5);
+    });
   });
 
   it('tells of a success how many in a row had failed before it, and takes none that succeeded for one', async () => {
