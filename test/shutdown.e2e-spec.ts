@@ -9,12 +9,13 @@ import { promisify } from 'node:util';
 import { createConnection } from 'mysql2/promise';
 import { SqliteConnection } from '../src/database/sqlite-connection';
 import { Drain } from '../src/http/drain';
-import { MASTER_SECRET, startApp } from './support/app';
+import { MASTER_SECRET, startApp, type TestApp } from './support/app';
 import { createDatabase, createMysqlDatabase, onMysql, type TestDatabase } from './support/database';
 import { bearer } from './support/instances';
 import { MariadbServer } from './support/mariadb-server';
 import { issued } from './support/secret-watch';
 import { Program, settingsFor, startServer } from './support/server-process';
+import { TestFailpoints } from './support/test-failpoints';
 import { TcpProxy } from './support/tcp-proxy';
 
 /** What is promised from the signal to the end, whatever hangs. */
@@ -441,20 +442,72 @@ async function holdMigrations(database: TestDatabase) {
   };
 }
 
-describe('a connection that was handed over to somebody', () => {
-  it('is closed with the others when the time is up', async () => {
-    const app = await startApp();
+describe('leave is taken', () => {
+  const failpoints = new TestFailpoints();
+  let app: TestApp;
+  let drain: Drain;
+  beforeEach(async () => {
+    app = await startApp({}, { failpoints });
+    drain = app.nest.get(Drain);
+  });
+  afterEach(async () => {
+    failpoints.set(undefined);
+    await app.close();
+  });
+
+  it('of a connection that was handed over to somebody, when the time is up', async () => {
     const { server } = app.nest.getHttpAdapter().getInstance();
     server.on('upgrade', (_request, socket: Socket) => socket.on('error', () => undefined));
     const client = connect({ port: Number(new URL(app.url).port), host: '127.0.0.1', allowHalfOpen: true });
     client.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
     await once(server, 'upgrade');
 
-    await app.nest.get(Drain).finish({ idle: 10, busy: 20 });
+    await drain.finish({ idle: 10, busy: 20 });
 
     expect(await promisify(server.getConnections.bind(server))()).toBe(0);
     client.destroy();
-    await app.close();
+  });
+
+  /** Somebody asks for an account and hangs up while it is being written. */
+  const signUpAndHangUp = async () => {
+    const held = failpoints.hold('sign_up:account_written');
+    const caller = new AbortController();
+    const call = app
+      .fetch('/api/v1/users', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ username: 'somebody', email: 's@example.com', password: 'brass kettle 9' }),
+        signal: caller.signal,
+      })
+      .catch(({ name }: Error) => name);
+    await held.reached;
+    caller.abort();
+    expect(await call).toBe('AbortError');
+    return held;
+  };
+
+  it('of who has hung up when what he asked for is done, since the database is closed then', async () => {
+    const held = await signUpAndHangUp();
+    const finished = drain.finish({ idle: 10, busy: 5_000 }).then(() => 'finished');
+
+    const before = await Promise.race([finished, delay(300, 'at work')]);
+    held.release();
+    await finished;
+    await app.nest.close();
+
+    expect(before).toBe('at work');
+    expect(app.logged.filter(({ level }) => level === 'error')).toEqual([]);
+    expect(await app.database.rows("SELECT id FROM users WHERE username = 'somebody'")).toHaveLength(1);
+  });
+
+  it('of who has hung up when the time is up, though what he asked for is not done', async () => {
+    const held = await signUpAndHangUp();
+
+    const finished = drain.finish({ idle: 10, busy: 50 }).then(() => 'finished');
+    const later = await Promise.race([finished, delay(1_000, 'at work')]);
+    held.release();
+
+    expect(later).toBe('finished');
   });
 });
 

@@ -1,7 +1,7 @@
 import { Server, type Socket } from 'node:net';
 import { setImmediate, setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, RouteOptions } from 'fastify';
 import { Clock } from '../core/clock';
 
 /** Rounds of the event loop, at most, until one has passed in which nobody came. */
@@ -14,7 +14,7 @@ const SHORT_ROUND_MS = 1;
 export interface DrainLimits {
   /** Those on which nothing is asked. */
   idle: number;
-  /** All of them. */
+  /** All of them, and what is done for those who have gone. */
   busy: number;
 }
 
@@ -26,12 +26,13 @@ export interface DrainLimits {
 @Injectable()
 export class Drain {
   private readonly connections = new Set<Socket>();
+  private readonly awaited = new Set<() => void>();
   private server: FastifyInstance['server'];
   private accepted = 0;
   private asked = 0;
+  private inHandlers = 0;
   private announced = false;
   private lastAnswers = false;
-  private emptied: (() => void) | undefined;
 
   constructor(private readonly clock: Clock) {}
 
@@ -40,14 +41,18 @@ export class Drain {
     return this.announced;
   }
 
-  /** Watches the connections from now on. */
+  /** Watches the connections from now on, and the handlers of the routes that are added from now on. */
   watch(server: FastifyInstance): void {
     this.server = server.server;
     this.server.on('connection', (socket: Socket) => {
       this.accepted += 1;
       this.connections.add(socket);
-      socket.once('close', () => this.forget(socket));
+      socket.once('close', () => {
+        this.connections.delete(socket);
+        this.recheck();
+      });
     });
+    server.addHook('onRoute', (route) => this.follow(route));
     // The application is closed without a word by tests, and by a start that fails.
     server.addHook('preClose', (done) => {
       this.announce();
@@ -74,7 +79,8 @@ export class Drain {
   }
 
   /**
-   * Accepts no more connections, and returns when none is left.
+   * Accepts no more connections, and returns when none is left and no handler is at work: a client that has hung up does not
+   * end what it has asked for, and that needs the database.
    *
    * Who is in the middle of connecting when the socket closes is reset, so it is closed before anybody is sent away and looks
    * for another connection, and right after a round of the event loop in which nobody came. The same holds for a request on
@@ -88,14 +94,36 @@ export class Drain {
     Server.prototype.close.call(this.server);
     this.sendAway();
     const end = new AbortController();
-    const left = this.untilEmpty().then(() => end.abort());
+    const left = this.until(() => this.isEmpty && this.inHandlers === 0).then(() => end.abort());
     await Promise.race([left, pause(idle, end.signal)]);
     await this.untilNoMore(() => this.asked);
     this.server.closeIdleConnections();
     await Promise.race([left, pause(busy - idle, end.signal)]);
     // Node's own list lacks those that it has handed over, such as one that asked for a tunnel and was refused.
     for (const socket of this.connections) socket.destroy();
-    await left;
+    await this.until(() => this.isEmpty);
+  }
+
+  private get isEmpty(): boolean {
+    return this.connections.size === 0;
+  }
+
+  /** Counts it while it works. One that gives its answer before it returns has nothing left to do. */
+  private follow(route: RouteOptions): void {
+    const { handler } = route;
+    const end = () => {
+      this.inHandlers -= 1;
+      this.recheck();
+    };
+    const begin = (work: Promise<unknown>) => {
+      this.inHandlers += 1;
+      void work.then(end, end);
+    };
+    route.handler = function (request, reply) {
+      const result: unknown = handler.call(this, request, reply);
+      if (result instanceof Promise) begin(result);
+      return result;
+    };
   }
 
   private async untilNoMore(count: () => number): Promise<void> {
@@ -107,16 +135,21 @@ export class Drain {
     }
   }
 
-  private untilEmpty(): Promise<void> {
+  /** Until something holds that changes with a connection or a handler. */
+  private until(holds: () => boolean): Promise<void> {
     return new Promise((resolve) => {
-      if (this.connections.size === 0) resolve();
-      else this.emptied = resolve;
+      const check = () => {
+        if (!holds()) return;
+        this.awaited.delete(check);
+        resolve();
+      };
+      this.awaited.add(check);
+      check();
     });
   }
 
-  private forget(socket: Socket): void {
-    this.connections.delete(socket);
-    if (this.connections.size === 0) this.emptied?.();
+  private recheck(): void {
+    for (const check of this.awaited) check();
   }
 }
 
