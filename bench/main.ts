@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { createConnection } from 'mysql2/promise';
+import { createConnection, type RowDataPacket } from 'mysql2/promise';
 import { MariadbServer } from '../test/support/mariadb-server';
 import { footprint, machine, memoryAfter, table } from './report';
 import { moveToOtherCores } from './servers';
@@ -12,7 +12,7 @@ const HELP = `npm run bench -- [--engine sqlite|mysql] [--seconds N] [--rounds N
 
 Measures Latchkey beside its floors, in turns on one core, with the load on the others, and prints the ratios as Markdown.
 
-  --engine   only that one; otherwise SQLite, then MySQL: a private MariaDB, or the database that DATABASE_URL names
+  --engine   only that one; otherwise SQLite, then MySQL: a private MariaDB, or the empty database that BENCH_DATABASE_URL names
   --seconds  of each measurement (4)
   --rounds   measurements of each side (3); ratios are medians over the rounds
   --only     one of verify, read, refresh, login, storm; otherwise all of them
@@ -73,7 +73,8 @@ async function measureOn(engine: string, run: Run, onlyStart: boolean): Promise<
 }
 
 async function onMysql(run: Omit<Run, 'databaseUrl'>, onlyStart: boolean): Promise<void> {
-  const given = process.env['DATABASE_URL'];
+  const given = process.env['BENCH_DATABASE_URL'];
+  if (given) await requireEmpty(given);
   if (given) return measureOn('MySQL', { ...run, databaseUrl: given }, onlyStart);
   const server = await MariadbServer.create({ durable: true });
   try {
@@ -82,6 +83,16 @@ async function onMysql(run: Omit<Run, 'databaseUrl'>, onlyStart: boolean): Promi
   } finally {
     await server.remove();
   }
+}
+
+/** What is measured is filled with users and sessions that are made up, under a secret that is made up: never what a service uses. */
+async function requireEmpty(url: string): Promise<void> {
+  if (!url.startsWith('mysql:'))
+    throw new Error('BENCH_DATABASE_URL: only a database of MySQL can be given.');
+  const connection = await createConnection(url);
+  const [tables] = await connection.query<RowDataPacket[]>('SHOW TABLES');
+  await connection.end();
+  if (tables.length > 0) throw new Error('BENCH_DATABASE_URL: give a database that holds no tables.');
 }
 
 /** A database of this benchmark on a server, by the URL of another one there. */

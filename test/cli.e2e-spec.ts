@@ -1,6 +1,8 @@
-import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { COMMANDS } from '../src/cli/commands';
+import { MASTER_SECRET, startApp } from './support/app';
 import { createDatabase, onMysql, type TestDatabase } from './support/database';
 import { runCommand, settingsFor, startServer } from './support/server-process';
 
@@ -135,6 +137,72 @@ describe("the operator's command line", () => {
       1,
       'The demo user has a published password; not with NODE_ENV=production.\n',
     ]);
+  });
+});
+
+(onMysql ? () => undefined : describe)('a command about what is there', () => {
+  let folder: string;
+  let file: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'latchkey-cli-'));
+    file = join(folder, 'data', 'auth.sqlite');
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  const run = (words: string[], input?: string) =>
+    runCommand('latchkey', words, { DATABASE_URL: `sqlite:${file}` }, input);
+  const createSomebody = () =>
+    run(['user', 'create', '--username', 'first', '--email', 'f@example.com'], 'a password of hers');
+
+  it.each([[['session', 'revoke', '--all']], [['user', 'list']], [['audit', 'verify']], [['cleanup']]])(
+    'makes no other database where the shell lacks the settings of the server: %j',
+    async (words) => {
+      const { code, stdout, stderr } = await run(words);
+
+      expect([code, stdout]).toEqual([1, '']);
+      expect(stderr).toMatch(`There is no database ${file}: set DATABASE_URL as the server has it`);
+      expect(readdirSync(folder)).toEqual([]);
+    },
+  );
+
+  it('makes no other secret either, but one that may be the first makes both', async () => {
+    const first = await createSomebody();
+    const secret = join(folder, 'data', 'auth-secret');
+    rmSync(secret);
+
+    const { code, stderr } = await run(['session', 'revoke', '--all']);
+
+    expect(first.code).toBe(0);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(`There is no master secret ${secret}: put it back`),
+    ]);
+    expect(existsSync(secret)).toBe(false);
+  });
+
+  it('is what every command is, but two', () => {
+    expect(COMMANDS.filter(({ mayFound }) => mayFound).map(({ name }) => name)).toEqual([
+      'user create',
+      'user import',
+    ]);
+  });
+});
+
+describe('a command whose database fails', () => {
+  it('says why, in words of the database that quote nothing', async () => {
+    const app = await startApp();
+    const settings = settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET });
+    await app.database.rows('DROP TABLE sessions');
+
+    const text = await runCommand('latchkey', ['session', 'revoke', '--all'], settings);
+    const json = await runCommand('latchkey', ['session', 'revoke', '--all', '--json'], settings);
+    await app.close();
+
+    const reason =
+      /^Service temporarily unavailable: .*(no such table: sessions|sessions' doesn't exist).*\.$/;
+    expect([text.code, text.stdout, text.stderr.trimEnd()]).toEqual([1, '', expect.stringMatching(reason)]);
+    const { error } = JSON.parse(json.stderr) as { error: string };
+    expect([json.code, error]).toEqual([1, text.stderr.trimEnd()]);
   });
 });
 

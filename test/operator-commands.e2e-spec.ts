@@ -1,11 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { Not } from 'typeorm';
 import { AccountService } from '../src/auth/account.service';
+import { type Ended, OperatorSessions } from '../src/sessions/operator-sessions';
 import { UsersService } from '../src/users/users.service';
 import { startApp, MASTER_SECRET, type TestApp } from './support/app';
 import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { callApi } from './support/call';
-import { createDatabase, type TestDatabase } from './support/database';
+import { createDatabase, onMysql, type TestDatabase } from './support/database';
 import { bearer } from './support/instances';
+import { fillTables } from './support/many-rows';
 import { OperatorDesk } from './support/operator-desk';
 import {
   createKey,
@@ -19,6 +22,7 @@ import {
   statusWith,
 } from './support/people';
 import { type Program, runCommand, settingsFor, startServer } from './support/server-process';
+import { accessesOf, searches, statementsDuring } from './support/statements';
 
 /** Some commands are processes of their own. */
 jest.setTimeout(180_000);
@@ -234,6 +238,27 @@ describe('an operator', () => {
     expect((await eventTypes(app, person.id)).filter((type) => type !== 'account_scopes_changed')).toEqual(
       events.filter((type) => type !== 'account_scopes_changed'),
     );
+  });
+
+  it('goes on with session revoke --all where it was cut short, account by account, in no statement that passes over all of them', async () => {
+    const person = await newcomer(app);
+    const many = { users: 1_100, sessions: 1_100, analyze: onMysql ? 'ANALYZE TABLE' : 'ANALYZE' };
+    await fillTables((sql, values) => app.rows(sql, values), many);
+    const longAgo = new Date(app.clock.now().getTime() - 24 * 3600 * 1000);
+    await app.inDatabase((tx) =>
+      tx.update('Session', { userId: Not(person.id) }, { revokedAt: longAgo, accessEndsAt: longAgo }),
+    );
+    const ended: Ended[] = [];
+
+    const sent = await statementsDuring(app, async () => {
+      const origin = { ip: 'command line', userAgent: null, requestId: 'req_1' };
+      for await (const batch of app.nest.get(OperatorSessions).endAll(origin)) ended.push(batch);
+    });
+
+    expect(ended).toEqual([{ accounts: 1, sessions: 1 }]);
+    expect(sent.filter(({ sql }) => sql.includes('WHERE user_id > ?'))).toHaveLength(4);
+    const plans = await Promise.all(sent.filter(searches).map((statement) => accessesOf(app, statement)));
+    expect(plans.flat().filter(({ scans }) => scans)).toEqual([]);
   });
 
   it('writes no lines of the feed for a user who repeats that all sessions shall end', async () => {

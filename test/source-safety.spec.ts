@@ -112,7 +112,8 @@ describe('the source', () => {
       'revocation/revocation-lines.ts: readOnlyOf(tx), timeOf(tx)',
       'revocation/revocation-lines.ts: PAGE_SIZE',
       'revocation/revocation-lines.ts: readOnlyOf(tx)',
-      'sessions/operator-sessions.ts: ACCOUNTS_PER_BATCH',
+      'sessions/operator-sessions.ts: ACCOUNTS_PER_PAGE',
+      "sessions/operator-sessions.ts: owners.map(() => '?').join(', ')",
       "sessions/operator-sessions.ts: userId === undefined ? '' : 'AND s.user_id = ?'",
       'sessions/sessions.service.ts: RAISE_ACCESS_END',
     ]);

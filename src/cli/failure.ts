@@ -14,8 +14,17 @@ export function exitWith(error: unknown, json = false): void {
 function describe(error: unknown): string {
   if (error instanceof UsageError) return `${error.message} See --help.`;
   if (error instanceof ApiError) {
-    return error.details?.map(({ message }) => message).join('; ') ?? `${error.message}.`;
+    return error.details?.map(({ message }) => message).join('; ') ?? `${error.message}${reasonOf(error)}.`;
   }
   const expected = [ConfigError, StartError, CommandError].some((kind) => error instanceof kind);
   return expected ? (error as Error).message : String(describeError(error).stack);
+}
+
+/** What lies underneath, as far as it may be shown: whoever is at the console can do something about a full disk. */
+function reasonOf({ cause }: ApiError): string {
+  let deepest = cause;
+  while (deepest instanceof Error && deepest.cause !== undefined) deepest = deepest.cause;
+  if (!(deepest instanceof Error)) return '';
+  const { message, code } = describeError(deepest);
+  return `: ${message ?? ''}${code === undefined ? '' : ` (${code})`}`;
 }

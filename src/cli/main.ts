@@ -1,13 +1,15 @@
 import 'reflect-metadata';
 import type { INestApplicationContext } from '@nestjs/common';
 import { createContext } from '../app';
+import type { Config } from '../config/config';
 import { loadConfig } from '../config/load-config';
 import { SystemClock } from '../core/clock';
 import { createLog, STANDARD_ERROR } from '../core/log';
-import type { Surroundings } from './command';
+import type { Command, Surroundings } from './command';
 import { parseLine } from './command-line';
 import { COMMANDS } from './commands';
 import { exitWith } from './failure';
+import { requireFounded } from './founded';
 import { asksForHelp, explain } from './help';
 import { Progress } from './progress';
 import { printAnswer } from './standard-output';
@@ -22,7 +24,7 @@ async function main(line: string[], environment: Surroundings['environment']): P
   const { command, given, json } = parseLine(line, COMMANDS);
   let opened: Promise<INestApplicationContext> | undefined;
   const config = () => loadConfig(environment);
-  const services = () => (opened ??= createContext(config(), createLog('warn', STANDARD_ERROR)));
+  const services = () => (opened ??= open(config(), command));
   const progress = new Progress(new SystemClock());
   try {
     const answer = await command.run(given, { environment, json, progress, config, services });
@@ -36,6 +38,11 @@ async function main(line: string[], environment: Surroundings['environment']): P
       () => undefined,
     );
   }
+}
+
+async function open(config: Config, { mayFound }: Command): Promise<INestApplicationContext> {
+  if (!mayFound) requireFounded(config);
+  return createContext(config, createLog('warn', STANDARD_ERROR));
 }
 
 const line = process.argv.slice(2);

@@ -13,6 +13,9 @@ import { SessionsService } from './sessions.service';
 /** Accounts whose sessions are ended in one transaction, so that nobody waits long behind it. */
 const ACCOUNTS_PER_BATCH = 20;
 
+/** Accounts that are looked at in one statement. */
+const ACCOUNTS_PER_PAGE = 500;
+
 /** Which sessions are asked for; absent fields do not filter. */
 export interface SessionFilter {
   userId?: string;
@@ -116,10 +119,14 @@ export class OperatorSessions {
    */
   async *endAll(origin: Origin): AsyncGenerator<Ended> {
     for (let behind = ''; ;) {
-      const owners = await this.transactions.read((tx) => readOwners(tx, behind, this.clock.now()));
+      const owners = await this.transactions.read((tx) => readOwners(tx, behind));
       const last = owners.at(-1);
       if (last === undefined) return;
-      yield await this.transactions.run((tx) => this.endOf(tx, owners, origin));
+      const concerned = await this.transactions.read((tx) => concernedAmong(tx, owners, this.clock.now()));
+      for (let begin = 0; begin < concerned.length; begin += ACCOUNTS_PER_BATCH) {
+        const batch = concerned.slice(begin, begin + ACCOUNTS_PER_BATCH);
+        yield await this.transactions.run((tx) => this.endOf(tx, batch, origin));
+      }
       behind = last;
     }
   }
@@ -139,14 +146,27 @@ export class OperatorSessions {
   }
 }
 
-/** Who has a session that stands, or one that has ended before its last access token does. */
-async function readOwners(tx: EntityManager, behindId: string, now: Date): Promise<string[]> {
+/**
+ * Who has sessions, whether they stand or not: no statement runs long in search of the few that do, as where most have been ended
+ * already by a call that was cut short.
+ */
+async function readOwners(tx: EntityManager, behindId: string): Promise<string[]> {
+  const rows = await select<{ userId: string }>(
+    tx,
+    `SELECT DISTINCT user_id AS userId FROM sessions WHERE user_id > ? ORDER BY user_id LIMIT ${ACCOUNTS_PER_PAGE}`,
+    [behindId],
+  );
+  return rows.map(({ userId }) => userId);
+}
+
+/** Who of them has a session that stands, or one that has ended before its last access token does. */
+async function concernedAmong(tx: EntityManager, owners: string[], now: Date): Promise<string[]> {
   const rows = await select<{ userId: string }>(
     tx,
     `SELECT DISTINCT user_id AS userId FROM sessions
-     WHERE user_id > ? AND (revoked_at IS NULL OR access_ends_at > ?)
-     ORDER BY user_id LIMIT ${ACCOUNTS_PER_BATCH}`,
-    [behindId, now],
+     WHERE user_id IN (${owners.map(() => '?').join(', ')}) AND (revoked_at IS NULL OR access_ends_at > ?)
+     ORDER BY user_id`,
+    [...owners, now],
   );
   return rows.map(({ userId }) => userId);
 }
