@@ -1,9 +1,12 @@
-import { realpathSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createDatabase, type TestDatabase } from './support/database';
 import { Program, settingsFor, startServer } from './support/server-process';
 
 const CARELESS = join(__dirname, 'support', 'careless-program.cjs');
+const FULL_DISK = join(__dirname, 'support', 'full-disk.cjs');
 const MAIN = realpathSync(join(__dirname, '..', 'dist', 'main.js'));
 
 describe('an error that nobody catches', () => {
@@ -53,4 +56,39 @@ describe('an error that nobody catches', () => {
     server.signal('SIGTERM');
     expect(await server.exit()).toBe(0);
   });
+});
+
+describe('a log that goes to a disk that is full', () => {
+  let database: TestDatabase;
+  let folder: string;
+  beforeAll(async () => {
+    database = await createDatabase();
+    folder = mkdtempSync(join(tmpdir(), 'latchkey-log-'));
+  });
+  afterAll(async () => {
+    rmSync(folder, { recursive: true });
+    await database.drop();
+  });
+
+  it('ends nothing, and has its lines when there is room again', async () => {
+    const log = join(folder, 'log');
+    const settings = settingsFor(database, { ROOM: log });
+    const server = new Program(['--require', FULL_DISK, MAIN], settings);
+    const [, url = ''] = await server.says(/Docs\s+(http:\/\/[\d.:]+)\/docs[\s\S]*Ctrl\+C/);
+    const ask = () => fetch(`${url}/health/ready`, { headers: { 'x-forwarded-for': '192.0.2.1' } });
+
+    server.signal('SIGUSR2');
+    // A signal and a request come by two ways.
+    await delay(500);
+    // The first that claims to come through a proxy is a warning.
+    const whileFull = [await ask(), await ask()].map(({ status }) => status);
+    server.signal('SIGUSR2');
+    while (!existsSync(log)) await delay(10);
+    server.signal('SIGTERM');
+
+    expect(await server.exit()).toBe(0);
+    expect([whileFull, server.stderr]).toEqual([[200, 200], '']);
+    expect(server.stdout).not.toContain('TRUST_PROXY');
+    expect(readFileSync(log, 'utf8')).toMatch(/TRUST_PROXY.*\n.*"stopping"/);
+  }, 60_000);
 });

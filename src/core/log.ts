@@ -1,5 +1,6 @@
 import type { LoggerService } from '@nestjs/common';
 import { pino, type DestinationStream, type Logger } from 'pino';
+import { openLogOutput } from './log-output';
 import { describeError } from './logged-error';
 import { currentSpan } from './tracing';
 
@@ -25,7 +26,12 @@ export function createLog(level: string, destination?: DestinationStream): Log {
     mixin: traceIds,
     serializers: { err: describeError },
   };
-  return destination ? pino(options, destination) : pino(options);
+  if (destination) return pino(options, destination);
+  const output = openLogOutput(process.stdout.fd, (lines) =>
+    log.warn({ lines }, 'Lines of the log are lost'),
+  );
+  const log = pino(options, output);
+  return log;
 }
 
 /** Links log lines and traces. The names are those that OpenTelemetry has for JSON logs. */
