@@ -2,13 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { BusyCustomer, type Outcome } from './support/busy-customer';
 import { createMysqlDatabase, type TestDatabase } from './support/database';
+import { BELIEVING } from './support/fresh-address';
 import { gate } from './support/gate';
 import { halfDone } from './support/half-done';
 import { MariadbServer } from './support/mariadb-server';
 import { type Program, settingsFor, startServer } from './support/server-process';
 import { FAULTS_SEED, faultRounds, longFaults } from './support/thoroughness';
 
-const ROUNDS = faultRounds(3, 20);
+const ROUNDS = faultRounds(20, 60);
 
 const CUSTOMERS = 6;
 
@@ -34,7 +35,7 @@ describe('a database that is killed and started again under load', () => {
   beforeAll(async () => {
     mariadb = await MariadbServer.create();
     database = await createMysqlDatabase(mariadb.url);
-    server = await startServer(settingsFor(database, { RATE_LIMITS: 'off' }));
+    server = await startServer(settingsFor(database, BELIEVING));
   }, 60_000);
   afterAll(async () => {
     server.signal('SIGTERM');

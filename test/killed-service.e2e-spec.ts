@@ -2,13 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { BusyCustomer } from './support/busy-customer';
 import { createDatabase, onMysql, type TestDatabase } from './support/database';
+import { BELIEVING } from './support/fresh-address';
 import { gate } from './support/gate';
 import { halfDone } from './support/half-done';
 import { type Program, settingsFor, startServer } from './support/server-process';
 import { FAULTS_SEED, faultRounds, longFaults } from './support/thoroughness';
 
-/** In the short run, thirty on both engines together. */
-const ROUNDS = faultRounds(onMysql ? 10 : 20, 200);
+const ROUNDS = faultRounds(20, 200);
 
 const CUSTOMERS = 6;
 
@@ -40,7 +40,7 @@ describe('a service that is killed at any moment under load', () => {
   /** @returns milliseconds until `/health/ready` is 200 */
   const start = async (): Promise<number> => {
     const begun = performance.now();
-    server = await startServer(settingsFor(database, { RATE_LIMITS: 'off' }));
+    server = await startServer(settingsFor(database, BELIEVING));
     expect((await fetch(`${server.url}/health/ready`)).status).toBe(200);
     return performance.now() - begun;
   };

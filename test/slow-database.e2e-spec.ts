@@ -3,6 +3,7 @@ import { callApi } from './support/call';
 import { type DocumentedOperation, operations } from './support/contract';
 import { createMysqlDatabase, type TestDatabase } from './support/database';
 import { type Belongings, callOf, DONE_ALREADY } from './support/every-operation';
+import { BELIEVING, fromFreshAddress } from './support/fresh-address';
 import { halfDone } from './support/half-done';
 import { bearer } from './support/instances';
 import { MariadbServer } from './support/mariadb-server';
@@ -94,7 +95,7 @@ describe('a way to the database that', () => {
     database = await createMysqlDatabase(mariadb.url);
     proxy = await TcpProxy.to(mariadb.port);
     const url = proxy.leadingTo(database.url);
-    server = await startServer(settingsFor({ ...database, url }, { RATE_LIMITS: 'off' }));
+    server = await startServer(settingsFor({ ...database, url }, BELIEVING));
   }, 60_000);
   afterAll(async () => {
     server.signal('SIGTERM');
@@ -106,7 +107,7 @@ describe('a way to the database that', () => {
   let count = 0;
   const call = async (method: string, path: string, headers: Record<string, string> = {}, body?: object) => {
     const begun = performance.now();
-    const answer = await callApi(server.url, method, path, headers, body);
+    const answer = await callApi(server.url, method, path, { ...headers, ...fromFreshAddress() }, body);
     return { ...answer, milliseconds: performance.now() - begun };
   };
 
@@ -159,7 +160,8 @@ describe('a way to the database that', () => {
       done: [200, 201, 202, 204],
       send: async () => {
         const begun = performance.now();
-        const response = await fetch(`${server.url}${path}`, request);
+        const headers = { ...request.headers, ...fromFreshAddress() };
+        const response = await fetch(`${server.url}${path}`, { ...request, headers });
         await response.text();
         return { name: of.id, status: response.status, milliseconds: performance.now() - begun };
       },

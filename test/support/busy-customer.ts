@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { bearer } from './instances';
 import type { TestDatabase } from './database';
+import { fromFreshAddress } from './fresh-address';
 
 const PASSWORD = 'nine kettles and a lantern';
 
@@ -208,7 +209,7 @@ export class BusyCustomer {
     try {
       const response = await fetch(`${this.origin()}/api/v1${path}`, {
         method,
-        headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
+        headers: { ...headers, ...fromFreshAddress(), ...(body && { 'content-type': 'application/json' }) },
         ...(body && { body: JSON.stringify(body) }),
       });
       return { status: response.status, text: await response.text() };
