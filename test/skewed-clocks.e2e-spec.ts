@@ -188,6 +188,23 @@ describe('instances whose clocks are wrong', () => {
     expect(timeAt(slow) - before).toBeLessThan(60_000);
   });
 
+  it.each([-1, 1])(
+    'judge by the time that they had while that is more than they correct, one way and the other: %d',
+    async (direction) => {
+      const person = await newcomer(fast.app);
+      const issued = performance.now();
+      await set(slow, direction * (MOST_CORRECTED_MS + 60_000));
+
+      const fresh = await opens(slow, person.token);
+      const [once, again] = [await refresh(fast, person), await refresh(slow, person)];
+      await delay(ACCESS_TOKEN_TTL * 1000 + KEPT_MS - (performance.now() - issued));
+      const expired = await opens(slow, person.token);
+      await set(slow, 0);
+
+      expect([fresh, once.status, again.status, expired]).toEqual([true, 200, 200, false]);
+    },
+  );
+
   it('hear of keys that an operator stops on machines two hours behind and ahead', async () => {
     const { token } = await newcomer(fast.app);
     const keys = [await createKey(fast.app, token), await createKey(fast.app, token)];

@@ -23,21 +23,42 @@ export class SystemClock extends Clock {
   }
 }
 
-/** The machine's clock plus a correction that keeps it in step with the database's, which all instances share. */
+/** What a clock said, and when that was by its monotonic one. */
+interface Reading {
+  time: number;
+  monotonic: number;
+}
+
+/**
+ * The machine's clock plus a correction that keeps it in step with the database's, which all instances share. Where it has gone too far
+ * astray, it runs on from the last time that could be trusted.
+ */
 export class KeptClock extends Clock {
   private correctionMs = 0;
   private trusted = false;
+  private lastTrusted: Reading | undefined;
 
   constructor(private readonly own: Clock) {
     super();
   }
 
   now(): Date {
-    return new Date(this.own.now().getTime() + this.correctionMs);
+    const { lastTrusted } = this;
+    const runsOn = !this.trusted && lastTrusted !== undefined;
+    return new Date(
+      runsOn
+        ? lastTrusted.time + this.monotonic() - lastTrusted.monotonic
+        : this.ownTime() + this.correctionMs,
+    );
   }
 
   monotonic(): number {
     return this.own.monotonic();
+  }
+
+  /** The machine's own time, uncorrected, milliseconds since 1970. */
+  ownTime(): number {
+    return this.own.now().getTime();
   }
 
   /** Not before it has been compared, nor while the two are further apart than is corrected. */
@@ -53,6 +74,7 @@ export class KeptClock extends Clock {
   correctBy(milliseconds: number): void {
     this.correctionMs = milliseconds;
     this.trusted = true;
+    this.lastTrusted = { time: this.ownTime() + milliseconds, monotonic: this.monotonic() };
   }
 
   distrust(): void {

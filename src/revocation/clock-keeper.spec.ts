@@ -5,16 +5,17 @@ import { ClockKeeper, MOST_CORRECTED_MS } from './clock-keeper';
 
 const NOW = new Date('2026-03-14T12:00:00.000Z').getTime();
 
-/** A machine that is wrong by so many milliseconds; by its monotonic clock it is always 1,000. */
+/** A machine that is wrong by so many milliseconds; by its monotonic clock it was 1,000 at first. */
 class Machine extends Clock {
   wrongBy = 0;
+  passed = 0;
 
   now(): Date {
-    return new Date(NOW + this.wrongBy);
+    return new Date(NOW + this.passed + this.wrongBy);
   }
 
   monotonic(): number {
-    return 1_000;
+    return 1_000 + this.passed;
   }
 }
 
@@ -65,14 +66,17 @@ describe('the keeper of the clock', () => {
     expect(offBy()).toBe(0);
   });
 
-  it('sets nothing by an answer that took longer than a second', () => {
-    sample();
-    machine.wrongBy = 300_000;
+  it.each([-300_000, -600, 600, 300_000])(
+    'moves by an answer that took longer than a second as far as that proves: %d ms',
+    (wrongBy) => {
+      sample();
+      machine.wrongBy = wrongBy;
 
-    expect(sample(1_001)).toBe(false);
+      expect(sample(1_002)).toBe(Math.abs(wrongBy) > 601);
 
-    expect(offBy()).toBe(300_000);
-  });
+      expect(offBy()).toBe(wrongBy === 600 || wrongBy === -600 ? wrongBy : Math.sign(wrongBy) * 501);
+    },
+  );
 
   it('is not to be trusted before it has been compared, and has all judged anew then', () => {
     expect(clock.isTrusted).toBe(false);
@@ -117,6 +121,21 @@ describe('the keeper of the clock', () => {
       expect(sample()).toBe(true);
 
       expect([keeper.isAstray, clock.isTrusted, offBy()]).toEqual([false, true, 0]);
+    },
+  );
+
+  it.each([MOST_CORRECTED_MS + 1, -MOST_CORRECTED_MS - 1])(
+    'has it run on from when it could be trusted while it is off by %d ms',
+    (wrongBy) => {
+      machine.wrongBy = 2_000;
+      sample();
+      machine.wrongBy = wrongBy;
+      sample();
+
+      machine.passed = 3_600_000;
+
+      expect(offBy()).toBe(3_600_000);
+      expect(clock.isTrusted).toBe(false);
     },
   );
 

@@ -12,7 +12,10 @@ export const MOST_CORRECTED_MS = 600_000;
  */
 const NOISE_MS = 100;
 
-/** The longest question, in milliseconds, whose answer is taken at its word: when it was given is known to half of that. */
+/**
+ * The longest question, in milliseconds, whose answer is taken at its word: when it was given is known to half of that. By one that
+ * took longer the clock is moved as far as it proves, and no further: never away from the truth.
+ */
 const LONGEST_ROUND_TRIP_MS = 1_000;
 
 /** What is worth a line in the log, in milliseconds: a machine whose clock is that far off should be looked at. */
@@ -70,7 +73,7 @@ export class ClockKeeper {
     const roundTrip = answered - asked;
     const sinceSaid = kept.monotonic() - (asked + answered) / 2;
     // By how much the clock's own time is behind the database's.
-    this.offset = said.getTime() + sinceSaid - (kept.now().getTime() - kept.correction);
+    this.offset = said.getTime() + sinceSaid - kept.ownTime();
     // Written so that a time that is none counts as too far away.
     this.astray = !(Math.abs(this.offset) <= MOST_CORRECTED_MS + roundTrip / 2);
     this.tell();
@@ -79,10 +82,10 @@ export class ClockKeeper {
       kept.distrust();
       return wasTrusted;
     }
-    const isSure =
-      roundTrip <= LONGEST_ROUND_TRIP_MS &&
-      Math.abs(this.offset - kept.correction) > roundTrip / 2 + NOISE_MS;
-    kept.correctBy(isSure ? Math.round(this.offset) : kept.correction);
+    const difference = this.offset - kept.correction;
+    const isSure = Math.abs(difference) > roundTrip / 2 + NOISE_MS;
+    const unproven = roundTrip <= LONGEST_ROUND_TRIP_MS ? 0 : (Math.sign(difference) * roundTrip) / 2;
+    kept.correctBy(isSure ? Math.round(this.offset - unproven) : kept.correction);
     return isSure || !wasTrusted;
   }
 

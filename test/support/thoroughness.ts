@@ -27,7 +27,7 @@ export const FAULTS_SEED = Number(
 if (longFaults) process.stderr.write(`${expect.getState().testPath}: FAULTS_SEED=${FAULTS_SEED}\n`);
 
 /** How often what may go wrong is made to go wrong: more often in the long run (`npm run test:faults`). */
-export const FAULT_ROUNDS = faultRounds(5, 20);
+export const FAULT_ROUNDS = faultRounds(10, 20);
 
 /** How often something is broken: FAULTS_ROUNDS decides, or else whether this is the short run or the long one. */
 export function faultRounds(short: number, long: number): number {
