@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BusyCustomer } from './support/busy-customer';
 import { createDatabase, onMysql, type TestDatabase } from './support/database';
+import { BELIEVING } from './support/fresh-address';
 import { gate } from './support/gate';
 import { halfDone } from './support/half-done';
 import { type Program, settingsFor, startServer } from './support/server-process';
@@ -49,7 +50,7 @@ describe('an older program and this one on one database', () => {
 
   beforeAll(async () => {
     database = await createDatabase();
-    settings = settingsFor(database, { RATE_LIMITS: 'off' });
+    settings = settingsFor(database, BELIEVING);
     folder = checkOut(OLDER);
   }, 300_000);
   afterAll(async () => {
