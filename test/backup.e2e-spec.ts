@@ -62,16 +62,18 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
   };
   const refresh = (refreshToken = '') => call('POST', '/auth/refresh', {}, { refreshToken });
   const latchkey = (...words: string[]) => runCommand('latchkey', words, settings);
-  /** Step 2 of the page. */
-  const lostEvents = async (): Promise<{ type: string; userId: string }[]> => {
-    expect(page).toContain('npm run --silent latchkey -- audit export --unsealed > lost-events.jsonl\n');
-    const { code, stdout, stderr } = await latchkey('audit', 'export', '--unsealed');
+  /** Step 2 of the page: what a line of it puts into a file. */
+  const lostRows = async (line: string): Promise<unknown[]> => {
+    expect(page).toContain(`npm run --silent latchkey -- ${line}\n`);
+    const [words = ''] = line.split(' > ');
+    const { code, stdout, stderr } = await latchkey(...words.split(' '));
     expect([code, stderr]).toEqual([0, '']);
     return stdout
       .trimEnd()
       .split('\n')
-      .map((line) => JSON.parse(line) as { type: string; userId: string });
+      .map((row) => JSON.parse(row) as unknown);
   };
+  const lostEvents = () => lostRows('audit export --unsealed > lost-events.jsonl');
   const idOf = async (username: string): Promise<string> => {
     const [row] = await database.rows<{ id: string }>(`SELECT id FROM users WHERE username = '${username}'`);
     return row?.id ?? '';
@@ -136,18 +138,26 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
   it('lists what is lost also where the service did not stop cleanly, and what was done after it had stopped', async () => {
     if (!server) await start();
     await signUp('shut-out');
-    expect((await logIn('shut-out')).status).toBe(200);
+    const { token } = await tokens('shut-out');
+    expect((await call('POST', '/auth/keys', bearer(token), {})).status).toBe(201);
     server?.signal('SIGKILL');
     await server?.exit();
     server = undefined;
+    expect((await latchkey('user', 'scopes', 'shut-out', 'users:read')).code).toBe(0);
     expect((await latchkey('user', 'disable', 'shut-out')).code).toBe(0);
 
     const lost = await lostEvents();
+    const users = await lostRows('user export > lost-users.jsonl');
+    const keys = await lostRows('key list --json > lost-keys.jsonl');
     const sealedOnly = await latchkey('audit', 'export');
 
     const userId = await idOf('shut-out');
-    for (const type of ['account_created', 'signed_in', 'account_disabled'])
+    for (const type of ['account_created', 'signed_in', 'account_scopes_changed', 'account_disabled'])
       expect(lost).toContainEqual(expect.objectContaining({ type, userId }));
+    // What the events do not say.
+    const scopes = ['users:read'];
+    expect(users).toContainEqual(expect.objectContaining({ id: userId, disabled: true, scopes }));
+    expect(keys).toContainEqual(expect.objectContaining({ userId, scopes, expiresAt: null }));
     expect(sealedOnly.stdout).not.toContain('account_disabled');
     expect(sealedOnly.stderr).toMatch(/^Events that wait to be sealed and are left out: \d+; --unsealed/);
   });
