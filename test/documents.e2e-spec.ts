@@ -211,7 +211,9 @@ describe('docs/command-line.md', () => {
     (name) => {
       const shown = blocks(read(name))
         .filter(({ language }) => language === 'sh')
-        .flatMap(({ text }) => [...text.matchAll(/(?:latchkey --|app latchkey) ([^|>)#\n]+)/g)])
+        .flatMap(({ text }) => [
+          ...text.matchAll(/(?:latchkey --|(?:app|latchkey|--) latchkey) ([^|>)#\n]+)/g),
+        ])
         .map(([, line = '']) => line.trim().split(' '))
         .filter((line) => !asksForHelp(line));
 
