@@ -103,13 +103,16 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     expect(head).toMatch(/^\d+:[0-9a-f]{64}$/);
 
     await steps.restore();
+    expect(page).toMatch(/-- doctor\n +npm run latchkey -- audit verify\n[\s\S]*-- session revoke --all\n/);
+    const doctor = await latchkey('doctor');
+    const looked = await latchkey('audit', 'verify');
     const revoked = await latchkey('session', 'revoke', '--all', '--json');
     settings = { ...settings, JWT_SECRET: newSecret() };
-    const doctor = await latchkey('doctor');
     await start();
 
     expect([revoked.code, JSON.parse(revoked.stdout)]).toEqual([0, { accounts: 3, sessions: 3 }]);
-    expect(doctor.code).toBe(0);
+    expect([doctor.code, looked.code]).toEqual([0, 0]);
+    expect(doctor.stdout).toMatch(/^ok {4}secret .* audit trail was sealed with it/m);
     // Ended before the restore, by it, or unknown to it: none opens anything.
     for (const { token } of [leaving, refreshing, later])
       expect((await call('GET', '/users/me', bearer(token))).status).toBe(401);
