@@ -463,6 +463,23 @@ describe('migrate', () => {
     expect(rows).toHaveLength(NAMES.length);
   });
 
+  it('is done by a command that only lists, and not by those that look without', async () => {
+    const database = await createDatabase();
+    const desk = new OperatorDesk(settingsFor(database, { AUTH_SECRET: MASTER_SECRET }));
+    const pending = async () =>
+      ((await desk.report('migrate', 'status')).data as { pending: string[] }).pending;
+
+    await desk.report('config', 'check');
+    await desk.report('doctor');
+    const before = await pending();
+    await desk.rows('user', 'list');
+    const after = await pending();
+    await desk.close();
+    await database.drop();
+
+    expect([before, after]).toEqual([NAMES, []]);
+  });
+
   it('names each migration when it is begun, on standard error alone', async () => {
     const database = await createDatabase();
     // In the way of the last one.

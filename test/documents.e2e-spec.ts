@@ -212,7 +212,7 @@ describe('docs/command-line.md', () => {
       const shown = blocks(read(name))
         .filter(({ language }) => language === 'sh')
         .flatMap(({ text }) => [
-          ...text.matchAll(/(?:latchkey --|(?:app|latchkey|--) latchkey) ([^|>)#\n]+)/g),
+          ...text.matchAll(/(?:run(?: --silent)? latchkey --|(?:app|latchkey|--) latchkey) ([^|>)#\n]+)/g),
         ])
         .map(([, line = '']) => line.trim().split(' '))
         .filter((line) => !asksForHelp(line));
