@@ -62,16 +62,18 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
   };
   const refresh = (refreshToken = '') => call('POST', '/auth/refresh', {}, { refreshToken });
   const latchkey = (...words: string[]) => runCommand('latchkey', words, settings);
-  /** Step 2 of the page. */
-  const lostEvents = async (): Promise<{ type: string; userId: string }[]> => {
-    expect(page).toContain('npm run --silent latchkey -- audit export --unsealed > lost-events.jsonl\n');
-    const { code, stdout, stderr } = await latchkey('audit', 'export', '--unsealed');
+  /** Step 2 of the page: what a line of it puts into a file. */
+  const lostRows = async (line: string): Promise<unknown[]> => {
+    expect(page).toContain(`npm run --silent latchkey -- ${line}\n`);
+    const [words = ''] = line.split(' > ');
+    const { code, stdout, stderr } = await latchkey(...words.split(' '));
     expect([code, stderr]).toEqual([0, '']);
     return stdout
       .trimEnd()
       .split('\n')
-      .map((line) => JSON.parse(line) as { type: string; userId: string });
+      .map((row) => JSON.parse(row) as unknown);
   };
+  const lostEvents = () => lostRows('audit export --unsealed > lost-events.jsonl');
   const idOf = async (username: string): Promise<string> => {
     const [row] = await database.rows<{ id: string }>(`SELECT id FROM users WHERE username = '${username}'`);
     return row?.id ?? '';
@@ -101,13 +103,16 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     expect(head).toMatch(/^\d+:[0-9a-f]{64}$/);
 
     await steps.restore();
+    expect(page).toMatch(/-- doctor\n +npm run latchkey -- audit verify\n[\s\S]*-- session revoke --all\n/);
+    const doctor = await latchkey('doctor');
+    const looked = await latchkey('audit', 'verify');
     const revoked = await latchkey('session', 'revoke', '--all', '--json');
     settings = { ...settings, JWT_SECRET: newSecret() };
-    const doctor = await latchkey('doctor');
     await start();
 
     expect([revoked.code, JSON.parse(revoked.stdout)]).toEqual([0, { accounts: 3, sessions: 3 }]);
-    expect(doctor.code).toBe(0);
+    expect([doctor.code, looked.code]).toEqual([0, 0]);
+    expect(doctor.stdout).toMatch(/^ok {4}secret .* audit trail was sealed with it/m);
     // Ended before the restore, by it, or unknown to it: none opens anything.
     for (const { token } of [leaving, refreshing, later])
       expect((await call('GET', '/users/me', bearer(token))).status).toBe(401);
@@ -136,18 +141,26 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
   it('lists what is lost also where the service did not stop cleanly, and what was done after it had stopped', async () => {
     if (!server) await start();
     await signUp('shut-out');
-    expect((await logIn('shut-out')).status).toBe(200);
+    const { token } = await tokens('shut-out');
+    expect((await call('POST', '/auth/keys', bearer(token), {})).status).toBe(201);
     server?.signal('SIGKILL');
     await server?.exit();
     server = undefined;
+    expect((await latchkey('user', 'scopes', 'shut-out', 'users:read')).code).toBe(0);
     expect((await latchkey('user', 'disable', 'shut-out')).code).toBe(0);
 
     const lost = await lostEvents();
+    const users = await lostRows('user export > lost-users.jsonl');
+    const keys = await lostRows('key list --json > lost-keys.jsonl');
     const sealedOnly = await latchkey('audit', 'export');
 
     const userId = await idOf('shut-out');
-    for (const type of ['account_created', 'signed_in', 'account_disabled'])
+    for (const type of ['account_created', 'signed_in', 'account_scopes_changed', 'account_disabled'])
       expect(lost).toContainEqual(expect.objectContaining({ type, userId }));
+    // What the events do not say.
+    const scopes = ['users:read'];
+    expect(users).toContainEqual(expect.objectContaining({ id: userId, disabled: true, scopes }));
+    expect(keys).toContainEqual(expect.objectContaining({ userId, scopes, expiresAt: null }));
     expect(sealedOnly.stdout).not.toContain('account_disabled');
     expect(sealedOnly.stderr).toMatch(/^Events that wait to be sealed and are left out: \d+; --unsealed/);
   });

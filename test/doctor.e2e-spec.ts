@@ -1,21 +1,25 @@
-import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { AuditSealer } from '../src/audit/audit-sealer';
 import type { Finding } from '../src/cli/findings';
 import { migrations } from '../src/database/migrations';
-import { MASTER_SECRET, startApp } from './support/app';
+import { MASTER_SECRET, newSecret, startApp } from './support/app';
 import { Certificates, keyOf, pemOf } from './support/certificates';
+import { callApi } from './support/call';
 import { createDatabase, onMysql } from './support/database';
 import { describeWhereInstalled } from './support/installed';
 import { MariadbServer } from './support/mariadb-server';
 import { OperatorDesk } from './support/operator-desk';
-import { newcomer } from './support/people';
+import { newcomer, signUp } from './support/people';
 import { RedisServer } from './support/redis-server';
-import { runCommand, settingsFor } from './support/server-process';
+import { runCommand, settingsFor, startServer } from './support/server-process';
 
 const NAMES = migrations.map(({ name }) => name);
+
+/** No user of the machine. */
+const SOMEBODY = 54_321;
 
 const findingsOf = async (settings: Record<string, string>) => {
   const { data, bad } = await new OperatorDesk(settings).report('doctor');
@@ -142,6 +146,37 @@ describe('doctor', () => {
     expect(sealed.of('audit')).toMatchObject([
       { severity: 'ok', message: expect.stringMatching(/^The head is number \d+, \d+ s old\.$/) as string },
     ]);
+  });
+
+  it('knows a secret that did not seal the audit trail, before anything is written under it', async () => {
+    const app = await startApp({ AUTH_SECRET: MASTER_SECRET });
+    const sealer = app.nest.get(AuditSealer);
+    const other = newSecret();
+    const secretFindings = async (secrets: Record<string, string>) =>
+      (await findingsOf(settingsFor(app.database, secrets))).of('secret').map(({ severity }) => severity);
+
+    const beforeAll = await secretFindings({ AUTH_SECRET: other });
+    const [severitiesOfOne, severitiesOfMany] = [await afterOneMore(1), await afterOneMore(2)];
+    await app.close();
+
+    expect(beforeAll).toEqual(['ok']);
+    for (const severities of [severitiesOfOne, severitiesOfMany])
+      expect(severities).toEqual([
+        ['ok', 'ok'],
+        ['ok', 'fail'],
+        ['ok', 'ok'],
+      ]);
+
+    async function afterOneMore(sequence: number) {
+      await signUp(app);
+      while ((await sealer.sealAll()) > 0);
+      const [chain] = await app.rows('SELECT sequence FROM audit_chain');
+      expect(Number(chain?.['sequence'])).toBe(sequence);
+      const known = await secretFindings({ AUTH_SECRET: MASTER_SECRET });
+      const wrong = await secretFindings({ AUTH_SECRET: other });
+      const rotated = await secretFindings({ AUTH_SECRET: other, AUTH_SECRET_PREVIOUS: MASTER_SECRET });
+      return [known, wrong, rotated];
+    }
   });
 
   it('names the setting to change where the database cannot be reached, and exits with 1', async () => {
@@ -298,6 +333,47 @@ describeWhereInstalled('redis-server', 'doctor, with a Redis', () => {
     expect(of('database')).toMatchObject([{ severity: 'warn' }]);
   });
 
+  it('fails when the secret that sealed the audit trail is lost and would be made anew', async () => {
+    const settings = { DATABASE_URL: `sqlite:${file}` };
+    const server = await startServer({ ...settings, PORT: '0' });
+    await callApi(
+      server.url,
+      'POST',
+      '/users',
+      {},
+      { username: 'sam.hill', email: 'sam@example.com', password: 'nine brass kettles' },
+    );
+    server.signal('SIGTERM');
+    expect(await server.exit()).toBe(0);
+
+    const kept = await findingsOf(settings);
+    rmSync(join(folder, 'auth-secret'));
+    const lost = await findingsOf(settings);
+
+    expect([kept.bad, lost.bad]).toEqual([false, true]);
+    expect(lost.of('secret')).toMatchObject([
+      { severity: 'ok' },
+      { severity: 'fail', setting: 'AUTH_SECRET' },
+    ]);
+    expect(readdirSync(folder)).not.toContain('auth-secret');
+  });
+
+  it('warns where the service could not write to the file', async () => {
+    await runCommand('latchkey', ['migrate', 'up'], { DATABASE_URL: `sqlite:${file}` });
+    const settings = { DATABASE_URL: `sqlite:${file}`, AUTH_SECRET: MASTER_SECRET };
+    // Root can write to what is read-only, and nobody else can give a file away.
+    if (process.getuid?.() === 0) chownSync(file, SOMEBODY, SOMEBODY);
+    else chmodSync(file, 0o400);
+
+    const trouble = await findingsOf(settings);
+    if (process.getuid?.() === 0) chownSync(folder, SOMEBODY, SOMEBODY);
+    else chmodSync(file, 0o600);
+    const mended = await findingsOf(settings);
+
+    expect(trouble.of('database')).toMatchObject([{ severity: 'warn', setting: 'DATABASE_URL' }]);
+    expect(mended.of('database')).toMatchObject([{ severity: 'ok' }]);
+  });
+
   it('fails where the file is no database', async () => {
     writeFileSync(file, 'x'.repeat(5000));
 
@@ -385,6 +461,23 @@ describe('migrate', () => {
     expect(after.data).toEqual({ applied: NAMES, pending: [], unknown: [] });
     expect(again).toEqual({ text: 'Nothing was pending.', data: { applied: [] } });
     expect(rows).toHaveLength(NAMES.length);
+  });
+
+  it('is done by a command that only lists, and not by those that look without', async () => {
+    const database = await createDatabase();
+    const desk = new OperatorDesk(settingsFor(database, { AUTH_SECRET: MASTER_SECRET }));
+    const pending = async () =>
+      ((await desk.report('migrate', 'status')).data as { pending: string[] }).pending;
+
+    await desk.report('config', 'check');
+    await desk.report('doctor');
+    const before = await pending();
+    await desk.rows('user', 'list');
+    const after = await pending();
+    await desk.close();
+    await database.drop();
+
+    expect([before, after]).toEqual([NAMES, []]);
   });
 
   it('names each migration when it is begun, on standard error alone', async () => {

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import type { SecurityEvent } from '../src/audit/security-event';
 import { parseLine } from '../src/cli/command-line';
 import { parse } from 'yaml';
 import { COMMANDS } from '../src/cli/commands';
@@ -210,7 +211,9 @@ describe('docs/command-line.md', () => {
     (name) => {
       const shown = blocks(read(name))
         .filter(({ language }) => language === 'sh')
-        .flatMap(({ text }) => [...text.matchAll(/(?:latchkey --|app latchkey) ([^|>)#\n]+)/g)])
+        .flatMap(({ text }) => [
+          ...text.matchAll(/(?:run(?: --silent)? latchkey --|(?:app|latchkey|--) latchkey) ([^|>)#\n]+)/g),
+        ])
         .map(([, line = '']) => line.trim().split(' '))
         .filter((line) => !asksForHelp(line));
 
@@ -290,6 +293,70 @@ describe('docker compose, wherever a page shows it', () => {
     );
     const steps = stopped.map(({ inside }) => inside.split(' ').slice(0, 3).join(' '));
     expect(steps.indexOf('latchkey session revoke')).toBeGreaterThan(steps.lastIndexOf("sh -c 'exec"));
+  });
+});
+
+/**
+ * What a restore makes of what each event has taken away: an operator does it `again`, it is gone with all `sessions`, or the event takes
+ * nothing away. Whoever adds an event sorts it here, and what is to be done again has a row in docs/backup.md.
+ */
+const AFTER_A_RESTORE: Record<SecurityEvent['type'], 'again' | 'sessions' | 'nothing'> = {
+  account_created: 'nothing',
+  account_deleted: 'again',
+  account_disabled: 'again',
+  account_enabled: 'nothing',
+  account_scopes_changed: 'again',
+  // Names and addresses open nothing by themselves.
+  profile_changed: 'nothing',
+  password_changed: 'again',
+  password_rejected: 'nothing',
+  breach_check_failed: 'nothing',
+  signed_in: 'nothing',
+  sign_in_failed: 'nothing',
+  signed_out: 'sessions',
+  session_ended: 'sessions',
+  sessions_ended: 'sessions',
+  refresh_token_reused: 'sessions',
+  limit_reached: 'nothing',
+  api_key_created: 'nothing',
+  api_key_changed: 'again',
+  api_key_enabled: 'nothing',
+  api_key_disabled: 'again',
+  api_key_rotated: 'again',
+  api_key_reported: 'again',
+  api_key_old_secret_reported: 'again',
+  api_key_deleted: 'again',
+  access_refused: 'nothing',
+};
+
+describe('docs/backup.md', () => {
+  const page = read('docs/backup.md');
+  const types = Object.keys(AFTER_A_RESTORE) as SecurityEvent['type'][];
+  const sorted = (kind: 'again' | 'sessions') =>
+    types.filter((type) => AFTER_A_RESTORE[type] === kind).sort();
+
+  it('has a row for whatever took something away and must be done again after a restore, and no other', () => {
+    const rows = tableRows(page).map(([type = '']) => type.replaceAll('`', ''));
+    const ended = /taken away\s+from sessions \(([^)]+)\)/.exec(page)?.[1] ?? '';
+
+    expect(rows.sort()).toEqual(sorted('again'));
+    expect([...ended.matchAll(/`(\w+)`/g)].map(([, type]) => type).sort()).toEqual(sorted('sessions'));
+  });
+
+  describeWhereInstalled('jq', 'the events that a backup does not know', () => {
+    it('picks those that must be done again: behind the head, and without a number', () => {
+      const [, picks = ''] = /jq -c --argjson head "\$head" '([^']+)' lost-events\.jsonl/.exec(page) ?? [];
+      const places = [null, 41, 42, 43];
+      const lost = types.flatMap((type) => places.map((sequence) => JSON.stringify({ type, sequence })));
+
+      const options = { input: lost.join('\n'), encoding: 'utf8' } as const;
+      const picked = execFileSync('jq', ['-c', '--argjson', 'head', '42', picks], options);
+
+      const again = sorted('again').flatMap((type) =>
+        [null, 43].map((sequence) => JSON.stringify({ type, sequence })),
+      );
+      expect(picked.trimEnd().split('\n').sort()).toEqual(again.sort());
+    });
   });
 });
 

@@ -100,6 +100,7 @@ describe('the source', () => {
       'audit/trail-state.ts: CHAIN',
       // A constant, or the number of an event.
       'audit/trail-state.ts: condition',
+      'audit/trail-state.ts: COLUMNS',
       "database/last-uses.ts: table, moments, older.join(' OR ')",
       'database/row-cleanup.ts: key, table, column, column, BATCH_SIZE',
       'database/row-cleanup.ts: table, key, places',

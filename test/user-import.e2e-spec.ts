@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   linkSync,
@@ -14,6 +15,7 @@ import { Readable } from 'node:stream';
 import { atTheConsole } from '../src/cli/operator';
 import { IMPORT_BATCH_SIZE, type ImportLine, type LineOutcome, UserImport } from '../src/users/user-import';
 import { startApp, MASTER_SECRET, type TestApp } from './support/app';
+import { describeWhereInstalled } from './support/installed';
 import { logIn, signUp } from './support/people';
 import { OperatorDesk } from './support/operator-desk';
 import { Program, runCommand, settingsFor } from './support/server-process';
@@ -22,7 +24,9 @@ import { TestFailpoints } from './support/test-failpoints';
 /** Some commands are processes of their own. */
 jest.setTimeout(180_000);
 
-/** Of `kettles & lanterns`. */
+const PASSWORD = 'nine brass kettles';
+
+/** All but the first are of that password. */
 const HASHES = [
   '$2b$04$xcArEWSzxYR4ZRS6Sp/N7eUKC8dPxG01DvOtEXSirCDKdt.cgVpFa',
   '$scrypt$ln=8,r=8,p=1$IURIaY0xRoixNmZMyblX6g$0xGdtawnvV+B5ysaZ7i+wCK1Dc05H68y63/EEBu5ea0',
@@ -153,6 +157,62 @@ describe('an import of users', () => {
 
     expect(data).toEqual({ imported: 0, present: 1, refused: 0 });
     expect(await app.rows('SELECT password_hash FROM users')).toEqual([{ password_hash: hash }]);
+  });
+
+  it('given again later makes anew whoever was deleted or has other names, and refuses whoever has changed half or has no event', async () => {
+    const names = ['deleted', 'renamed', 'half', 'pruned', 'with.id'];
+    const people = names.map((name) => ({ ...person(name), password: PASSWORD }));
+    const id = 'user_01kapv8s6pefr8y0h5b2e9mwkd';
+    const users = file(
+      toLines(names.map((name) => ({ ...person(name), ...(name === 'with.id' && { id }) }))),
+    );
+    const report = join(folder, 'refused.jsonl');
+    await desk.report('user', 'import', users);
+    const change = async (name: string, body: object) => {
+      const { token } = await logIn(app, people[names.indexOf(name)] as (typeof people)[0]);
+      const { status } = await app.call('PATCH', '/users/me', { token, body });
+      expect(status).toBe(200);
+    };
+    await desk.report('user', 'delete', 'deleted');
+    for (const name of ['renamed', 'with.id'])
+      await change(name, { username: `${name}.anew`, email: `${name}.anew@example.com` });
+    await change('half', { username: 'half.anew' });
+    // It has another hash since he signed in.
+    await logIn(app, people[3] as (typeof people)[0]);
+    await app.rows("DELETE FROM audit_events WHERE type = 'account_created'");
+
+    const { data } = await desk.report('user', 'import', users, '--refused', report);
+
+    expect(data).toEqual({ imported: 2, present: 0, refused: 3 });
+    expect(refusedIn(report).map(({ line, field }) => [line, field])).toEqual([
+      [3, 'email'],
+      [4, 'username'],
+      [5, 'id'],
+    ]);
+    const found = await app.rows<{ username: string }>('SELECT username FROM users ORDER BY username');
+    expect(found.map(({ username }) => username)).toEqual([
+      'deleted',
+      'half.anew',
+      'pruned',
+      'renamed',
+      'renamed.anew',
+      'with.id.anew',
+    ]);
+  });
+
+  describeWhereInstalled('jq', 'of which the refused lines are given again', () => {
+    it('with those alone in a file, as docs/command-line.md takes them out', async () => {
+      const page = readFileSync(join(__dirname, '..', 'docs', 'command-line.md'), 'utf8');
+      const [line = ''] = /^jq \.line refused\.jsonl .* > again\.jsonl$/m.exec(page) ?? [];
+      const wrong = ['{"username":"x"}', 'no JSON'];
+      const text = toLines([person('one'), person('two')]);
+      const users = file(`${wrong[0]}\n${text}${wrong[1]}\n`);
+      await desk.report('user', 'import', users, '--refused', join(folder, 'refused.jsonl'));
+
+      execFileSync('sh', ['-c', line], { cwd: folder });
+
+      expect(readFileSync(join(folder, 'again.jsonl'), 'utf8')).toBe(`${wrong.join('\n')}\n`);
+    });
   });
 
   it('changes nobody who is there, and takes nobody who signed up under that name for the one of the file', async () => {

@@ -13,12 +13,14 @@ export interface StoredEvent extends EventCore, EventDetails {
   link: string | null;
 }
 
-type Row = Omit<StoredEvent, 'occurredAt' | 'sequence'> & {
+/** As it is read, in the form of either engine. */
+export type EventRow = Omit<StoredEvent, 'occurredAt' | 'sequence'> & {
   occurredAt: Date | string;
   sequence: number | string | null;
 };
 
-const COLUMNS = `id, occurred_at AS occurredAt, type, reason, user_id AS userId, credential_id AS credentialId,
+/** What a SELECT must name to be read as an `EventRow`. */
+export const COLUMNS = `id, occurred_at AS occurredAt, type, reason, user_id AS userId, credential_id AS credentialId,
   ip, user_agent AS userAgent, request_id AS requestId, salt, digest, sequence, link`;
 
 /** Sealed events from behind a place on, in the order of the chain. Of two at one place the smaller id comes first. */
@@ -27,7 +29,7 @@ export async function readSealed(
   behind: { sequence: number; id: string },
   most: number,
 ): Promise<StoredEvent[]> {
-  const rows = await select<Row>(
+  const rows = await select<EventRow>(
     tx,
     `SELECT ${COLUMNS} FROM audit_events
      WHERE sequence >= ? AND (sequence > ? OR id > ?) ORDER BY sequence, id LIMIT ?`,
@@ -53,7 +55,7 @@ export async function readUnsealed(
   most: number,
   which: keyof typeof UNSEALED = 'all',
 ): Promise<StoredEvent[]> {
-  const rows = await select<Row>(
+  const rows = await select<EventRow>(
     tx,
     `SELECT ${COLUMNS} FROM audit_events WHERE ${UNSEALED[which]} AND id > ? ORDER BY id LIMIT ?`,
     [behindId, most],
@@ -149,7 +151,7 @@ export function isBlank({ ip, userAgent, requestId, salt }: StoredEvent): boolea
   return ip === '' && userAgent === null && requestId === '' && salt === null;
 }
 
-function toStoredEvent(row: Row): StoredEvent {
+export function toStoredEvent(row: EventRow): StoredEvent {
   return {
     ...row,
     occurredAt: toInstant(row.occurredAt),

@@ -1,7 +1,7 @@
 import { isMissingTable, type ReadOnlyView } from '../database/read-only-view';
 import { toInstant } from '../database/sql';
-import { CHAIN } from './chained-events';
-import { BEGINNING, type Head } from './event-seal';
+import { CHAIN, COLUMNS, type EventRow, toStoredEvent } from './chained-events';
+import { BEGINNING, type EventSeal, type Head } from './event-seal';
 
 /** How far the trail is sealed, and since when. */
 export interface TrailState {
@@ -33,4 +33,19 @@ export async function readTrailState(view: ReadOnlyView): Promise<TrailState | u
     sealedAt: await instantOf(`sequence = ${head.sequence}`),
     waitingSince: await instantOf('sequence IS NULL'),
   };
+}
+
+/**
+ * Whether the last sealed event follows the one before it by a link of `seal`, so that its secret is among those that are known.
+ * Undefined where there is none, or the one before it has been pruned. Reads two rows; for a database that has a trail.
+ */
+export async function isSealedBy(seal: EventSeal, view: ReadOnlyView): Promise<boolean | undefined> {
+  const rows = await view.rows<EventRow>(
+    `SELECT ${COLUMNS} FROM audit_events WHERE sequence IS NOT NULL ORDER BY sequence DESC, id LIMIT 2`,
+  );
+  const [last, before] = rows.map(toStoredEvent);
+  if (!last) return undefined;
+  const head = before ? { sequence: before.sequence as number, link: before.link as string } : BEGINNING;
+  if (last.sequence !== head.sequence + 1) return undefined;
+  return seal.findingOf(head, last, last.digest ?? '', last.link ?? '') !== undefined;
 }

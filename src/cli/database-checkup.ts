@@ -1,14 +1,17 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { readTrailState } from '../audit/trail-state';
+import { EventSeal } from '../audit/event-seal';
+import { isSealedBy, readTrailState } from '../audit/trail-state';
 import type { Config } from '../config/config';
 import type { Clock } from '../core/clock';
+import { KeyRing } from '../crypto/key-ring';
 import { POOL_SIZE } from '../database/data-source-options';
 import { readMigrationStatus } from '../database/migration-status';
 import { openReadOnly, type ReadOnlyView } from '../database/read-only-view';
 import { MOST_CORRECTED_MS } from '../revocation/clock-keeper';
 import { fail, type Finding, ok, warn } from './findings';
+import { secretOf } from './settings-checkup';
 
 /** Oldest releases that are promised to work. */
 const LEAST_VERSION = { MySQL: [8, 4], MariaDB: [10, 11] } as const;
@@ -26,7 +29,8 @@ const TOO_LITTLE_SPACE = 64 * MIB;
 const LONG_WAIT = 60;
 
 /** What a look at the database tells. Changes nothing, and makes none. */
-export async function examineDatabase({ database }: Config, clock: Clock): Promise<Finding[]> {
+export async function examineDatabase(config: Config, clock: Clock): Promise<Finding[]> {
+  const { database } = config;
   const space = database.engine === 'sqlite' ? [await examineSpace(database.file)] : [];
   let view: ReadOnlyView | undefined;
   try {
@@ -40,7 +44,12 @@ export async function examineDatabase({ database }: Config, clock: Clock): Promi
       database.engine === 'sqlite'
         ? [await examineSqlite(view, database.file)]
         : [await examineVersion(view), await examineConnections(view), await examineClock(view, clock)];
-    return [...engine, ...space, await examineMigrations(view), await examineTrail(view, clock)];
+    const trail = await examineTrail(view, clock);
+    const seal = trail ? await examineSeal(view, config) : [];
+    return [
+      ...[...engine, ...space, await examineMigrations(view)],
+      ...[trail ?? ok('audit', 'There is no trail yet.'), ...seal],
+    ];
   } catch (error) {
     return [fail('database', `It cannot be read: ${(error as Error).message}.`, 'DATABASE_URL'), ...space];
   } finally {
@@ -50,12 +59,8 @@ export async function examineDatabase({ database }: Config, clock: Clock): Promi
 
 function examineMissing(file: string): Finding {
   const folder = nearestFolder(file);
-  try {
-    accessSync(folder, constants.W_OK);
-    return ok('database', `${file} is made at the first start.`);
-  } catch {
-    return fail('database', `${file} is not there, and ${folder} cannot be written to.`, 'DATABASE_URL');
-  }
+  if (isWritable(folder)) return ok('database', `${file} is made at the first start.`);
+  return fail('database', `${file} is not there, and ${folder} cannot be written to.`, 'DATABASE_URL');
 }
 
 async function examineSqlite(view: ReadOnlyView, file: string): Promise<Finding> {
@@ -66,7 +71,33 @@ async function examineSqlite(view: ReadOnlyView, file: string): Promise<Finding>
     const message = `${file} can be read by others on this machine; chmod 600 it.`;
     return warn('database', message, 'DATABASE_URL');
   }
+  const trouble = troubleWriting(file);
+  if (trouble !== undefined) return warn('database', trouble, 'DATABASE_URL');
   return ok('database', `SQLite ${row?.version}, ${file}, ${size}.`);
+}
+
+/**
+ * Why the service may not be able to write to the file. Root can write to everything, so what he asks for proves nothing: a file of
+ * another owner than its folder is one that root has put there, and the service runs as somebody else.
+ */
+function troubleWriting(file: string): string | undefined {
+  const folder = dirname(file);
+  const [owner, ownerOfFolder] = [statSync(file).uid, statSync(folder).uid];
+  if (owner !== ownerOfFolder) {
+    return `${file} belongs to user ${owner}, and its folder to user ${ownerOfFolder}: the service must be able to write to both; chown --reference=${folder} ${file}`;
+  }
+  const closed = [file, folder].find((path) => !isWritable(path));
+  if (closed === undefined) return undefined;
+  return `${closed} cannot be written to by user ${process.getuid?.()}, who is asking: the service must run as user ${owner}.`;
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function examineVersion(view: ReadOnlyView): Promise<Finding> {
@@ -152,9 +183,10 @@ async function examineMigrations(view: ReadOnlyView): Promise<Finding> {
   return ok('migrations', `All ${applied.length} are applied.`);
 }
 
-async function examineTrail(view: ReadOnlyView, clock: Clock): Promise<Finding> {
+/** Undefined where there is none. */
+async function examineTrail(view: ReadOnlyView, clock: Clock): Promise<Finding | undefined> {
   const state = await readTrailState(view);
-  if (!state) return ok('audit', 'There is no trail yet.');
+  if (!state) return undefined;
   const { head, sealedAt, waitingSince } = state;
   const ageOf = (instant: Date) =>
     Math.max(0, Math.round((clock.now().getTime() - instant.getTime()) / 1000));
@@ -166,6 +198,25 @@ async function examineTrail(view: ReadOnlyView, clock: Clock): Promise<Finding> 
     return warn('audit', message);
   }
   return ok('audit', `${sealed}.`);
+}
+
+/**
+ * Holds the secret against the trail, before a service writes events under a wrong one that nobody could verify together with those
+ * before: it was restored without its database or the reverse, or was lost and is about to be made anew.
+ */
+async function examineSeal(view: ReadOnlyView, config: Config): Promise<Finding[]> {
+  const known = secretOf(config);
+  // That is among the findings already.
+  if ('unreadable' in known) return [];
+  // Where there is none yet, the next start makes one that fits as little.
+  const secrets = { master: known.secret ?? '', previous: config.previousAuthSecrets };
+  const sealed = await isSealedBy(new EventSeal(new KeyRing(secrets)), view);
+  if (sealed === undefined) return [];
+  if (sealed)
+    return [ok('secret', 'The last event of the audit trail was sealed with it, or with one before it.')];
+  const message =
+    'The last event of the audit trail was sealed with another secret, or altered since. Put that secret back before you start anything, or name it in AUTH_SECRET_PREVIOUS.';
+  return [fail('secret', message, 'AUTH_SECRET')];
 }
 
 /** The folder in which the file is or would be made. */

@@ -29,16 +29,25 @@ export function examineSettings(config: Config, clock: Clock): Finding[] {
   ];
 }
 
-function examineSecret({ authSecret, secretFile }: Config): Finding {
+/** The master secret, undefined where it is yet to be made; the reason where it cannot be read. */
+export type KnownSecret = { secret: string | undefined } | { unreadable: string };
+
+export function secretOf({ authSecret, secretFile }: Config): KnownSecret {
+  if (authSecret !== undefined || secretFile === undefined) return { secret: authSecret };
+  try {
+    return { secret: readMasterSecret(secretFile) };
+  } catch (error) {
+    return { unreadable: error instanceof ConfigError ? error.faults.join('; ') : (error as Error).message };
+  }
+}
+
+function examineSecret(config: Config): Finding {
+  const { authSecret, secretFile } = config;
   if (authSecret !== undefined || secretFile === undefined) return ok('secret', 'AUTH_SECRET is set.');
   const found = statSync(secretFile, { throwIfNoEntry: false });
   if (!found) return ok('secret', `${secretFile} is made at the first start.`);
-  try {
-    readMasterSecret(secretFile);
-  } catch (error) {
-    const reason = error instanceof ConfigError ? error.faults.join('; ') : (error as Error).message;
-    return fail('secret', reason, 'AUTH_SECRET');
-  }
+  const known = secretOf(config);
+  if ('unreadable' in known) return fail('secret', known.unreadable, 'AUTH_SECRET');
   const mode = (found.mode & 0o777).toString(8).padStart(4, '0');
   if ((found.mode & 0o077) !== 0) {
     return fail(

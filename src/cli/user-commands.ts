@@ -130,7 +130,8 @@ export const USER_COMMANDS: Command[] = [
   {
     name: 'user scopes',
     parameters: { shown: 'NAME SCOPE…', least: 2, most: Infinity, missing: "Name the scopes, or '*'." },
-    summary: "sets what an account and its keys may do at most; '*' is everything but introspect:all",
+    summary:
+      "sets what an account and its keys may do at most, and ends its sessions if that takes something away; '*' is everything but introspect:all",
     examples: [
       { line: 'latchkey user scopes sam.hill invoices:read users:read', purpose: 'no more than these' },
       { line: "latchkey user scopes gateway '*' introspect:all", purpose: 'for a service that asks for all' },

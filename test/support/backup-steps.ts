@@ -1,17 +1,14 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
-  chmodSync,
+  chownSync,
   closeSync,
-  copyFileSync,
   existsSync,
-  mkdirSync,
   openSync,
-  readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -32,6 +29,9 @@ const DUMPING = '--single-transaction --skip-lock-tables --no-tablespaces';
  * to who reads the dump, on SQLite more than is copied before anybody can look.
  */
 const BALLAST_BYTES = onMysql ? 8_000_000 : 96_000_000;
+
+/** No user of the machine. */
+const SOMEBODY = 54_321;
 
 /** How often a copy of an SQLite file that was through before it could be held is begun anew. */
 const MOST_TRIES = 20;
@@ -157,14 +157,20 @@ export class BackupSteps {
     this.tell([name], readFileSync(join(this.folder, 'monday.sql')));
   }
 
+  /**
+   * In a folder that belongs to somebody else where that can be arranged, as the service's does to whoever restores as root. The file
+   * has to be his too, or his service could not open it.
+   */
   private replaceFile(): void {
-    expect(page).toContain('mv data/auth.sqlite* data/before-restore/');
+    const [steps] = /mkdir -p data\/before-restore\n[\s\S]*?(?= *```)/.exec(page) ?? [''];
+    expect(steps).toContain('mv data/auth.sqlite* data/before-restore/\n');
     const file = this.settings['DATABASE_URL']?.slice('sqlite:'.length) ?? '';
-    mkdirSync(join(this.folder, 'before-restore'));
-    for (const name of readdirSync(dirname(file)).filter((one) => one.startsWith('auth.sqlite')))
-      renameSync(join(dirname(file), name), join(this.folder, 'before-restore', name));
-    copyFileSync(join(this.folder, 'monday.sqlite'), file);
-    chmodSync(file, 0o600);
+    if (process.getuid?.() === 0) chownSync(dirname(file), SOMEBODY, SOMEBODY);
+    symlinkSync(dirname(file), join(this.folder, 'data'));
+    const script = steps.replace('/backups/', `${this.folder}/`);
+    execFileSync('sh', ['-ec', script], { cwd: this.folder });
+    const [restored, folder] = [statSync(file), statSync(dirname(file))];
+    expect([restored.uid, restored.gid, restored.mode & 0o777]).toEqual([folder.uid, folder.gid, 0o600]);
   }
 
   private get nameOfDatabase(): string {
