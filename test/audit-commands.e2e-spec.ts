@@ -43,6 +43,20 @@ describe("the operator's audit commands", () => {
       .get(Transactions)
       .run((tx) => tx.query('UPDATE audit_events SET type = ? WHERE sequence = 6', [type]));
 
+  const headIn = (line: string): string => {
+    const { sequence, link } = JSON.parse(line) as { sequence: number; link: string };
+    return `${sequence}:${link}`;
+  };
+  const putBack = async (rows: Record<string, unknown>[]) => {
+    for (const row of rows) {
+      const places = Object.keys(row).map(() => '?');
+      await app.rows(
+        `INSERT INTO audit_events (${Object.keys(row).join(', ')}) VALUES (${places.join(', ')})`,
+        Object.values(row),
+      );
+    }
+  };
+
   it('say that the trail is intact, how far it goes, and what is not sealed yet', async () => {
     await newcomer(app);
 
@@ -92,6 +106,50 @@ describe("the operator's audit commands", () => {
     const { link, sequence } = rows[3] ?? {};
     const rest = await audit('export', '--after', `${String(sequence)}:${String(link)}`);
     expect(rest.stdout).toBe(`${lines.slice(4).join('\n')}\n`);
+  });
+
+  it.each([
+    ['whose link is another one', 4],
+    ['that is the last, with another link', 6],
+    ['that is further than the trail', 9],
+  ])('export nothing behind a head of another trail: one %s', async (_, sequence) => {
+    const head = `${sequence}:${'0'.repeat(64)}`;
+
+    const sealed = await audit('export', '--after', head);
+    const whole = await audit('export', '--after', head, '--unsealed');
+
+    for (const { code, stdout, stderr } of [sealed, whole]) {
+      expect([code, stdout]).toEqual([1, '']);
+      expect(stderr).toMatch(/ not the one that head number \d was taken from, .* Begin a new file/);
+    }
+  });
+
+  it('export nothing behind a head whose next events are gone, and say from where on they are there', async () => {
+    const heads = (await audit('export')).stdout.trimEnd().split('\n').map(headIn);
+    const rows = await app.rows<Record<string, unknown>>(
+      'SELECT * FROM audit_events WHERE sequence IS NOT NULL',
+    );
+    const removeTo = (last: number) =>
+      app.inDatabase((tx) => tx.query('DELETE FROM audit_events WHERE sequence <= ?', [last]));
+
+    await removeTo(3);
+    const behindFirst = await audit('export', '--after', heads[0] ?? '');
+    const behindLastRemoved = await audit('export', '--after', heads[2] ?? '');
+    await removeTo(6);
+    const noneLeft = await audit('export', '--after', heads[3] ?? '');
+    const end = await audit('export', '--after', heads[5] ?? '');
+    await putBack(rows);
+
+    expect([behindFirst.code, behindFirst.stdout]).toEqual([1, '']);
+    expect(behindFirst.stderr).toContain(
+      'behind number 1 have been removed; they are there from number 4 on',
+    );
+    expect(behindLastRemoved.code).toBe(0);
+    expect(behindLastRemoved.stdout.trimEnd().split('\n').map(headIn)).toEqual(heads.slice(3));
+    expect([noneLeft.code, noneLeft.stdout]).toEqual([1, '']);
+    expect(noneLeft.stderr).toContain('behind number 4 have been removed; none is there');
+    expect([end.code, end.stdout]).toEqual([0, '']);
+    expect((await audit('verify')).code).toBe(0);
   });
 
   it('say how many events an export leaves out because they wait to be sealed, or print them too, before the others', async () => {

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Transactions } from '../database/transactions';
 import {
   deletedAmong,
+  firstSealed,
   isBlank,
   readHead,
   readSealed,
@@ -94,10 +95,8 @@ export class AuditVerifier {
 
   /** Where the event of that head is still there, it must have the link of that head. */
   private async checkStart(after: Head): Promise<Fault | undefined> {
-    const [event] = await this.transactions.read((tx) =>
-      readSealed(tx, { sequence: after.sequence, id: '' }, 1),
-    );
-    return event?.sequence === after.sequence ? headFault(after, event) : undefined;
+    const event = await this.transactions.read((tx) => firstSealed(tx, after.sequence));
+    return event && headFault(after, event);
   }
 
   private async checkSealed(
