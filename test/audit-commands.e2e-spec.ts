@@ -5,7 +5,7 @@ import { Transactions } from '../src/database/transactions';
 import { MASTER_SECRET, startApp, type TestApp } from './support/app';
 import { sealByHand, sealerBeside } from './support/audit';
 import { newcomer } from './support/people';
-import { runCommand } from './support/server-process';
+import { Program, runCommand } from './support/server-process';
 
 /** Each command is a process of its own. */
 jest.setTimeout(120_000);
@@ -25,14 +25,15 @@ describe("the operator's audit commands", () => {
     await app.close();
   });
 
-  const audit = (...words: string[]) => {
+  const settings = () => {
     const { database } = app.config;
     const url =
       database.engine === 'sqlite'
         ? `sqlite:${database.file}`
         : `mysql://${database.user}:${database.password}@${database.host}:${database.port}/${database.database}`;
-    return runCommand('latchkey', ['audit', ...words], { DATABASE_URL: url, AUTH_SECRET: MASTER_SECRET });
+    return { DATABASE_URL: url, AUTH_SECRET: MASTER_SECRET };
   };
+  const audit = (...words: string[]) => runCommand('latchkey', ['audit', ...words], settings());
   const file = (text: string): string => {
     const path = join(folder, 'head');
     writeFileSync(path, text);
@@ -169,7 +170,7 @@ describe("the operator's audit commands", () => {
     expect(whole.stdout).not.toContain('"salt"');
   });
 
-  it('name the first event that is wrong, and exit with 1', async () => {
+  it('name the first event that is wrong, and exit with 1, also where nobody reads it', async () => {
     const [row] = await app.rows<{ id: string; type: string }>(
       'SELECT * FROM audit_events WHERE sequence = 6',
     );
@@ -177,9 +178,12 @@ describe("the operator's audit commands", () => {
 
     const text = await audit('verify');
     const json = await audit('verify', '--json');
+    const unread = new Program([join('scripts', 'start.mjs'), 'latchkey', 'audit', 'verify'], settings());
+    unread.stopReading();
+    const unreadCode = await unread.exit();
     await alter(row?.type ?? '');
 
-    expect([text.code, json.code]).toEqual([1, 1]);
+    expect([text.code, json.code, unreadCode]).toEqual([1, 1, 1]);
     expect(text.stdout).toContain(`Broken. Event number 6 (${row?.id}) is not the one that was recorded`);
     expect(JSON.parse(json.stdout)).toMatchObject({
       intact: false,
