@@ -8,7 +8,7 @@ import {
   readUnsealed,
   type StoredEvent,
 } from './chained-events';
-import type { Head } from './event-seal';
+import { type Head, isReplaced } from './event-seal';
 
 /** Events in memory at a time. */
 const PAGE_SIZE = 500;
@@ -59,11 +59,9 @@ export class AuditExport {
     return this.transactions.read(async (tx) => {
       // First: up to there the events have been sealed, whatever is sealed meanwhile.
       const kept = await readHead(tx);
-      const there = [await firstSealed(tx, after.sequence), kept].find(
-        (known) => known?.sequence === after.sequence,
-      );
-      if (kept.sequence < after.sequence || (there && there.link !== after.link))
-        return { kind: 'another_trail' };
+      const event = await firstSealed(tx, after.sequence);
+      const replaced = isReplaced(after, kept) || (event !== undefined && isReplaced(after, event));
+      if (kept.sequence < after.sequence || replaced) return { kind: 'another_trail' };
       if (kept.sequence === after.sequence) return undefined;
       const next = (await firstSealed(tx, after.sequence + 1))?.sequence ?? undefined;
       return next === after.sequence + 1 ? undefined : { kind: 'removed', next };

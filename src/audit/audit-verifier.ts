@@ -9,7 +9,7 @@ import {
   readUnsealed,
   type StoredEvent,
 } from './chained-events';
-import { BEGINNING, EventSeal, type Head } from './event-seal';
+import { BEGINNING, EventSeal, type Head, isReplaced } from './event-seal';
 
 /** Events in memory at a time. */
 const PAGE_SIZE = 500;
@@ -188,8 +188,7 @@ export class AuditVerifier {
 }
 
 function headFault(head: Head, event: StoredEvent): Fault | undefined {
-  if (event.sequence !== head.sequence || event.link === head.link) return undefined;
-  return faultAt('head_replaced', head.sequence, event.id);
+  return isReplaced(head, event) ? faultAt('head_replaced', head.sequence, event.id) : undefined;
 }
 
 const SENTENCES: Record<FaultKind, string> = {
