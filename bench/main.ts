@@ -8,6 +8,8 @@ import { footprint, machine, memoryAfter, table } from './report';
 import { moveToOtherCores } from './servers';
 import { compare, type Run, starting, WORKLOAD_NAMES } from './workloads';
 
+const ENGINES = ['sqlite', 'mysql'];
+
 const HELP = `npm run bench -- [--engine sqlite|mysql] [--seconds N] [--rounds N] [--only WORKLOAD] [--start | --million]
 
 Measures Latchkey beside its floors, in turns on one core, with the load on the others, and prints the ratios as Markdown.
@@ -33,7 +35,9 @@ async function main(): Promise<void> {
     },
   });
   if (values.help) return void process.stdout.write(HELP);
-  const { only } = values;
+  const { only, engine } = values;
+  if (engine !== undefined && !ENGINES.includes(engine))
+    throw new Error(`--engine must be one of ${ENGINES.join(', ')}.`);
   const workloads = WORKLOAD_NAMES.filter((name) => only === undefined || name === only);
   if (workloads.length === 0) throw new Error(`--only must be one of ${WORKLOAD_NAMES.join(', ')}.`);
   const { ensureBuild } = (await import(join('..', 'scripts', 'build.mjs'))) as {
@@ -48,8 +52,8 @@ async function main(): Promise<void> {
   };
   moveToOtherCores(process.pid);
   console.log(`${machine()}, ${run.rounds} rounds of ${run.seconds} s\n`);
-  if (values.engine !== 'mysql') await onSqlite(run, values.start);
-  if (values.engine !== 'sqlite') await onMysql(run, values.start);
+  if (engine !== 'mysql') await onSqlite(run, values.start);
+  if (engine !== 'sqlite') await onMysql(run, values.start);
 }
 
 async function onSqlite(run: Omit<Run, 'databaseUrl'>, onlyStart: boolean): Promise<void> {

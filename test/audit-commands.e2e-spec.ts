@@ -5,7 +5,7 @@ import { Transactions } from '../src/database/transactions';
 import { MASTER_SECRET, startApp, type TestApp } from './support/app';
 import { sealByHand, sealerBeside } from './support/audit';
 import { newcomer } from './support/people';
-import { runCommand } from './support/server-process';
+import { Program, runCommand } from './support/server-process';
 
 /** Each command is a process of its own. */
 jest.setTimeout(120_000);
@@ -25,14 +25,15 @@ describe("the operator's audit commands", () => {
     await app.close();
   });
 
-  const audit = (...words: string[]) => {
+  const settings = () => {
     const { database } = app.config;
     const url =
       database.engine === 'sqlite'
         ? `sqlite:${database.file}`
         : `mysql://${database.user}:${database.password}@${database.host}:${database.port}/${database.database}`;
-    return runCommand('latchkey', ['audit', ...words], { DATABASE_URL: url, AUTH_SECRET: MASTER_SECRET });
+    return { DATABASE_URL: url, AUTH_SECRET: MASTER_SECRET };
   };
+  const audit = (...words: string[]) => runCommand('latchkey', ['audit', ...words], settings());
   const file = (text: string): string => {
     const path = join(folder, 'head');
     writeFileSync(path, text);
@@ -42,6 +43,20 @@ describe("the operator's audit commands", () => {
     app.nest
       .get(Transactions)
       .run((tx) => tx.query('UPDATE audit_events SET type = ? WHERE sequence = 6', [type]));
+
+  const headIn = (line: string): string => {
+    const { sequence, link } = JSON.parse(line) as { sequence: number; link: string };
+    return `${sequence}:${link}`;
+  };
+  const putBack = async (rows: Record<string, unknown>[]) => {
+    for (const row of rows) {
+      const places = Object.keys(row).map(() => '?');
+      await app.rows(
+        `INSERT INTO audit_events (${Object.keys(row).join(', ')}) VALUES (${places.join(', ')})`,
+        Object.values(row),
+      );
+    }
+  };
 
   it('say that the trail is intact, how far it goes, and what is not sealed yet', async () => {
     await newcomer(app);
@@ -94,6 +109,50 @@ describe("the operator's audit commands", () => {
     expect(rest.stdout).toBe(`${lines.slice(4).join('\n')}\n`);
   });
 
+  it.each([
+    ['whose link is another one', 4],
+    ['that is the last, with another link', 6],
+    ['that is further than the trail', 9],
+  ])('export nothing behind a head of another trail: one %s', async (_, sequence) => {
+    const head = `${sequence}:${'0'.repeat(64)}`;
+
+    const sealed = await audit('export', '--after', head);
+    const whole = await audit('export', '--after', head, '--unsealed');
+
+    for (const { code, stdout, stderr } of [sealed, whole]) {
+      expect([code, stdout]).toEqual([1, '']);
+      expect(stderr).toMatch(/ not the one that head number \d was taken from, .* Begin a new file/);
+    }
+  });
+
+  it('export nothing behind a head whose next events are gone, and say from where on they are there', async () => {
+    const heads = (await audit('export')).stdout.trimEnd().split('\n').map(headIn);
+    const rows = await app.rows<Record<string, unknown>>(
+      'SELECT * FROM audit_events WHERE sequence IS NOT NULL',
+    );
+    const removeTo = (last: number) =>
+      app.inDatabase((tx) => tx.query('DELETE FROM audit_events WHERE sequence <= ?', [last]));
+
+    await removeTo(3);
+    const behindFirst = await audit('export', '--after', heads[0] ?? '');
+    const behindLastRemoved = await audit('export', '--after', heads[2] ?? '');
+    await removeTo(6);
+    const noneLeft = await audit('export', '--after', heads[3] ?? '');
+    const end = await audit('export', '--after', heads[5] ?? '');
+    await putBack(rows);
+
+    expect([behindFirst.code, behindFirst.stdout]).toEqual([1, '']);
+    expect(behindFirst.stderr).toContain(
+      'behind number 1 have been removed; they are there from number 4 on',
+    );
+    expect(behindLastRemoved.code).toBe(0);
+    expect(behindLastRemoved.stdout.trimEnd().split('\n').map(headIn)).toEqual(heads.slice(3));
+    expect([noneLeft.code, noneLeft.stdout]).toEqual([1, '']);
+    expect(noneLeft.stderr).toContain('behind number 4 have been removed; none is there');
+    expect([end.code, end.stdout]).toEqual([0, '']);
+    expect((await audit('verify')).code).toBe(0);
+  });
+
   it('say how many events an export leaves out because they wait to be sealed, or print them too, before the others', async () => {
     const [text, json] = [await audit('export'), await audit('export', '--json')];
     const whole = await audit('export', '--unsealed', '--json');
@@ -111,7 +170,7 @@ describe("the operator's audit commands", () => {
     expect(whole.stdout).not.toContain('"salt"');
   });
 
-  it('name the first event that is wrong, and exit with 1', async () => {
+  it('name the first event that is wrong, and exit with 1, also where nobody reads it', async () => {
     const [row] = await app.rows<{ id: string; type: string }>(
       'SELECT * FROM audit_events WHERE sequence = 6',
     );
@@ -119,9 +178,12 @@ describe("the operator's audit commands", () => {
 
     const text = await audit('verify');
     const json = await audit('verify', '--json');
+    const unread = new Program([join('scripts', 'start.mjs'), 'latchkey', 'audit', 'verify'], settings());
+    unread.stopReading();
+    const unreadCode = await unread.exit();
     await alter(row?.type ?? '');
 
-    expect([text.code, json.code]).toEqual([1, 1]);
+    expect([text.code, json.code, unreadCode]).toEqual([1, 1, 1]);
     expect(text.stdout).toContain(`Broken. Event number 6 (${row?.id}) is not the one that was recorded`);
     expect(JSON.parse(json.stdout)).toMatchObject({
       intact: false,

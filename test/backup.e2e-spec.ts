@@ -2,6 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { backUpSqlite } from '../src/database/sqlite-backup';
 import { SqliteConnection } from '../src/database/sqlite-connection';
 import { MASTER_SECRET, newSecret } from './support/app';
 import { asItsOwner, BackupSteps, forgetOwner } from './support/backup-steps';
@@ -18,6 +19,8 @@ jest.setTimeout(240_000);
 /** Who goes on meanwhile, and how often one of them is acknowledged something before the next step: in three lives of each, or so. */
 const CUSTOMERS = 4;
 const SEVERAL = 30 * CUSTOMERS;
+
+const WORKER = join(__dirname, '..', 'src', 'database', 'statement-worker.js');
 
 const page = readFileSync(join(__dirname, '..', 'docs', 'backup.md'), 'utf8');
 
@@ -257,8 +260,8 @@ describe('a backup of a server that goes on reading and writing', () => {
     const settings = settingsFor(database, { AUTH_SECRET: MASTER_SECRET });
     const target = join(folder, 'copy.sqlite');
     await runCommand('latchkey', ['migrate', 'up'], settings);
-    // Of a backup that was killed.
-    writeFileSync(`${target}.partial`, 'half');
+    // Of another backup, which may be under way.
+    writeFileSync(`${target}.0123456789ab.partial`, 'half');
 
     const made = await runCommand('latchkey', ['backup', target], settings);
     const again = await runCommand('latchkey', ['backup', target], settings);
@@ -270,9 +273,110 @@ describe('a backup of a server that goes on reading and writing', () => {
 
     expect([made.code, again.code, nowhere.code]).toEqual([0, 1, 1]);
     expect(again.stderr).toMatch(/is there already/);
-    expect(left).toEqual(['copy.sqlite']);
+    expect(left).toEqual(['copy.sqlite', 'copy.sqlite.0123456789ab.partial']);
     expect(mode).toBe(0o600);
   });
+
+  describe('that is long', () => {
+    let folder: string;
+    let file: string;
+    let target: string;
+    beforeEach(() => {
+      folder = mkdtempSync(join(tmpdir(), 'latchkey-backups-'));
+      [file, target] = [join(folder, 'auth.sqlite'), join(folder, 'copy.sqlite')];
+      // A copy takes the tables in the order in which they were made.
+      inFile(
+        'CREATE TABLE first (change INTEGER)',
+        'INSERT INTO first VALUES (0)',
+        'CREATE TABLE ballast (filling BLOB)',
+        `INSERT INTO ballast WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)
+         SELECT zeroblob(10000) FROM n`,
+        'CREATE TABLE last (change INTEGER)',
+        'INSERT INTO last VALUES (0)',
+      );
+    });
+    afterEach(() => rmSync(folder, { recursive: true }));
+
+    const inFile = (...statements: string[]): void => {
+      const connection = new SqliteConnection(file);
+      for (const statement of statements) connection.exec(statement);
+      connection.close();
+    };
+    /** Does `work` once, while the copy is under way. */
+    const copyDuring = async (work: () => void): Promise<void> => {
+      let done = false;
+      await backUpSqlite(file, target, WORKER, (bytes, total) => {
+        if (done || bytes === 0 || bytes >= total / 2) return;
+        done = true;
+        work();
+      });
+      expect(done).toBe(true);
+    };
+
+    it('is of one moment also where a server starts meanwhile and writes its log back into the file', async () => {
+      expect(readdirSync(folder)).toEqual(['auth.sqlite']);
+
+      await copyDuring(() =>
+        inFile(
+          'BEGIN',
+          'UPDATE first SET change = 1',
+          'UPDATE last SET change = 1',
+          'COMMIT',
+          'PRAGMA wal_checkpoint',
+        ),
+      );
+
+      expect(readdirSync(folder)).toEqual(['auth.sqlite', 'copy.sqlite']);
+      expect(changesIn(target)).toEqual([0, 0]);
+      expect(changesIn(file)).toEqual([1, 1]);
+    });
+
+    it('is not put over what has come to its name meanwhile', async () => {
+      const copied = copyDuring(() => writeFileSync(target, 'of somebody else'));
+
+      await expect(copied).rejects.toThrow(`${target} is there already`);
+      expect(readFileSync(target, 'utf8')).toBe('of somebody else');
+      expect(readdirSync(folder)).toEqual(['auth.sqlite', 'copy.sqlite']);
+    });
+
+    it('is made once where two are made to one name', async () => {
+      const copies = await Promise.allSettled(
+        [1, 2].map(() => backUpSqlite(file, target, WORKER, () => undefined)),
+      );
+
+      expect(copies.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+      expect(copies).toContainEqual({ status: 'rejected', reason: new Error(`${target} is there already`) });
+      expect(readdirSync(folder)).toEqual(['auth.sqlite', 'copy.sqlite']);
+      expect(changesIn(target)).toEqual([0, 0]);
+    });
+
+    const changesIn = (database: string): number[] => {
+      const connection = new SqliteConnection(database);
+      const rows = connection.prepare('SELECT change FROM first UNION ALL SELECT change FROM last').all();
+      connection.close();
+      return (rows as { change: number }[]).map(({ change }) => change);
+    };
+  });
+
+  it.each(['SIGINT', 'SIGTERM'] as const)(
+    'leaves nothing behind when it is cut short by %s',
+    async (signal) => {
+      const database = await createDatabase();
+      const folder = mkdtempSync(join(tmpdir(), 'latchkey-backups-'));
+      const settings = settingsFor(database, { AUTH_SECRET: MASTER_SECRET });
+      await runCommand('latchkey', ['migrate', 'up'], settings);
+      const steps = new BackupSteps(database, settings, folder);
+      await steps.takeOnBallast();
+
+      const code = await steps.cutShort(signal);
+      const left = readdirSync(folder);
+      rmSync(folder, { recursive: true });
+      await database.drop();
+
+      // A signal has ended it.
+      expect([code, left]).toEqual([null, []]);
+    },
+  );
 
   it('is not there when it turns out to be damaged', async () => {
     const database = await createDatabase();

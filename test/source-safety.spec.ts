@@ -259,7 +259,7 @@ describe('the source', () => {
     ).toEqual([]);
     // Of an operator's commands, which compare rows with what he has himself: a head, the hashes of a table that is imported.
     expect(careless).toEqual([
-      'audit/audit-verifier.ts: event.link === head.link',
+      'audit/event-seal.ts: known.link !== head.link',
       'users/user-import.ts: user.passwordHash !== candidate.imported.passwordHash',
       'users/user-import.ts: user.passwordHash === passwordHash',
     ]);

@@ -445,10 +445,18 @@ describe('an import of users', () => {
       toLines([person('x'), person('yes')]),
     );
     const none = await runCommand('latchkey', ['user', 'import', join(folder, 'nothing')], settings);
+    const aFolder = await runCommand('latchkey', ['user', 'import', folder], settings);
+    const aFolderAsCsv = await runCommand(
+      'latchkey',
+      ['user', 'import', folder, '--format', 'csv'],
+      settings,
+    );
 
     expect([some.code, some.stdout]).toEqual([1, '1 imported, 0 there already, 1 refused.\n']);
     expect(some.stderr).toContain('line 1: username: username must be no shorter than 3 characters');
     expect([none.code, none.stdout]).toEqual([1, '']);
     expect(none.stderr).toMatch(/nothing cannot be read \(ENOENT\)/);
+    for (const { code, stdout, stderr } of [aFolder, aFolderAsCsv])
+      expect([code, stdout, stderr]).toEqual([1, '', `${folder} cannot be read (EISDIR).\n`]);
   });
 });

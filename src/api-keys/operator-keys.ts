@@ -69,10 +69,18 @@ export class OperatorKeys {
   /**
    * The keys in the order in which they were made, however many.
    *
+   * @param told now and then, how many have been looked at, those that are left out among them
    * @throws ApiError `service_unavailable`
    */
-  async *list({ userId, disabled, since }: KeyFilter): AsyncGenerator<KeyOfUser> {
-    const rows = inPages(this.transactions, (tx, behindId, most) => readRows(tx, userId, behindId, most));
+  async *list(
+    { userId, disabled, since }: KeyFilter,
+    told: (rows: number) => void = () => undefined,
+  ): AsyncGenerator<KeyOfUser> {
+    const rows = inPages(
+      this.transactions,
+      (tx, behindId, most) => readRows(tx, userId, behindId, most),
+      told,
+    );
     for await (const row of rows) {
       const key = toKey(row, this.clock.now());
       if (disabled !== undefined && disabled !== (key.state !== 'works')) continue;

@@ -1,7 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import { Transactions } from '../database/transactions';
-import { countUnsealed, readHead, readSealed, readUnsealed, type StoredEvent } from './chained-events';
-import type { Head } from './event-seal';
+import {
+  countUnsealed,
+  firstSealed,
+  readHead,
+  readSealed,
+  readUnsealed,
+  type StoredEvent,
+} from './chained-events';
+import { type Head, isReplaced } from './event-seal';
 
 /** Events in memory at a time. */
 const PAGE_SIZE = 500;
@@ -11,6 +18,12 @@ const PAGE_SIZE = 500;
  * link where it waits to be sealed.
  */
 export type ExportedEvent = Omit<StoredEvent, 'salt'>;
+
+/**
+ * Why events do not follow a head: the trail is another one than the head was taken from, as it is after a restore, which gives
+ * the same numbers out again; or those between are gone, and `next` is the first that is there, if any is.
+ */
+export type Break = { kind: 'another_trail' } | { kind: 'removed'; next: number | undefined };
 
 /** Hands the audit trail out, so that it can be kept where the database's administrator has no hand in it. */
 @Injectable()
@@ -39,6 +52,20 @@ export class AuditExport {
       if (!last || page.length < PAGE_SIZE) return;
       behindId = last.id;
     }
+  }
+
+  /** What keeps the events behind `after` from being the rest of an export that ends with it; undefined when nothing does. */
+  breakBehind(after: Head): Promise<Break | undefined> {
+    return this.transactions.read(async (tx) => {
+      // First: up to there the events have been sealed, whatever is sealed meanwhile.
+      const kept = await readHead(tx);
+      const event = await firstSealed(tx, after.sequence);
+      const replaced = isReplaced(after, kept) || (event !== undefined && isReplaced(after, event));
+      if (kept.sequence < after.sequence || replaced) return { kind: 'another_trail' };
+      if (kept.sequence === after.sequence) return undefined;
+      const next = (await firstSealed(tx, after.sequence + 1))?.sequence ?? undefined;
+      return next === after.sequence + 1 ? undefined : { kind: 'removed', next };
+    });
   }
 
   /** The sealed events in their order, behind `after`. Reads page after page, each in a read of its own. */

@@ -2,13 +2,14 @@ import { Injectable } from '@nestjs/common';
 import { Transactions } from '../database/transactions';
 import {
   deletedAmong,
+  firstSealed,
   isBlank,
   readHead,
   readSealed,
   readUnsealed,
   type StoredEvent,
 } from './chained-events';
-import { BEGINNING, EventSeal, type Head } from './event-seal';
+import { BEGINNING, EventSeal, type Head, isReplaced } from './event-seal';
 
 /** Events in memory at a time. */
 const PAGE_SIZE = 500;
@@ -94,10 +95,8 @@ export class AuditVerifier {
 
   /** Where the event of that head is still there, it must have the link of that head. */
   private async checkStart(after: Head): Promise<Fault | undefined> {
-    const [event] = await this.transactions.read((tx) =>
-      readSealed(tx, { sequence: after.sequence, id: '' }, 1),
-    );
-    return event?.sequence === after.sequence ? headFault(after, event) : undefined;
+    const event = await this.transactions.read((tx) => firstSealed(tx, after.sequence));
+    return event && headFault(after, event);
   }
 
   private async checkSealed(
@@ -189,8 +188,7 @@ export class AuditVerifier {
 }
 
 function headFault(head: Head, event: StoredEvent): Fault | undefined {
-  if (event.sequence !== head.sequence || event.link === head.link) return undefined;
-  return faultAt('head_replaced', head.sequence, event.id);
+  return isReplaced(head, event) ? faultAt('head_replaced', head.sequence, event.id) : undefined;
 }
 
 const SENTENCES: Record<FaultKind, string> = {

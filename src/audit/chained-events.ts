@@ -38,6 +38,12 @@ export async function readSealed(
   return rows.map(toStoredEvent);
 }
 
+/** The first sealed event from a place on; undefined where there is none. */
+export async function firstSealed(tx: EntityManager, sequence: number): Promise<StoredEvent | undefined> {
+  const [event] = await readSealed(tx, { sequence, id: '' }, 1);
+  return event;
+}
+
 /** Which of the events without a place: a deletion gets its own only when its account's details are gone. */
 const UNSEALED = {
   all: 'sequence IS NULL',

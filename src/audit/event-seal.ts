@@ -11,6 +11,11 @@ export interface Head {
 /** Before the first event. */
 export const BEGINNING: Head = { sequence: 0, link: '' };
 
+/** Whether another event stands in the place of the one that a head was taken from; nothing is known of other places. */
+export function isReplaced(head: Head, known: { [Key in keyof Head]: Head[Key] | null }): boolean {
+  return known.sequence === head.sequence && known.link !== head.link;
+}
+
 /** What of an event stays for ever. */
 export interface EventCore {
   id: string;

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { AuditExport, type ExportedEvent } from '../audit/audit-export';
+import { AuditExport, type Break, type ExportedEvent } from '../audit/audit-export';
 import { AuditVerifier, type Verdict } from '../audit/audit-verifier';
 import type { Head } from '../audit/event-seal';
-import { type Command, type Given, UsageError } from './command';
+import { type Command, CommandError, type Given, UsageError } from './command';
 import type { Progress } from './progress';
 
 /** A head on the command line: `SEQUENCE:LINK`. */
@@ -59,12 +59,31 @@ export const AUDIT_COMMANDS: Command[] = [
     async run(given, { services, json, progress }) {
       const after = headOf(given, 'after');
       const trail = (await services()).get(AuditExport);
+      if (after) await requireNoBreak(trail, after);
       if (given.flags.has('unsealed'))
         return { rows: oneAfterTheOther(trail.waiting(), trail.events(after)) };
       return { rows: withWarning(trail, after, json, progress) };
     },
   },
 ];
+
+/**
+ * What does not go on where an export ended must not be written behind it.
+ *
+ * @throws CommandError
+ */
+async function requireNoBreak(trail: AuditExport, after: Head): Promise<void> {
+  const found = await trail.breakBehind(after);
+  if (found) throw new CommandError(describeBreak(found, after.sequence));
+}
+
+function describeBreak(found: Break, sequence: number): string {
+  if (found.kind === 'another_trail') {
+    return `--after: this trail is not the one that head number ${sequence} was taken from, as after a restore. Begin a new file, without --after.`;
+  }
+  const left = found.next === undefined ? 'none is there' : `they are there from number ${found.next} on`;
+  return `--after: events behind number ${sequence} have been removed; ${left}. Begin a new file, without --after.`;
+}
 
 async function* oneAfterTheOther<T>(...parts: AsyncIterable<T>[]): AsyncGenerator<T> {
   for (const part of parts) yield* part;

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { IMPORT_BATCH_SIZE } from '../users/user-import';
+import { CommandError } from './command';
 import { type ImportFormat, LONGEST_LINE, readLines } from './import-source';
 
 const HEADER = 'username,email,passwordHash\n';
@@ -62,4 +63,22 @@ describe('what an import reads', () => {
 
     await expect(reading).rejects.toThrow(/cannot be read as CSV: Max Record Size: .* at line 3/);
   });
+
+  it.each<ImportFormat>(['ndjson', 'csv'])(
+    'is given up with a sentence where %s fails in the middle',
+    async (format) => {
+      const failure = Object.assign(new Error('the disk is broken'), { code: 'EIO' });
+      const source = Readable.from(
+        (function* () {
+          yield Buffer.from(format === 'csv' ? `${HEADER}one,,\n` : '{"username":"one"}\n');
+          throw failure;
+        })(),
+      );
+
+      const reading = Readable.from(readLines(source, format)).toArray();
+
+      await expect(reading).rejects.toEqual(new CommandError('Standard input cannot be read (EIO).'));
+      await expect(reading).rejects.toBeInstanceOf(CommandError);
+    },
+  );
 });

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
+import { createReadStream, type ReadStream } from 'node:fs';
 import { pipeline, type Readable } from 'node:stream';
 import { CsvError, parse } from 'csv-parse';
 import { parseScopes } from '../access/scopes';
@@ -27,13 +27,29 @@ export async function openSource(file: string): Promise<Readable> {
     await once(stream, 'open');
     return stream;
   } catch (error) {
-    throw new CommandError(`${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'}).`);
+    throw cannotBeRead(file, error);
   }
 }
 
-/** The lines of a source, whatever it holds, in memory that does not depend on its length. */
-export function readLines(source: Readable, format: ImportFormat): AsyncGenerator<ImportLine> {
-  return format === 'csv' ? readCsv(source) : readNdjson(source);
+/**
+ * The lines of a source, whatever it holds, in memory that does not depend on its length.
+ *
+ * @throws CommandError where the source fails: a folder can be opened and only then not be read, a disk can fail in mid-file
+ */
+export async function* readLines(source: Readable, format: ImportFormat): AsyncGenerator<ImportLine> {
+  try {
+    yield* format === 'csv' ? readCsv(source) : readNdjson(source);
+  } catch (error) {
+    if (error !== source.errored) throw error;
+    throw cannotBeRead((source as Partial<ReadStream>).path ?? 'Standard input', error);
+  }
+}
+
+function cannotBeRead(name: string | Buffer, error: unknown): CommandError {
+  return new CommandError(
+    `${name.toString()} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'}).`,
+    { cause: error },
+  );
 }
 
 async function* readNdjson(source: Readable): AsyncGenerator<ImportLine> {

@@ -2,6 +2,7 @@ import { type KeyOfUser, OperatorKeys } from '../api-keys/operator-keys';
 import { formatInstant } from '../core/instant';
 import { type Command, CommandError, type Table } from './command';
 import { atTheConsole, OWNER_OPTION, ownerAndSince, sinceOption } from './operator';
+import { lookedAt } from './progress';
 
 interface ListedKey {
   id: string;
@@ -43,12 +44,10 @@ export const KEY_COMMANDS: Command[] = [
       { line: 'latchkey key list --user sam.hill', purpose: 'those of one account' },
       { line: `latchkey key list --json | jq -r 'select(.lastUsed == null).id'`, purpose: 'never used' },
     ],
-    async run(given, { services }) {
-      const filter = await ownerAndSince(given, services);
-      const keys = (await services()).get(OperatorKeys).list({
-        ...filter,
-        ...(given.flags.has('disabled') && { disabled: true }),
-      });
+    async run(given, { services, progress }) {
+      const owned = await ownerAndSince(given, services);
+      const filter = { ...owned, ...(given.flags.has('disabled') && { disabled: true }) };
+      const keys = (await services()).get(OperatorKeys).list(filter, lookedAt(progress));
       return { rows: listed(keys), table: TABLE };
     },
   },

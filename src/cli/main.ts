@@ -28,8 +28,9 @@ async function main(line: string[], environment: Surroundings['environment']): P
   const progress = new Progress(new SystemClock());
   try {
     const answer = await command.run(given, { environment, json, progress, config, services });
-    await printAnswer(answer, json, progress);
+    // First: where nobody takes the answer, printing it is the end of the process.
     if ('bad' in answer && answer.bad) process.exitCode = 1;
+    await printAnswer(answer, json, progress);
   } finally {
     progress.end();
     // One that could not be opened has been told of already.

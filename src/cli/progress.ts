@@ -34,3 +34,11 @@ export class Progress {
     this.dirty = false;
   }
 }
+
+/** Says how many rows a list has looked at: of few that fit among millions there is nothing to be seen for long. */
+export function lookedAt(progress: Progress): (rows: number) => void {
+  return (rows) => {
+    // There the rows themselves are written.
+    if (!process.stdout.isTTY) progress.show(`${rows} rows looked at`);
+  };
+}

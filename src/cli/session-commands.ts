@@ -2,6 +2,7 @@ import { formatInstant } from '../core/instant';
 import { OperatorSessions, type SessionOfUser } from '../sessions/operator-sessions';
 import { type Command, CommandError, type Given, type Report, type Table, UsageError } from './command';
 import { atTheConsole, findUser, OWNER_OPTION, ownerAndSince, sinceOption } from './operator';
+import { lookedAt } from './progress';
 
 interface ListedSession {
   id: string;
@@ -37,9 +38,12 @@ export const SESSION_COMMANDS: Command[] = [
       { line: 'latchkey session list --user sam.hill', purpose: 'where somebody is signed in' },
       { line: 'latchkey session list --json | jq -r .ip | sort | uniq -c', purpose: 'from where all are' },
     ],
-    async run(given, { services }) {
+    async run(given, { services, progress }) {
       const filter = await ownerAndSince(given, services);
-      return { rows: listed((await services()).get(OperatorSessions).list(filter)), table: TABLE };
+      return {
+        rows: listed((await services()).get(OperatorSessions).list(filter, lookedAt(progress))),
+        table: TABLE,
+      };
     },
   },
   {

@@ -4,6 +4,7 @@ import { UserDirectory, type UserFilter } from '../users/user-directory';
 import { toProfile } from '../users/users.dto';
 import { type Command, type Given, type Table, UsageError } from './command';
 import { instantOf, sinceOption } from './operator';
+import { lookedAt } from './progress';
 
 const FILTERS = {
   disabled: { summary: 'only disabled accounts' },
@@ -44,9 +45,12 @@ export const USER_LISTING_COMMANDS: Command[] = [
       { line: 'latchkey user list --disabled', purpose: 'who cannot sign in' },
       { line: 'latchkey user list --since 2026-11-01 --json | jq -r .email', purpose: 'the new ones' },
     ],
-    async run(given, { services }) {
+    async run(given, { services, progress }) {
       const filter = filterOf(given);
-      return { rows: listed((await services()).get(UserDirectory).list(filter)), table: TABLE };
+      return {
+        rows: listed((await services()).get(UserDirectory).list(filter, lookedAt(progress))),
+        table: TABLE,
+      };
     },
   },
   {
@@ -64,9 +68,9 @@ export const USER_LISTING_COMMANDS: Command[] = [
         purpose: 'to move to another Latchkey',
       },
     ],
-    async run(given, { services }) {
+    async run(given, { services, progress }) {
       const filter = filterOf(given);
-      const users = (await services()).get(UserDirectory).list(filter);
+      const users = (await services()).get(UserDirectory).list(filter, lookedAt(progress));
       return { rows: listed(users, given.flags.has('with-password-hashes')) };
     },
   },

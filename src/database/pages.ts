@@ -9,14 +9,18 @@ const PAGE_SIZE = 500;
  * that reads everything. Each page is a read of its own, so rows that come or go meanwhile may be there or not.
  *
  * @param read the rows behind an id, in order, at most so many
+ * @param told with each page, how many have been read
  * @throws ApiError `service_unavailable`
  */
 export async function* inPages<Row extends { id: string }>(
   transactions: Transactions,
   read: (tx: EntityManager, behindId: string, most: number) => Promise<Row[]>,
+  told: (read: number) => void,
 ): AsyncGenerator<Row> {
+  let count = 0;
   for (let behind = ''; ;) {
     const page = await transactions.read((tx) => read(tx, behind, PAGE_SIZE));
+    told((count += page.length));
     yield* page;
     const last = page.at(-1);
     if (!last || page.length < PAGE_SIZE) return;

@@ -38,7 +38,7 @@ export async function openReadOnly(location: DatabaseLocation): Promise<ReadOnly
  * Reading a file in WAL mode makes two more beside it, unless they are there, as they are while somebody has it open, or SQLite
  * is told that nobody writes.
  */
-export function readOnlyUrl(file: string): URL {
+function readOnlyUrl(file: string): URL {
   const url = pathToFileURL(file);
   if (!existsSync(`${file}-wal`)) url.searchParams.set('immutable', '1');
   return url;

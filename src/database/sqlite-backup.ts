@@ -1,11 +1,25 @@
 import { once } from 'node:events';
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { READ_TIMEOUT_MS, readOnlyUrl } from './read-only-view';
+import { SystemRandom } from '../core/random';
+import { READ_TIMEOUT_MS } from './read-only-view';
 
 /** Milliseconds between two looks at how far a copy has come. */
 const LOOK_MS = 50;
+
+const random = new SystemRandom();
 
 /** Told how many bytes are copied, of how many; all of them while the copy is checked. */
 type Told = (done: number, total: number) => void;
@@ -14,7 +28,9 @@ type Told = (done: number, total: number) => void;
  * Copies an SQLite database into a new file, as of one moment, while others go on reading and writing it. Copying the file
  * itself would miss what lies in the write-ahead log beside it.
  *
- * The copy appears whole, checked and on the disk, or not at all; what is there already is not overwritten.
+ * The copy appears whole, checked and on the disk, or not at all; what is there already is not overwritten, and several may be
+ * made at a time. Until then it is called `TARGET.<twelve digits>.partial`, which is removed when it is cut short, unless the
+ * process is killed.
  *
  * @param workerFile what a thread runs: `statement-worker.js`
  * @returns its size in bytes
@@ -27,41 +43,101 @@ export async function backUpSqlite(
   told: Told,
 ): Promise<number> {
   if (!existsSync(file)) throw new Error(`there is no database ${file}`);
-  if (existsSync(target)) throw new Error(`${target} is there already`);
-  const draft = `${target}.partial`;
-  // Of a backup that was cut short.
-  rmSync(draft, { force: true });
+  if (existsSync(target)) throw new Error(isThere(target));
+  const draft = `${target}.${random.bytes(6).toString('hex')}.partial`;
+  const stopListening = onCutShort(() => discard(draft));
   const total = statSync(file).size;
   // The copy is shorter, by what has been deleted, or longer, by what lies in the log.
   const looking = setInterval(() => told(Math.min(sizeOf(draft), total), total), LOOK_MS);
   try {
-    await inThread(workerFile, file, 'VACUUM INTO ?', [draft]);
+    writeFileSync(draft, '', { mode: 0o600, flag: 'wx' });
+    await copy(workerFile, file, draft);
     told(total, total);
-    const [verdict] = await inThread<{ integrity_check: string }>(
-      workerFile,
-      draft,
-      'PRAGMA integrity_check',
-    );
-    if (verdict?.integrity_check !== 'ok')
-      throw new Error(`the copy is damaged: ${verdict?.integrity_check}`);
+    await requireSound(workerFile, draft);
     sync(draft);
-    renameSync(draft, target);
+    giveName(draft, target);
     sync(dirname(target));
   } finally {
     clearInterval(looking);
-    rmSync(draft, { force: true });
+    discard(draft);
+    stopListening();
   }
   return statSync(target).size;
+}
+
+/**
+ * As one among those who write, and not as on a file that nobody changes: a server that starts meanwhile would write its log
+ * back under the copy's hands, which then were of two moments without a check finding it. Who may write also takes the log's
+ * files away again where nobody else has them open.
+ */
+async function copy(workerFile: string, file: string, draft: string): Promise<void> {
+  try {
+    await inThread(workerFile, { url: urlOf(file, 'mode', 'rw'), sql: 'VACUUM INTO ?', parameters: [draft] });
+  } catch (error) {
+    if (!(error as Error).message.includes('readonly database')) throw error;
+    throw new Error(`${dirname(file)} cannot be written, which a copy needs while no server runs`, {
+      cause: error,
+    });
+  }
+}
+
+async function requireSound(workerFile: string, draft: string): Promise<void> {
+  // Nobody knows of the draft.
+  const url = urlOf(draft, 'immutable', '1');
+  const sql = 'PRAGMA integrity_check';
+  const [verdict] = await inThread<{ integrity_check: string }>(workerFile, { url, sql, parameters: [] });
+  if (verdict?.integrity_check !== 'ok') throw new Error(`the copy is damaged: ${verdict?.integrity_check}`);
+}
+
+const isThere = (target: string): string => `${target} is there already`;
+
+/** Fails where the name is taken. A file system without links, as of a stick or a share, takes it for an empty file first. */
+function giveName(draft: string, target: string): void {
+  try {
+    linkSync(draft, target);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST')
+      throw new Error(isThere(target), { cause: error });
+    closeSync(openSync(target, 'wx'));
+    renameSync(draft, target);
+  }
+}
+
+/**
+ * Cleans up when the process is told to end, and then ends by that signal. The thread cannot be waited for: it does not listen
+ * until its statement is through.
+ *
+ * @returns what takes it back
+ */
+function onCutShort(cleanUp: () => void): () => void {
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  const end = (signal: NodeJS.Signals) => {
+    cleanUp();
+    stopListening();
+    process.kill(process.pid, signal);
+  };
+  const stopListening = () => signals.forEach((signal) => process.off(signal, end));
+  for (const signal of signals) process.on(signal, end);
+  return stopListening;
+}
+
+/** With what SQLite keeps beside it while it is written. */
+function discard(draft: string): void {
+  for (const file of [draft, `${draft}-journal`]) rmSync(file, { force: true });
+}
+
+function urlOf(file: string, option: string, value: string): URL {
+  const url = pathToFileURL(file);
+  url.searchParams.set(option, value);
+  return url;
 }
 
 /** Sends a statement that may take long, without standing still meanwhile. */
 async function inThread<Row>(
   workerFile: string,
-  file: string,
-  sql: string,
-  parameters: string[] = [],
+  { url, ...statement }: { url: URL; sql: string; parameters: string[] },
 ): Promise<Row[]> {
-  const workerData = { url: readOnlyUrl(file).href, timeout: READ_TIMEOUT_MS, sql, parameters };
+  const workerData = { url: url.href, timeout: READ_TIMEOUT_MS, ...statement };
   const [rows] = (await once(new Worker(workerFile, { workerData }), 'message')) as [Row[]];
   return rows;
 }

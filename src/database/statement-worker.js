@@ -7,11 +7,14 @@ const { URL } = require('node:url');
 const { parentPort, workerData } = require('node:worker_threads');
 const { DatabaseSync } = require('@photostructure/sqlite');
 
-/** @type {{ url: string, timeout: number, sql: string, parameters: string[] }} */
+/** How it is opened stands in the URL. @type {{ url: string, timeout: number, sql: string, parameters: string[] }} */
 const { url, timeout, sql, parameters } = workerData;
-const database = new DatabaseSync(new URL(url), { readOnly: true, timeout });
+const database = new DatabaseSync(new URL(url), { timeout });
+let rows;
 try {
-  parentPort?.postMessage(database.prepare(sql).all(...parameters));
+  rows = database.prepare(sql).all(...parameters);
 } finally {
   database.close();
 }
+// Not before: who closes last writes the log back.
+parentPort?.postMessage(rows);

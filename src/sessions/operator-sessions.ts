@@ -70,10 +70,18 @@ export class OperatorSessions {
   /**
    * The sessions that stand, in the order of the sign-ins, however many.
    *
+   * @param told now and then, how many have been looked at, those that are left out among them
    * @throws ApiError `service_unavailable`
    */
-  async *list({ userId, since }: SessionFilter): AsyncGenerator<SessionOfUser> {
-    const rows = inPages(this.transactions, (tx, behindId, most) => readRows(tx, userId, behindId, most));
+  async *list(
+    { userId, since }: SessionFilter,
+    told: (rows: number) => void = () => undefined,
+  ): AsyncGenerator<SessionOfUser> {
+    const rows = inPages(
+      this.transactions,
+      (tx, behindId, most) => readRows(tx, userId, behindId, most),
+      told,
+    );
     for await (const row of rows) {
       const session = toSession(row);
       if (row.revokedAt !== null || session.idleEndsAt <= this.clock.now()) continue;

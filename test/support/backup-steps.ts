@@ -11,7 +11,7 @@ import {
   symlinkSync,
   writeSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { onMysql, type TestDatabase } from './database';
@@ -114,6 +114,14 @@ export class BackupSteps {
     if (work) expect(bytesBehind).toBeGreaterThan(BALLAST_BYTES / 2);
   }
 
+  /** Ends the command by a signal in the middle of its copy. @returns the exit code */
+  async cutShort(signal: NodeJS.Signals): Promise<number | null> {
+    const command = await this.holdCopy(join(this.folder, 'monday.sqlite'));
+    command.signal(signal);
+    command.signal('SIGCONT');
+    return command.exit();
+  }
+
   private async copy(work?: () => Promise<void>): Promise<void> {
     expect(page).toContain('npm run latchkey -- backup /backups/monday.sqlite\n');
     const target = join(this.folder, 'monday.sqlite');
@@ -123,7 +131,7 @@ export class BackupSteps {
     }
     const command = await this.holdCopy(target);
     await work();
-    const soFar = sizeOf(`${target}.partial`);
+    const soFar = sizeOfDraft(target);
     command.signal('SIGCONT');
     expect(await command.exit()).toBe(0);
     expect(soFar).toBeGreaterThan(0);
@@ -137,12 +145,15 @@ export class BackupSteps {
         [join('scripts', 'start.mjs'), 'latchkey', 'backup', target],
         this.settings,
       );
-      const done = command.exit().then((code) => expect(code).toBe(0));
-      while (sizeOf(`${target}.partial`) === 0 && !existsSync(target)) await Promise.race([delay(1), done]);
+      const done = command.exit();
+      while (sizeOfDraft(target) === 0 && !existsSync(target)) {
+        const code = await Promise.race([delay(1), done]);
+        if (typeof code === 'number') expect(code).toBe(0);
+      }
       await command.pause();
-      if (sizeOf(`${target}.partial`) < BALLAST_BYTES && !existsSync(target)) return command;
+      if (sizeOfDraft(target) < BALLAST_BYTES && !existsSync(target)) return command;
       command.signal('SIGCONT');
-      await done;
+      expect(await done).toBe(0);
       rmSync(target);
     }
     throw new Error(
@@ -192,6 +203,11 @@ export class BackupSteps {
   }
 }
 
-function sizeOf(file: string): number {
-  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+/** Of the only copy to that name that is under way; 0 where none is. */
+function sizeOfDraft(target: string): number {
+  const draft = readdirSync(dirname(target)).find(
+    (name) => name.startsWith(`${basename(target)}.`) && name.endsWith('.partial'),
+  );
+  if (draft === undefined) return 0;
+  return statSync(join(dirname(target), draft), { throwIfNoEntry: false })?.size ?? 0;
 }

@@ -86,6 +86,11 @@ export class Program {
     this.child.stdin?.end(text);
   }
 
+  /** Reads nothing more of what it writes on standard output, which it is told when it writes. */
+  stopReading(): void {
+    this.child.stdout?.destroy();
+  }
+
   /** Waits until it has written what matches. */
   async says(pattern: RegExp): Promise<RegExpMatchArray> {
     const deadline = Date.now() + START_TIMEOUT_MS;
