@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { MASTER_SECRET, startApp, type TestApp } from './support/app';
 import { callApi } from './support/call';
 import { type DocumentedOperation, operations } from './support/contract';
 import { createMysqlDatabase, type TestDatabase } from './support/database';
@@ -6,7 +7,8 @@ import { type Belongings, callOf, DONE_ALREADY } from './support/every-operation
 import { halfDone } from './support/half-done';
 import { bearer } from './support/instances';
 import { MariadbServer } from './support/mariadb-server';
-import { sessionIdOf } from './support/people';
+import { type LoginBody, newcomer, sessionIdOf } from './support/people';
+import { Scrape } from './support/scrape';
 import { type Program, settingsFor, startServer } from './support/server-process';
 import { type Cut, type Passage, TcpProxy } from './support/tcp-proxy';
 import { faultRounds, longFaults } from './support/thoroughness';
@@ -248,3 +250,52 @@ describe('a way to the database that', () => {
     );
   });
 });
+
+describe('a database that hangs as soon as it has let somebody in', () => {
+  let mariadb: MariadbServer;
+  let proxy: TcpProxy;
+  let app: TestApp;
+  beforeAll(async () => {
+    mariadb = await MariadbServer.create();
+    const database = await createMysqlDatabase(mariadb.url);
+    proxy = await TcpProxy.to(mariadb.port);
+    const through = { ...database, url: proxy.leadingTo(database.url) };
+    const settings = { RATE_LIMITS: 'off', METRICS: 'on', AUTH_SECRET: MASTER_SECRET };
+    app = await startApp(settings, { database: through });
+  }, 60_000);
+  afterAll(async () => {
+    await app.close();
+    await proxy.close();
+    await mariadb.remove();
+  });
+
+  it('leaves no account locked out and no connection in use once it is killed', async () => {
+    // More at once than connections are open by now: some are new, and have yet to be set up.
+    const people: LoginBody[] = [];
+    for (let count = 0; count < 8; count += 1) people.push(await newcomer(app));
+    const newKeys = () =>
+      Promise.all(
+        people.map(async ({ token }) => (await app.call('POST', '/auth/keys', { token, body: {} })).status),
+      );
+    proxy.muteAt('SET SESSION');
+
+    const whileHung = await newKeys();
+    proxy.muteAt(undefined);
+    const hung = proxy.endMuted();
+    const afterwards = await newKeys();
+
+    expect(hung).toBeGreaterThan(0);
+    expect(whileHung.filter((status) => status === 503).length).toBeGreaterThan(0);
+    expect(afterwards).toEqual(people.map(() => 201));
+    const deadline = performance.now() + RECOVERY_MS;
+    let left = await unitsUnderWay(app);
+    while (left > 0 && performance.now() < deadline) left = await unitsUnderWay(app);
+    expect(left).toBe(0);
+  }, 60_000);
+});
+
+/** Units of work that hold a connection or wait for one. */
+const unitsUnderWay = async ({ url }: TestApp): Promise<number> => {
+  const now = await Scrape.from(url);
+  return now.value('latchkey_database_connections_used') + now.value('latchkey_database_waiting');
+};
