@@ -1,11 +1,14 @@
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import { Clock } from '../src/core/clock';
+import { ApiError } from '../src/core/errors';
+import { withBudget } from '../src/core/request-budget';
 import { Transactions } from '../src/database/transactions';
 import { AttemptLedger } from '../src/rate-limit/attempt-ledger';
 import type { Attempts } from '../src/rate-limit/attempt-rule';
 import { PasswordAttempts } from '../src/rate-limit/password-attempts';
 import { UsersService } from '../src/users/users.service';
 import { startApp, type TestApp } from './support/app';
+import { type Gate, gate } from './support/gate';
 import { TwoInstances } from './support/instances';
 import { newcomer, signUp } from './support/people';
 
@@ -101,6 +104,63 @@ describe('the ledger of password attempts', () => {
       app.clock.advance(11);
 
       expect(await one.change(id, add)).toBe(5);
+    });
+  });
+
+  describe('while it is long about a row', () => {
+    const id = 'd'.repeat(64);
+    const add =
+      (count: number) =>
+      ({ evaluated, inARow }: Attempts) => ({
+        attempts: { evaluated: [...evaluated, 1], inARow: inARow + count },
+        outcome: inARow,
+      });
+    /** Somebody who has next to no time left. */
+    const late = (change: () => Promise<number>) =>
+      withBudget(1, change).then(
+        () => 'changed',
+        (error: unknown) => (error instanceof ApiError ? error.code : String(error)),
+      );
+    let goOn: Gate;
+    let ledger: AttemptLedger;
+    beforeEach(() => {
+      goOn = gate();
+      const door = app.nest.get(Transactions);
+      const slowly: Transactions['read'] = (work) => goOn.opened.then(() => door.read(work));
+      const slow = Object.assign(Object.create(door) as Transactions, { read: slowly });
+      ledger = new AttemptLedger(slow, app.nest.get(Clock));
+    });
+    afterEach(() => app.inDatabase((tx) => tx.query('DELETE FROM password_attempts')));
+
+    it('answers who has no time left, and makes no change of his but one that is to be made all the same', async () => {
+      const first = ledger.change(id, add(1));
+      const left = [
+        late(() => ledger.change(id, add(10))),
+        late(() => ledger.change(id, add(100), 'made all the same')),
+      ];
+      const patient = ledger.change(id, add(1_000));
+
+      const answered = await Promise.all(left);
+      goOn.open();
+      const seen = [await first, await patient];
+
+      expect(answered).toEqual(['service_unavailable', 'service_unavailable']);
+      expect(seen).toEqual([0, 101]);
+      expect(await app.rows('SELECT in_a_row, version FROM password_attempts')).toEqual([
+        { in_a_row: 1_101, version: 2 },
+      ]);
+    });
+
+    it('makes no change of who has left before it knows the row, though his was the first', async () => {
+      const answered = await late(() => ledger.change(id, add(10)));
+      const patient = ledger.change(id, add(1_000));
+      goOn.open();
+
+      expect(answered).toBe('service_unavailable');
+      expect(await patient).toBe(0);
+      expect(await app.rows('SELECT in_a_row, version FROM password_attempts')).toEqual([
+        { in_a_row: 1_000, version: 1 },
+      ]);
     });
   });
 

@@ -1,5 +1,6 @@
 import { type Redis, ReplyError } from 'ioredis';
 import { LIMITS } from '../src/rate-limit/limits';
+import { RateLimits, type Taken } from '../src/rate-limit/rate-limits';
 import { RedisLink, SETTLED_MS } from '../src/redis/redis-link';
 import { startApp, type TestApp } from './support/app';
 import { describeWhereInstalled } from './support/installed';
@@ -117,6 +118,61 @@ describeWhereInstalled('redis-server', 'a Redis that dies and comes back, again 
     expect([atOnce, later, told()]).toEqual([[LOST], ['Redis is back', LOST], ['Redis is back']]);
   });
 
+  /** A key's report: none of the other tests takes from its limit. */
+  const takeOne = (subject: string) => {
+    const origin = { ip: '', userAgent: null, requestId: 'req_of_the_test' };
+    return app.nest.get(RateLimits).take('key-report', subject, { userId: null, origin });
+  };
+  const takeSeveral = async (subject: string, count: number) => {
+    const taken: Taken[] = [];
+    while (taken.length < count) taken.push(await takeOne(subject));
+    return taken;
+  };
+  /** How many more the limit grants. */
+  const left = async (subject: string) => {
+    for (let count = 0; ; count += 1) {
+      try {
+        await takeOne(subject);
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'rate_limited' });
+        return count;
+      }
+    }
+  };
+  /** It knows nothing of what it has counted. Of the connections, the one that counts: another may be back before it. */
+  const comeBack = async () => {
+    // Attempts that fail until then are no failure, as they would be to `once` of node:events.
+    const client = app.nest.get(RedisLink).client as Redis;
+    const back = new Promise((resolve) => client.once('ready', resolve));
+    await redis.start();
+    await back;
+    app.clock.push(AVOIDED_SECONDS);
+  };
+
+  it.each([
+    ['the instance', 'Redis, which is back', 0],
+    ['the instance', 'Redis, which is back', 5],
+    ['Redis', 'the instance', 5],
+    ['Redis', 'Redis, which is back', 0],
+  ])(
+    'grants no more than the limit where what was counted by %s is given back while it is counted by %s, and %i of others are',
+    async (before, after, others) => {
+      const subject = `${before}, ${after}, ${others}`;
+      if (before === 'the instance') await redis.kill();
+      const taken = await takeSeveral(subject, 3);
+      if (before === 'Redis') await redis.kill();
+      if (after !== 'the instance') await comeBack();
+
+      await takeSeveral(subject, others);
+      for (const one of taken) await one.giveBack();
+      const granted = others + (await left(subject));
+
+      if (after === 'the instance') await comeBack();
+      expect(granted).toBe(LIMITS['key-report'].points);
+    },
+    20_000,
+  );
+
   it(
     'opens no limit and keeps nobody out',
     async () => {
@@ -129,13 +185,7 @@ describeWhereInstalled('redis-server', 'a Redis that dies and comes back, again 
         accepted.push(await signUps(QUOTA + 5));
         expect(await statusWith(app, await logIn(app, person))).toBe(200);
 
-        // Of the connections, the one that counts: another may be back before it.
-        // Attempts that fail until then are no failure, as they would be to `once` of node:events.
-        const client = app.nest.get(RedisLink).client as Redis;
-        const back = new Promise((resolve) => client.once('ready', resolve));
-        await redis.start();
-        await back;
-        app.clock.push(AVOIDED_SECONDS);
+        await comeBack();
         accepted.push(await signUps(QUOTA + 5));
         expect(await statusWith(app, await logIn(app, person))).toBe(200);
       }

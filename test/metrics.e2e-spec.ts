@@ -17,6 +17,7 @@ import { startApp, type TestApp } from './support/app';
 import { createDatabase, type TestDatabase } from './support/database';
 import { gate } from './support/gate';
 import { freePort } from './support/mariadb-server';
+import { loginHungUpOn } from './support/hang-up';
 import { createKey, newcomer, signUp } from './support/people';
 import { Scrape } from './support/scrape';
 import {
@@ -26,12 +27,14 @@ import {
   settingsFor,
   startServer,
 } from './support/server-process';
+import { TestFailpoints } from './support/test-failpoints';
 
 const DURATION = 'http_server_request_duration_seconds';
 
 describe('metrics', () => {
+  const failpoints = new TestFailpoints();
   let app: TestApp;
-  beforeAll(async () => (app = await startApp({ METRICS: 'on' })));
+  beforeAll(async () => (app = await startApp({ METRICS: 'on' }, { failpoints })));
   afterAll(() => app.close());
 
   const scrape = () => Scrape.from(app.url);
@@ -70,6 +73,21 @@ describe('metrics', () => {
     ]);
     expect(text).toContain(`# TYPE ${DURATION} histogram`);
     expect(text).not.toContain(keyId);
+  });
+
+  it('time a request whose client hangs up until then, once, whatever is done for it afterwards', async () => {
+    const route = { http_request_method: 'POST', http_route: '/api/v1/auth/login' };
+    const hungUp = { ...route, http_response_status_code: '499' };
+    const signedIn = async () => (await scrape()).value('latchkey_logins_total', { outcome: 'succeeded' });
+    const before = await signedIn();
+    let ofHungUp = 0;
+
+    const all = await growth(`${DURATION}_count`, route, async () => {
+      ofHungUp = await growth(`${DURATION}_count`, hungUp, () => loginHungUpOn(app, failpoints));
+      while ((await signedIn()) === before);
+    });
+
+    expect([all, ofHungUp]).toEqual([1, 1]);
   });
 
   it('have one label for all paths and methods that nobody knows', async () => {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { MASTER_SECRET, startApp, type TestApp } from './support/app';
 import { callApi } from './support/call';
 import { type DocumentedOperation, operations } from './support/contract';
 import { createMysqlDatabase, type TestDatabase } from './support/database';
@@ -7,7 +8,8 @@ import { BELIEVING, fromFreshAddress } from './support/fresh-address';
 import { halfDone } from './support/half-done';
 import { bearer } from './support/instances';
 import { MariadbServer } from './support/mariadb-server';
-import { sessionIdOf } from './support/people';
+import { type LoginBody, newcomer, sessionIdOf, signUp } from './support/people';
+import { Scrape } from './support/scrape';
 import { type Program, settingsFor, startServer } from './support/server-process';
 import { type Cut, type Passage, TcpProxy } from './support/tcp-proxy';
 import { faultRounds, longFaults } from './support/thoroughness';
@@ -250,3 +252,81 @@ describe('a way to the database that', () => {
     );
   });
 });
+
+describe('a database that hangs on some of its connections', () => {
+  let mariadb: MariadbServer;
+  let proxy: TcpProxy;
+  let app: TestApp;
+  beforeAll(async () => {
+    mariadb = await MariadbServer.create();
+    const database = await createMysqlDatabase(mariadb.url);
+    proxy = await TcpProxy.to(mariadb.port);
+    const through = { ...database, url: proxy.leadingTo(database.url) };
+    const settings = { RATE_LIMITS: 'off', METRICS: 'on', AUTH_SECRET: MASTER_SECRET };
+    app = await startApp(settings, { database: through });
+  }, 60_000);
+  afterAll(async () => {
+    await app.close();
+    await proxy.close();
+    await mariadb.remove();
+  });
+
+  it('leaves no account locked out and no connection in use where one is killed that had yet to be set up', async () => {
+    // More at once than connections are open by now: some are new, and have yet to be set up.
+    const people: LoginBody[] = [];
+    for (let count = 0; count < 8; count += 1) people.push(await newcomer(app));
+    const newKeys = () =>
+      Promise.all(
+        people.map(async ({ token }) => (await app.call('POST', '/auth/keys', { token, body: {} })).status),
+      );
+    proxy.muteAt('SET SESSION');
+
+    const whileHung = await newKeys();
+    proxy.muteAt(undefined);
+    const hung = proxy.endMuted();
+    const afterwards = await newKeys();
+
+    expect(hung).toBeGreaterThan(0);
+    expect(whileHung.filter((status) => status === 503).length).toBeGreaterThan(0);
+    expect(afterwards).toEqual(people.map(() => 201));
+    const deadline = performance.now() + RECOVERY_MS;
+    let left = await unitsUnderWay(app);
+    while (left > 0 && performance.now() < deadline) left = await unitsUnderWay(app);
+    expect(left).toBe(0);
+  }, 60_000);
+
+  it.each([2, 5])(
+    'has %i who sign in under one name at once answered in time, each by his own',
+    async (many) => {
+      await app.restart({ RATE_LIMITS: 'on' });
+      const { username, password } = await signUp(app);
+      const login = async () => {
+        const begun = performance.now();
+        const { status } = await app.call('POST', '/auth/login', { body: { username, password } });
+        return { status, milliseconds: performance.now() - begun };
+      };
+      proxy.muteAt('password_attempts');
+
+      const whileHung = await Promise.all(Array.from({ length: many }, login));
+      proxy.muteAt(undefined);
+      const hung = proxy.endMuted();
+      const afterwards = await login();
+
+      expect(hung).toBeGreaterThan(0);
+      expect(whileHung.map(({ status }) => status)).toEqual(whileHung.map(() => 503));
+      expect(
+        whileHung.filter(({ milliseconds }) => milliseconds > LONGEST_ANSWER_MS + BUSY_MACHINE_MS),
+      ).toEqual([]);
+      expect(afterwards.status).toBe(200);
+      // Nobody was let in, so nothing counts as a failure.
+      expect(await app.rows('SELECT id FROM password_attempts WHERE in_a_row > 0')).toEqual([]);
+    },
+    60_000,
+  );
+});
+
+/** Units of work that hold a connection or wait for one. */
+const unitsUnderWay = async ({ url }: TestApp): Promise<number> => {
+  const now = await Scrape.from(url);
+  return now.value('latchkey_database_connections_used') + now.value('latchkey_database_waiting');
+};

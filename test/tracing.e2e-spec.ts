@@ -1,8 +1,10 @@
 import { startApp, type TestApp } from './support/app';
 import { createDatabase, onMysql } from './support/database';
+import { loginHungUpOn } from './support/hang-up';
 import { issued } from './support/secret-watch';
 import { createKey, newcomer, signUp } from './support/people';
 import { LISTING_MODULES, modulesLoadedBy, settingsFor, startServer } from './support/server-process';
+import { TestFailpoints } from './support/test-failpoints';
 import { TraceCollector } from './support/trace-collector';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
@@ -10,15 +12,19 @@ const PARENT = 'b7ad6b7169203331';
 const HEX = /^[0-9a-f]+$/;
 
 describe('tracing', () => {
+  const failpoints = new TestFailpoints();
   let collector: TraceCollector;
   let app: TestApp;
   beforeEach(async () => {
     collector = await TraceCollector.start();
-    app = await startApp({
-      OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
-      OTEL_EXPORTER_OTLP_HEADERS: 'x-team=doors%20and%20locks,x-other=1',
-      OTEL_SERVICE_NAME: 'front-door',
-    });
+    app = await startApp(
+      {
+        OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+        OTEL_EXPORTER_OTLP_HEADERS: 'x-team=doors%20and%20locks,x-other=1',
+        OTEL_SERVICE_NAME: 'front-door',
+      },
+      { failpoints },
+    );
   });
   afterEach(async () => {
     await app.close();
@@ -57,6 +63,22 @@ describe('tracing', () => {
     expect(children.find(({ name }) => name === 'database transaction')?.attributes).toEqual({
       'db.system.name': onMysql ? (expect.stringMatching(/^(mysql|mariadb)$/) as string) : 'sqlite',
     });
+  });
+
+  it('ends the span of a request whose client hangs up, with a status that nobody is sent', async () => {
+    await loginHungUpOn(app, failpoints, { traceparent: `00-${TRACE}-${PARENT}-01` });
+    await app.restart();
+
+    const roots = collector.spans.filter(
+      ({ traceId, parentSpanId }) => traceId === TRACE && parentSpanId === PARENT,
+    );
+    expect(roots).toEqual([
+      expect.objectContaining({
+        name: 'POST /api/v1/auth/login',
+        attributes: expect.objectContaining({ 'http.response.status_code': 499 }) as object,
+        status: 0,
+      }),
+    ]);
   });
 
   it('goes to the path of the signal, with the headers and the name that are configured', async () => {

@@ -17,7 +17,7 @@ export const METRICS = {
   // Semantic conventions for HTTP metrics of OpenTelemetry, stable since 1.23: name, attributes and buckets.
   http_server_request_duration_seconds: {
     kind: 'histogram',
-    help: 'Seconds from the head of a request to the end of its answer.',
+    help: 'Seconds from the head of a request to the end of its answer, or until the connection was closed before that: status 499, which nobody is sent.',
     labels: ['http_request_method', 'http_route', 'http_response_status_code'],
     buckets: [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
   },

@@ -22,16 +22,42 @@ const methodOf = ({ method }: FastifyRequest): string => (METHODS.has(method) ? 
 const routeOf = (request: FastifyRequest): string =>
   request.is404 ? NO_ROUTE : (request.routeOptions.url ?? NO_ROUTE);
 
+/**
+ * What stands for a status where the connection was closed before the answer was out: nobody was told any. nginx writes the same
+ * into its logs.
+ */
+const HUNG_UP = 499;
+
+/**
+ * Has `leave` called for who hangs up before his answer is out, of whom `onResponse` is never told. Not `onRequestAbort`: Fastify
+ * hears of it from the request, which for Node is over once its body was read.
+ */
+function watchHangUps(
+  server: FastifyInstance,
+  leave: (request: FastifyRequest, reply: FastifyReply) => void,
+): void {
+  server.addHook('onRequest', (request, reply, done) => {
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) leave(request, reply);
+    });
+    done();
+  });
+}
+
 /** Measures every request that reaches the router, and counts those that are refused, whoever refuses them. */
 export function measureRequests(server: FastifyInstance, metrics: Metrics): void {
   for (const code of REFUSALS) metrics.count('latchkey_refusals_total', { code }, 0);
-  server.addHook('onResponse', (request, reply, done) => {
+  const measure = (request: FastifyRequest, { elapsedTime }: FastifyReply, status: number) => {
     const labels = {
       http_request_method: methodOf(request),
       http_route: routeOf(request),
-      http_response_status_code: String(reply.statusCode),
+      http_response_status_code: String(status),
     };
-    metrics.observe('http_server_request_duration_seconds', labels, reply.elapsedTime / 1000);
+    metrics.observe('http_server_request_duration_seconds', labels, elapsedTime / 1000);
+  };
+  watchHangUps(server, (request, reply) => measure(request, reply, HUNG_UP));
+  server.addHook('onResponse', (request, reply, done) => {
+    measure(request, reply, reply.statusCode);
     if (reply.statusCode >= 400 && reply.statusCode < 500) countRefusal(reply, metrics);
     done();
   });
@@ -60,9 +86,10 @@ export function traceRequests(server: FastifyInstance, tracing: Tracing): void {
     });
     done();
   });
+  watchHangUps(server, (request) => endSpan(request, HUNG_UP));
   server.addHook('preHandler', (request, _reply, done) => within(request, done));
   server.addHook('onResponse', (request, reply, done) => {
-    endSpan(request, reply);
+    endSpan(request, reply.statusCode);
     within(request, done);
   });
 }
@@ -72,7 +99,7 @@ function within({ span }: FastifyRequest, work: () => void): void {
   else work();
 }
 
-function endSpan({ span }: FastifyRequest, { statusCode }: FastifyReply): void {
+function endSpan({ span }: FastifyRequest, statusCode: number): void {
   const attributes: SpanAttributes = { 'http.response.status_code': statusCode };
   span?.end(attributes, statusCode >= 500 ? String(statusCode) : undefined);
 }

@@ -3,7 +3,9 @@ import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { Clock } from '../core/clock';
 import { addSeconds } from '../core/instant';
+import { REQUEST_BUDGET_MS, withBudget } from '../core/request-budget';
 import { isUniqueViolation } from '../database/failures';
+import { Lease } from '../database/lease';
 import { findOne } from '../database/rows';
 import { execute } from '../database/sql';
 import { Transactions } from '../database/transactions';
@@ -16,13 +18,17 @@ export interface Decision<T> {
   outcome: T;
 }
 
+/** What becomes of a change that has not been made yet when whoever asked for it has no time left. */
+export type WhenLate = 'dropped' | 'made all the same';
+
 /** One who waits for his turn. */
 interface Turn {
-  /** Whose request it is, and so how much time there is. */
+  /** Whose request it is: in it the round can be traced. */
   scope: AsyncResource;
   decide: (before: Attempts) => Decision<unknown>;
   resolve: (outcome: unknown) => void;
   reject: (error: unknown) => void;
+  isDropped: boolean;
 }
 
 /** Seconds that a failure is remembered at most, over all limits. */
@@ -59,32 +65,52 @@ export class AttemptLedger {
   }
 
   /**
-   * Has `decide` change what is remembered under `id`. It may be called several times, and must have no other effect.
+   * Has `decide` change what is remembered under `id`. It may be called several times, and must have no other effect. Nobody
+   * waits longer than he has time, whoever else's round is under way.
    *
    * @throws ApiError `service_unavailable`
    */
-  change<T>(id: string, decide: (before: Attempts) => Decision<T>): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const scope = new AsyncResource('latchkey:attempt');
-      const turn: Turn = { scope, decide, resolve: (outcome) => resolve(outcome as T), reject };
-      const others = this.waiting.get(id);
-      if (others) {
-        others.push(turn);
-        return;
-      }
-      this.waiting.set(id, [turn]);
-      void this.serve(id);
-    });
+  change<T>(
+    id: string,
+    decide: (before: Attempts) => Decision<T>,
+    whenLate: WhenLate = 'dropped',
+  ): Promise<T> {
+    return Lease.ofRequest(
+      this.clock,
+      REQUEST_BUDGET_MS,
+      (lease) =>
+        new Promise<T>((resolve, reject) => {
+          const scope = new AsyncResource('latchkey:attempt');
+          const turn: Turn = {
+            ...{ scope, decide, reject, isDropped: false },
+            resolve: (outcome) => resolve(outcome as T),
+          };
+          lease.onExpiry(() => void (turn.isDropped = whenLate === 'dropped'));
+          this.enqueue(id, turn);
+        }),
+    );
+  }
+
+  private enqueue(id: string, turn: Turn): void {
+    const others = this.waiting.get(id);
+    if (others) {
+      others.push(turn);
+      return;
+    }
+    this.waiting.set(id, [turn]);
+    void this.serve(id);
   }
 
   /** Serves all who have come meanwhile, until nobody has. */
   private async serve(id: string): Promise<void> {
     for (let turns = this.take(id); turns.length > 0; turns = this.take(id)) {
       try {
-        // Of those who are served together, the one who came last has the most time left.
         const { scope } = turns.at(-1) as Turn;
-        const outcomes = await scope.runInAsyncScope(() => this.decideAll(id, turns));
-        turns.forEach(({ resolve }, index) => resolve(outcomes[index]));
+        // With time of its own: of those who are served together, any one may have next to none left.
+        const tellAll = await scope.runInAsyncScope(() =>
+          withBudget(REQUEST_BUDGET_MS, () => this.decideAll(id, turns)),
+        );
+        for (const tell of tellAll) tell();
       } catch (error) {
         for (const { reject } of turns) reject(error);
       }
@@ -93,24 +119,32 @@ export class AttemptLedger {
   }
 
   private take(id: string): Turn[] {
-    return this.waiting.get(id)?.splice(0) ?? [];
+    return (
+      this.waiting
+        .get(id)
+        ?.splice(0)
+        .filter(({ isDropped }) => !isDropped) ?? []
+    );
   }
 
-  private async decideAll(id: string, turns: readonly Turn[]): Promise<unknown[]> {
+  /** @returns what tells each of his outcome */
+  private async decideAll(id: string, turns: readonly Turn[]): Promise<(() => void)[]> {
     let remembered = this.lastWritten.get(id);
     for (;;) {
       const row =
         remembered ?? (await this.transactions.read((tx) => findOne(tx, PasswordAttemptsRow, 'id', id)));
       const before = row ? toAttempts(row) : NO_ATTEMPTS;
       let attempts = before;
-      const outcomes = turns.map(({ decide }) => {
+      const wanted = turns.filter(({ isDropped }) => !isDropped);
+      if (wanted.length === 0) return [];
+      const tellAll = wanted.map(({ decide, resolve }) => {
         const decision = decide(attempts);
         attempts = decision.attempts;
-        return decision.outcome;
+        return () => resolve(decision.outcome);
       });
       // What changes nothing is not checked by a write, so it must have been read.
       const holds = attempts === before ? !remembered : await this.write(id, row?.version, attempts);
-      if (holds) return outcomes;
+      if (holds) return tellAll;
       remembered = undefined;
     }
   }

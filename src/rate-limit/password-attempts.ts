@@ -74,20 +74,27 @@ export class PasswordAttempts {
     if (!this.config.rateLimits) return UNLIMITED;
     const limit = LIMITS[name];
     const id = this.digests.of([name, subject]);
-    const admission = await this.ledger.change<Admission>(id, (attempts) => {
+    const enter = (attempts: Attempts) => {
       const outcome = admit(limit, attempts, toNumericDate(this.clock.now()));
       return { attempts: outcome.kind === 'admitted' ? outcome.attempts : attempts, outcome };
-    });
+    };
+    // Whoever is answered before that has not been let in, and is not to count as a failure.
+    const admission = await this.ledger.change<Admission>(id, enter, 'dropped');
     if (admission.kind === 'refused') {
       await this.hits.note(name, id, caller);
       const { quota, retryAfter } = admission;
       throw rateLimited({ name, quota, seconds: limit.seconds, retryAfter });
     }
+    // Also where nobody waits for it any more: it would count as a failure otherwise.
     const settle = (change: (before: Attempts, at: number) => Attempts) => () =>
-      this.ledger.change<number>(id, (before) => ({
-        attempts: change(before, admission.at),
-        outcome: failuresBefore(admission.attempts, before),
-      }));
+      this.ledger.change<number>(
+        id,
+        (before) => ({
+          attempts: change(before, admission.at),
+          outcome: failuresBefore(admission.attempts, before),
+        }),
+        'made all the same',
+      );
     return {
       succeed: settle(succeed),
       withdraw: async () => void (await settle(withdraw)()),

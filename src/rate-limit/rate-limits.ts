@@ -67,7 +67,8 @@ export class RateLimits {
     const window = Math.floor(now / seconds);
     const digest = this.digests.of([name, subject]);
     const key = `${window}:${digest}`;
-    if (await counters.take(key)) return { giveBack: () => counters.giveBack(key) };
+    const taken = await counters.take(key);
+    if (taken.wasLeft) return taken;
     await this.hits.note(name, digest, caller);
     throw rateLimited({ name, quota: points, seconds, retryAfter: (window + 1) * seconds - now });
   }

@@ -30,6 +30,27 @@ export interface UnwrittenCount {
   settle: () => void;
 }
 
+/** One that was taken, or would have been if there had been one. */
+export interface TakenPoint {
+  /** Whether there was one left. */
+  wasLeft: boolean;
+  /**
+   * Gives it back where it was counted, and nowhere else: counters of another that never counted it would allow one more than the
+   * limit. Where that is out of reach it stays counted.
+   */
+  giveBack(): Promise<void>;
+}
+
+/**
+ * Counts in Redis, as the library's own script does, but never to less than none: a Redis that has come back empty since does not
+ * know what it is given back.
+ */
+const COUNT = `
+  local points = tonumber(ARGV[1])
+  if points < 0 and tonumber(redis.call('get', KEYS[1]) or 0) <= 0 then return {0, 0} end
+  redis.call('set', KEYS[1], 0, 'EX', ARGV[2], 'NX')
+  return {redis.call('incrby', KEYS[1], points), redis.call('pttl', KEYS[1])}`;
+
 /** Milliseconds for which Redis is left alone after it has failed, so that few calls wait for it while it hangs. */
 const AVOIDED_MS = 5_000;
 
@@ -51,7 +72,9 @@ export class WindowCounters {
   ) {
     const options = { points: limit.points, duration: limit.seconds, keyPrefix: `latchkey:limit:${name}` };
     this.local = new BoundedMemory(options);
-    this.shared = redis.client && new RateLimiterRedis({ ...options, storeClient: redis.client });
+    this.shared =
+      redis.client &&
+      new RateLimiterRedis({ ...options, storeClient: redis.client, customIncrTtlLuaScript: COUNT });
   }
 
   /** Counters held in this process. */
@@ -63,16 +86,15 @@ export class WindowCounters {
    * Takes one from what the key has in its window.
    *
    * @param key number of the window, a colon, and what is counted
-   * @returns whether there was one left
    */
-  async take(key: string): Promise<boolean> {
-    const { consumedPoints } = await this.inEither((counters) => counters.penalty(key));
-    return consumedPoints <= this.local.points;
-  }
-
-  /** Gives one back. */
-  async giveBack(key: string): Promise<void> {
-    await this.inEither((counters) => counters.reward(key));
+  async take(key: string): Promise<TakenPoint> {
+    const shared = await this.inRedis((counters) => counters.penalty(key));
+    const { consumedPoints } = shared ?? (await this.local.penalty(key));
+    return {
+      wasLeft: consumedPoints <= this.local.points,
+      giveBack: async () =>
+        void (await (shared ? this.inRedis((counters) => counters.reward(key)) : this.local.reward(key))),
+    };
   }
 
   /** Goes on from what an earlier process has written down. */
@@ -100,21 +122,21 @@ export class WindowCounters {
     return counts;
   }
 
-  private async inEither(
-    count: (counters: RateLimiterRedis | BoundedMemory) => Promise<RateLimiterRes>,
-  ): Promise<RateLimiterRes> {
-    if (this.shared && this.clock.monotonic() >= this.avoidedUntil) {
-      try {
-        const counted = await count(this.shared);
-        this.redis.reportSuccess('counting');
-        return counted;
-      } catch (error) {
-        // Counting goes on here: never open, only no longer shared.
-        this.redis.reportLoss('counting', error);
-        this.avoidedUntil = this.clock.monotonic() + AVOIDED_MS;
-      }
+  /** @returns undefined without Redis, and where it fails or has just failed */
+  private async inRedis(
+    count: (counters: RateLimiterRedis) => Promise<RateLimiterRes>,
+  ): Promise<RateLimiterRes | undefined> {
+    if (!this.shared || this.clock.monotonic() < this.avoidedUntil) return undefined;
+    try {
+      const counted = await count(this.shared);
+      this.redis.reportSuccess('counting');
+      return counted;
+    } catch (error) {
+      // Counting goes on here: never open, only no longer shared.
+      this.redis.reportLoss('counting', error);
+      this.avoidedUntil = this.clock.monotonic() + AVOIDED_MS;
+      return undefined;
     }
-    return count(this.local);
   }
 }
 

@@ -24,6 +24,8 @@ export class TcpProxy {
   private cutSoFar = 0;
   private overheard: ((chunk: Buffer, speaker: Speaker) => void) | undefined;
   private readonly sockets = new Set<Socket>();
+  private mutedAt: string | undefined;
+  private readonly muted = new Set<Socket>();
   /** Clients that have yet to hear that the server has hung up on them. */
   private readonly unaware = new Set<Socket>();
 
@@ -75,6 +77,19 @@ export class TcpProxy {
     this.cut = cut;
   }
 
+  /** From now on has a connection fall silent, in both directions, at these words of its client, or none any more. */
+  muteAt(words: string | undefined): void {
+    this.mutedAt = words;
+  }
+
+  /** Ends the connections that have fallen silent, as the kernel does for a server that is killed, and says how many had. */
+  endMuted(): number {
+    const count = this.muted.size;
+    for (const client of this.muted) client.destroy();
+    this.muted.clear();
+    return count;
+  }
+
   /** Has everything that passes from now on, in either direction, be heard by somebody in between. */
   overhear(by: (chunk: Buffer, speaker: Speaker) => void): void {
     this.overheard = by;
@@ -90,6 +105,8 @@ export class TcpProxy {
     const server = connect(this.target, '127.0.0.1');
     let hostLost = false;
     this.relay(client, 'client', (chunk) => {
+      if (this.mutedAt !== undefined && chunk.includes(this.mutedAt)) this.muted.add(client);
+      if (this.muted.has(client)) return;
       const cut = this.cut && chunk.includes(this.cut.at) ? this.cut : undefined;
       if (!cut) return void server.write(chunk);
       this.cutSoFar += 1;
@@ -99,7 +116,7 @@ export class TcpProxy {
       // Nothing that the server answers comes through any more.
       client.resetAndDestroy();
     });
-    this.relay(server, 'server', (chunk) => void client.write(chunk));
+    this.relay(server, 'server', (chunk) => void (this.muted.has(client) || client.write(chunk)));
     client.on('close', () => hostLost || server.end());
     server.on('close', () => {
       if (this.passage === 'nothing passes') this.unaware.add(client);
