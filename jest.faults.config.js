@@ -14,6 +14,7 @@ module.exports = {
     'rolling-restarts',
     'shutdown',
     'disk-full',
+    'last-resort',
     'outages',
     'crowded-pool',
     'killed-service',

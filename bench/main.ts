@@ -78,8 +78,10 @@ async function measureOn(engine: string, run: Run, onlyStart: boolean): Promise<
 
 async function onMysql(run: Omit<Run, 'databaseUrl'>, onlyStart: boolean): Promise<void> {
   const given = process.env['BENCH_DATABASE_URL'];
-  if (given) await requireEmpty(given);
-  if (given) return measureOn('MySQL', { ...run, databaseUrl: given }, onlyStart);
+  if (given) {
+    await requireEmpty(given);
+    return measureOn('MySQL', { ...run, databaseUrl: given }, onlyStart);
+  }
   const server = await MariadbServer.create({ durable: true });
   try {
     if (server.pid !== undefined) moveToOtherCores(server.pid);
@@ -89,13 +91,15 @@ async function onMysql(run: Omit<Run, 'databaseUrl'>, onlyStart: boolean): Promi
   }
 }
 
-/** What is measured is filled with users and sessions that are made up, under a secret that is made up: never what a service uses. */
+/**
+ * What is measured is filled with users and sessions that are made up, under a secret that is made up: never what a service uses. It is
+ * left filled.
+ */
 async function requireEmpty(url: string): Promise<void> {
   if (!url.startsWith('mysql:'))
     throw new Error('BENCH_DATABASE_URL: only a database of MySQL can be given.');
   const connection = await createConnection(url);
-  const [tables] = await connection.query<RowDataPacket[]>('SHOW TABLES');
-  await connection.end();
+  const [tables] = await connection.query<RowDataPacket[]>('SHOW TABLES').finally(() => connection.end());
   if (tables.length > 0) throw new Error('BENCH_DATABASE_URL: give a database that holds no tables.');
 }
 

@@ -10,7 +10,7 @@ import { Drain } from './http/drain';
 const LONGEST_STOP_MS = 9_500;
 
 /**
- * Milliseconds for connections. An idle one may carry another request, whose answer says that it is the last; whoever
+ * Milliseconds for connections, and for what was asked on those that are gone. An idle one may carry another request, whose answer says that it is the last; whoever
  * sends one each second is never cut off. A request under way has as long as a full hashing queue and the database may take
  * together.
  */

@@ -14,6 +14,9 @@ import { newcomer, signUp } from './support/people';
 
 const DAY = 24 * 3600;
 
+/** Of what is not taken back. */
+const drop = () => undefined;
+
 describe('the ledger of password attempts', () => {
   let app: TestApp;
   beforeAll(async () => (app = await startApp({ TRUST_PROXY: 'loopback' })));
@@ -45,7 +48,8 @@ describe('the ledger of password attempts', () => {
     const seen = await Promise.all(
       ledgers.map(async (ledger) => {
         const outcomes: number[] = [];
-        for (let time = 0; time < 50; time += 1) outcomes.push(await ledger.change('f'.repeat(64), count));
+        for (let time = 0; time < 50; time += 1)
+          outcomes.push(await ledger.change('f'.repeat(64), count, drop));
         return outcomes;
       }),
     );
@@ -73,37 +77,37 @@ describe('the ledger of password attempts', () => {
       const [transactions, clock] = [app.nest.get(Transactions), app.nest.get(Clock)];
       one = new AttemptLedger(transactions, clock);
       another = new AttemptLedger(transactions, clock);
-      await one.change(id, set(3));
+      await one.change(id, set(3), drop);
     });
     afterEach(remove);
 
     it('changes what another has written since', async () => {
-      await another.change(id, set(7));
+      await another.change(id, set(7), drop);
 
-      expect(await one.change(id, add)).toBe(7);
-      expect(await another.change(id, look)).toBe(8);
+      expect(await one.change(id, add, drop)).toBe(7);
+      expect(await another.change(id, look, drop)).toBe(8);
     });
 
     it('looks again before it changes nothing', async () => {
-      await another.change(id, set(7));
+      await another.change(id, set(7), drop);
 
-      expect(await one.change(id, look)).toBe(7);
+      expect(await one.change(id, look, drop)).toBe(7);
     });
 
     it('begins anew where the row was removed', async () => {
       await remove();
 
-      await one.change(id, set(1));
+      await one.change(id, set(1), drop);
 
-      expect(await another.change(id, look)).toBe(1);
+      expect(await another.change(id, look, drop)).toBe(1);
     });
 
     it('has forgotten it ten seconds later, when a row that was made anew may have the same version', async () => {
       await remove();
-      await another.change(id, set(5));
+      await another.change(id, set(5), drop);
       app.clock.advance(11);
 
-      expect(await one.change(id, add)).toBe(5);
+      expect(await one.change(id, add, drop)).toBe(5);
     });
   });
 
@@ -116,8 +120,8 @@ describe('the ledger of password attempts', () => {
         outcome: inARow,
       });
     /** Somebody who has next to no time left. */
-    const late = (change: () => Promise<number>) =>
-      withBudget(1, change).then(
+    const late = (change: () => Promise<number>, milliseconds = 1) =>
+      withBudget(milliseconds, change).then(
         () => 'changed',
         (error: unknown) => (error instanceof ApiError ? error.code : String(error)),
       );
@@ -133,12 +137,12 @@ describe('the ledger of password attempts', () => {
     afterEach(() => app.inDatabase((tx) => tx.query('DELETE FROM password_attempts')));
 
     it('answers who has no time left, and makes no change of his but one that is to be made all the same', async () => {
-      const first = ledger.change(id, add(1));
+      const first = ledger.change(id, add(1), drop);
       const left = [
-        late(() => ledger.change(id, add(10))),
+        late(() => ledger.change(id, add(10), drop)),
         late(() => ledger.change(id, add(100), 'made all the same')),
       ];
-      const patient = ledger.change(id, add(1_000));
+      const patient = ledger.change(id, add(1_000), drop);
 
       const answered = await Promise.all(left);
       goOn.open();
@@ -151,9 +155,41 @@ describe('the ledger of password attempts', () => {
       ]);
     });
 
+    it('makes a change all the same that is asked for when no time is left at all', async () => {
+      const answered = await late(() => ledger.change(id, add(100), 'made all the same'), 0);
+      const patient = ledger.change(id, add(1_000), drop);
+      goOn.open();
+
+      expect(answered).toBe('service_unavailable');
+      expect(await patient).toBe(100);
+    });
+
+    it('takes back what was decided for who has left before it was written', async () => {
+      const door = app.nest.get(Transactions);
+      const slow = Object.assign(Object.create(door) as Transactions, {
+        run: ((work) => goOn.opened.then(() => door.run(work))) satisfies Transactions['run'],
+        statement: ((work) =>
+          goOn.opened.then(() => door.statement(work))) satisfies Transactions['statement'],
+      });
+      ledger = new AttemptLedger(slow, app.nest.get(Clock));
+      const takenBack: number[] = [];
+      const takeBack = (outcome: number) => {
+        takenBack.push(outcome);
+        return (before: Attempts) => ({ ...before, inARow: before.inARow - 10 });
+      };
+
+      const answered = await late(() => ledger.change(id, add(10), takeBack), 500);
+      const patient = ledger.change(id, add(1_000), drop);
+      goOn.open();
+      await patient;
+      const left = await ledger.change(id, (attempts) => ({ attempts, outcome: attempts.inARow }), drop);
+
+      expect([answered, takenBack, left]).toEqual(['service_unavailable', [0], 1_000]);
+    });
+
     it('makes no change of who has left before it knows the row, though his was the first', async () => {
-      const answered = await late(() => ledger.change(id, add(10)));
-      const patient = ledger.change(id, add(1_000));
+      const answered = await late(() => ledger.change(id, add(10), drop));
+      const patient = ledger.change(id, add(1_000), drop);
       goOn.open();
 
       expect(answered).toBe('service_unavailable');

@@ -180,7 +180,7 @@ describe("the operator's command line", () => {
     expect(existsSync(secret)).toBe(false);
   });
 
-  it('is what every command is, but two', () => {
+  it('is every command that opens the services, but two', () => {
     expect(COMMANDS.filter(({ mayFound }) => mayFound).map(({ name }) => name)).toEqual([
       'user create',
       'user import',

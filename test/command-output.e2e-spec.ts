@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { COMMANDS } from '../src/cli/commands';
 import { SystemClock } from '../src/core/clock';
+import { SystemRandom } from '../src/core/random';
 import { backUpSqlite } from '../src/database/sqlite-backup';
 import { SqliteConnection } from '../src/database/sqlite-connection';
 import { MASTER_SECRET, startApp, type TestApp } from './support/app';
@@ -133,7 +134,10 @@ describe('a command that may take long', () => {
     const told: number[] = [];
     const worker = join(__dirname, '..', 'src', 'database', 'statement-worker.js');
 
-    const bytes = await backUpSqlite(file, target, worker, (done, total) => told.push(done / total));
+    const bytes = await backUpSqlite(file, target, {
+      ...{ workerFile: worker, random: new SystemRandom() },
+      told: (done, total) => told.push(done / total),
+    });
 
     expect(bytes).toBeGreaterThan(100e6);
     expect(told.filter((share) => share > 0 && share < 1).length).toBeGreaterThan(1);

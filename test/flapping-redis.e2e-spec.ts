@@ -154,14 +154,20 @@ describeWhereInstalled('redis-server', 'a Redis that dies and comes back, again 
     ['the instance', 'Redis, which is back', 5],
     ['Redis', 'the instance', 5],
     ['Redis', 'Redis, which is back', 0],
+    ['Redis', 'Redis, which is back', 5],
+    ['Redis', 'Redis, which has forgotten it', 0],
   ])(
     'grants no more than the limit where what was counted by %s is given back while it is counted by %s, and %i of others are',
     async (before, after, others) => {
       const subject = `${before}, ${after}, ${others}`;
       if (before === 'the instance') await redis.kill();
       const taken = await takeSeveral(subject, 3);
-      if (before === 'Redis') await redis.kill();
-      if (after !== 'the instance') await comeBack();
+      if (after === 'Redis, which has forgotten it') {
+        await (app.nest.get(RedisLink).client as Redis).flushall();
+      } else {
+        if (before === 'Redis') await redis.kill();
+        if (after !== 'the instance') await comeBack();
+      }
 
       await takeSeveral(subject, others);
       for (const one of taken) await one.giveBack();

@@ -12,6 +12,7 @@ import { BLANKED_AT_ONCE } from '../src/audit/chained-events';
 import { LONGEST_LINE } from '../src/cli/import-source';
 import { BODY_LIMIT } from '../src/core/json-body';
 import { MOST_COMMAS, MOST_LEVELS } from '../src/core/json-bounds';
+import { MOST_KEPT_BYTES } from '../src/core/log-output';
 import { REQUEST_BUDGET_MS } from '../src/core/request-budget';
 import {
   DEFAULT_HASH_COST,
@@ -135,6 +136,7 @@ describe('docs/inventory.md', () => {
       'requests of one connection received and not answered': `${MOST_RECEIVED}`,
       'requests of one connection under way': `${MOST_PIPELINED}`,
       'answers that clients have yet to take': `${MOST_UNSENT_BYTES / 1024 / 1024} MiB`,
+      'lines of the log that find no room': `${MOST_KEPT_BYTES / 1024} KiB`,
       '`Accept` of an error': `${LONGEST_ACCEPT} characters`,
       'time for the headers': seconds(server.headersTimeout),
       'time for a request to arrive': seconds(server.requestTimeout),

@@ -71,15 +71,14 @@ describe('a log that goes to a disk that is full', () => {
   });
 
   it('ends nothing, and has its lines when there is room again', async () => {
-    const log = join(folder, 'log');
-    const settings = settingsFor(database, { ROOM: log });
+    const [full, log] = [join(folder, 'full'), join(folder, 'log')];
+    const settings = settingsFor(database, { NO_ROOM: full, ROOM: log });
     const server = new Program(['--require', FULL_DISK, MAIN], settings);
     const [, url = ''] = await server.says(/Docs\s+(http:\/\/[\d.:]+)\/docs[\s\S]*Ctrl\+C/);
     const ask = () => fetch(`${url}/health/ready`, { headers: { 'x-forwarded-for': '192.0.2.1' } });
 
     server.signal('SIGUSR2');
-    // A signal and a request come by two ways.
-    await delay(500);
+    while (!existsSync(full)) await delay(10);
     // The first that claims to come through a proxy is a warning.
     const whileFull = [await ask(), await ask()].map(({ status }) => status);
     server.signal('SIGUSR2');
@@ -90,5 +89,18 @@ describe('a log that goes to a disk that is full', () => {
     expect([whileFull, server.stderr]).toEqual([[200, 200], '']);
     expect(server.stdout).not.toContain('TRUST_PROXY');
     expect(readFileSync(log, 'utf8')).toMatch(/TRUST_PROXY.*\n.*"stopping"/);
+  }, 60_000);
+
+  it('does not keep the process from ending after an error that nobody catches', async () => {
+    const settings = settingsFor(database, {
+      ...{ NO_ROOM: join(folder, 'fuller'), ERROR_NOBODY_CATCHES: 'exception' },
+    });
+    const server = new Program(['--require', FULL_DISK, '--require', CARELESS, MAIN], settings);
+    await server.says(/Ctrl\+C/);
+
+    server.signal('SIGUSR2');
+
+    expect(await server.exit()).toBe(1);
+    expect(server.stdout).not.toContain('fatal');
   }, 60_000);
 });

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import { setImmediate as turnOver } from 'node:timers/promises';
 import { withBudget } from '../src/core/request-budget';
 import { isUniqueViolation, violates } from '../src/database/failures';
@@ -277,6 +278,15 @@ describe('the door to the database', () => {
         second.id,
       ]);
       expect(new Set(rows.map(({ scopes }) => scopes)).size).toBe(1);
+    });
+
+    it('goes on when a connection tells of errors that belong to no statement, as a server does that takes leave', async () => {
+      await app.inDatabase(async (tx) => {
+        const connection = (await tx.queryRunner?.connect()) as EventEmitter;
+        for (const time of ['once', 'again']) connection.emit('error', new Error(time));
+      });
+
+      expect(await app.rows('SELECT 1 AS one')).toEqual([{ one: 1 }]);
     });
 
     it('gives up a statement that takes longer than three seconds, and its connection', async () => {

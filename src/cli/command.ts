@@ -72,7 +72,7 @@ export interface Command {
   options?: Record<string, CommandOption>;
   /** As typed behind `latchkey`. */
   examples: Example[];
-  /** May be the first to use a database, which is made then, with its secret. Any other is about one that is there. */
+  /** May be the first to open the services over an SQLite file, which is made then, with its secret. Any other is about what is there. */
   mayFound?: boolean;
   /**
    * Answers with a report at the end, or with rows as they come.

@@ -46,10 +46,8 @@ export async function examineDatabase(config: Config, clock: Clock): Promise<Fin
         : [await examineVersion(view), await examineConnections(view), await examineClock(view, clock)];
     const trail = await examineTrail(view, clock);
     const seal = trail ? await examineSeal(view, config) : [];
-    return [
-      ...[...engine, ...space, await examineMigrations(view)],
-      ...[trail ?? ok('audit', 'There is no trail yet.'), ...seal],
-    ];
+    const migrations = await examineMigrations(view);
+    return [...engine, ...space, migrations, trail ?? ok('audit', 'There is no trail yet.'), ...seal];
   } catch (error) {
     return [fail('database', `It cannot be read: ${(error as Error).message}.`, 'DATABASE_URL'), ...space];
   } finally {
@@ -77,8 +75,8 @@ async function examineSqlite(view: ReadOnlyView, file: string): Promise<Finding>
 }
 
 /**
- * Why the service may not be able to write to the file. Root can write to everything, so what he asks for proves nothing: a file of
- * another owner than its folder is one that root has put there, and the service runs as somebody else.
+ * Why the service may not be able to write to the file. Root can write to everything, so what he asks for proves nothing. A file of
+ * another owner than its folder has most likely been put there by root, and the service runs as somebody else.
  */
 function troubleWriting(file: string): string | undefined {
   const folder = dirname(file);
@@ -88,7 +86,10 @@ function troubleWriting(file: string): string | undefined {
   }
   const closed = [file, folder].find((path) => !isWritable(path));
   if (closed === undefined) return undefined;
-  return `${closed} cannot be written to by user ${process.getuid?.()}, who is asking: the service must run as user ${owner}.`;
+  const asking = process.getuid?.();
+  return asking === owner
+    ? `${closed} cannot be written to, not even by its owner; chmod u+w ${closed}`
+    : `${closed} cannot be written to by user ${asking}, who is asking: the service must run as user ${owner}.`;
 }
 
 function isWritable(path: string): boolean {

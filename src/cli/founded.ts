@@ -3,8 +3,8 @@ import type { Config } from '../config/config';
 import { CommandError } from './command';
 
 /**
- * Sees to it that a command is about what the server uses. Where the shell lacks the server's settings, another database with a secret of
- * its own would be made, and of that one it is true that no session stands any more.
+ * Sees to it that a command is about what the server uses. Where the shell lacks the server's settings, another database would be made, in
+ * which nobody is signed in, and the command would say that all is done. A database of MySQL is never made.
  *
  * @throws CommandError
  */

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { workerFile } from '../worker-file';
 import { Clock } from '../core/clock';
+import { SystemRandom } from '../core/random';
 import { StartError } from '../core/start-error';
 import { readMigrationStatus } from '../database/migration-status';
 import { prepareDatabase } from '../database/open-database';
@@ -90,9 +91,12 @@ export const MAINTENANCE_COMMANDS: Command[] = [
 
 async function copy(file: string, target: string, progress: Progress): Promise<number> {
   try {
-    return await backUpSqlite(file, target, workerFile('database', 'statement-worker.js'), (done, total) =>
-      progress.show(done < total ? `${done} of some ${total} bytes copied` : 'the copy is being checked'),
-    );
+    return await backUpSqlite(file, target, {
+      workerFile: workerFile('database', 'statement-worker.js'),
+      random: new SystemRandom(),
+      told: (done, total) =>
+        progress.show(done < total ? `${done} of some ${total} bytes copied` : 'the copy is being checked'),
+    });
   } catch (error) {
     throw new CommandError(`No backup was made in ${dirname(target)}: ${(error as Error).message}.`);
   }

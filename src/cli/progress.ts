@@ -38,7 +38,7 @@ export class Progress {
 /** Says how many rows a list has looked at: of few that fit among millions there is nothing to be seen for long. */
 export function lookedAt(progress: Progress): (rows: number) => void {
   return (rows) => {
-    // There the rows themselves are written.
+    // There a row may come at any moment, and this would stand in its way.
     if (!process.stdout.isTTY) progress.show(`${rows} rows looked at`);
   };
 }

@@ -31,7 +31,7 @@ interface Reading {
 
 /**
  * The machine's clock plus a correction that keeps it in step with the database's, which all instances share. Where it has gone too far
- * astray, it runs on from the last time that could be trusted.
+ * astray, it runs on from the last time that could be trusted. One that never could goes by its own.
  */
 export class KeptClock extends Clock {
   private correctionMs = 0;

@@ -1,7 +1,7 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import { MOST_KEPT_BYTES, openLogOutput } from './log-output';
 
 /** A device on which nothing has room. */
@@ -38,7 +38,7 @@ describe('the output of the log', () => {
 
     const file = makeRoom();
     output.write('third\n');
-    await delay(0);
+    await setImmediate();
 
     expect(readFileSync(file, 'utf8')).toBe('first\nsecond\nthird\n');
     expect(lost).toEqual([]);
@@ -52,9 +52,9 @@ describe('the output of the log', () => {
 
     const file = makeRoom();
     output.write('last\n');
-    await delay(0);
+    await setImmediate();
     output.write('later\n');
-    await delay(0);
+    await setImmediate();
 
     const written = readFileSync(file, 'utf8');
     expect(written.startsWith(line.repeat(kept))).toBe(true);

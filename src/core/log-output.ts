@@ -27,5 +27,7 @@ export function openLogOutput(fd: number, tellLost: (lines: number) => void): De
     lost = 0;
     tellLost(lines);
   });
-  return output;
+  // Without more of it than that: to flush before the end, as for a fatal error, the library would try a full disk for ever. There is
+  // nothing to flush.
+  return { write: (line) => void output.write(line) };
 }

@@ -15,7 +15,7 @@ export const STANDARD_ERROR: DestinationStream = { write: (line) => void process
  * The process's logger.
  *
  * @param level least severe level that is written
- * @param destination where lines go; standard output by default
+ * @param destination where lines go; by default standard output, which may be full: see `openLogOutput`
  */
 export function createLog(level: string, destination?: DestinationStream): Log {
   const options = {

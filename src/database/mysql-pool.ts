@@ -33,6 +33,8 @@ export function mysqlDriver(credentials: MysqlCredentials) {
         ...credentials.current,
       });
       pool.on('connection', (connection) => {
+        // Whoever waits for an answer is told of an error by it. Nobody need: a server takes leave by one, and the driver listens once.
+        connection.on('error', () => undefined);
         for (const statement of SESSION_SETUP) {
           // A connection that refuses its setup must not serve anybody.
           connection.query(statement, (error) => error && connection.destroy());

@@ -13,13 +13,11 @@ import {
 import { dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { SystemRandom } from '../core/random';
+import type { Random } from '../core/random';
 import { READ_TIMEOUT_MS } from './read-only-view';
 
 /** Milliseconds between two looks at how far a copy has come. */
 const LOOK_MS = 50;
-
-const random = new SystemRandom();
 
 /** Told how many bytes are copied, of how many; all of them while the copy is checked. */
 type Told = (done: number, total: number) => void;
@@ -33,14 +31,14 @@ type Told = (done: number, total: number) => void;
  * process is killed.
  *
  * @param workerFile what a thread runs: `statement-worker.js`
+ * @param random for the name of the draft
  * @returns its size in bytes
  * @throws Error when the target is there, the database is not, or the disk is full
  */
 export async function backUpSqlite(
   file: string,
   target: string,
-  workerFile: string,
-  told: Told,
+  { workerFile, random, told }: { workerFile: string; random: Random; told: Told },
 ): Promise<number> {
   if (!existsSync(file)) throw new Error(`there is no database ${file}`);
   if (existsSync(target)) throw new Error(isThere(target));
@@ -66,9 +64,9 @@ export async function backUpSqlite(
 }
 
 /**
- * As one among those who write, and not as on a file that nobody changes: a server that starts meanwhile would write its log
- * back under the copy's hands, which then were of two moments without a check finding it. Who may write also takes the log's
- * files away again where nobody else has them open.
+ * Opened for writing, though nothing is written, so that SQLite's locks hold. Opened as a file that nobody changes it would be copied
+ * while a server that starts meanwhile writes its log back: a copy of two moments, which `integrity_check` does not notice. And
+ * whoever may write also removes the log's files at the end, unless others have them open.
  */
 async function copy(workerFile: string, file: string, draft: string): Promise<void> {
   try {
@@ -91,15 +89,28 @@ async function requireSound(workerFile: string, draft: string): Promise<void> {
 
 const isThere = (target: string): string => `${target} is there already`;
 
-/** Fails where the name is taken. A file system without links, as of a stick or a share, takes it for an empty file first. */
+/** What a file system says that has no links, as of a stick or a share. */
+const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
+
+/** Fails where the name is taken. On a file system without links an empty file has it for a moment. */
 function giveName(draft: string, target: string): void {
   try {
     linkSync(draft, target);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST')
-      throw new Error(isThere(target), { cause: error });
-    closeSync(openSync(target, 'wx'));
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') throw new Error(isThere(target), { cause: error });
+    if (!NO_LINKS.includes(code)) throw error;
+    takeName(draft, target);
+  }
+}
+
+function takeName(draft: string, target: string): void {
+  closeSync(openSync(target, 'wx'));
+  try {
     renameSync(draft, target);
+  } catch (error) {
+    rmSync(target);
+    throw error;
   }
 }
 

@@ -30,7 +30,7 @@ export class Drain {
   private server: FastifyInstance['server'];
   private accepted = 0;
   private asked = 0;
-  private inHandlers = 0;
+  private handlersAtWork = 0;
   private announced = false;
   private lastAnswers = false;
 
@@ -94,17 +94,17 @@ export class Drain {
     Server.prototype.close.call(this.server);
     this.sendAway();
     const end = new AbortController();
-    const left = this.until(() => this.isEmpty && this.inHandlers === 0).then(() => end.abort());
+    const left = this.until(() => this.hasNoConnections && this.handlersAtWork === 0).then(() => end.abort());
     await Promise.race([left, pause(idle, end.signal)]);
     await this.untilNoMore(() => this.asked);
     this.server.closeIdleConnections();
     await Promise.race([left, pause(busy - idle, end.signal)]);
     // Node's own list lacks those that it has handed over, such as one that asked for a tunnel and was refused.
     for (const socket of this.connections) socket.destroy();
-    await this.until(() => this.isEmpty);
+    await this.until(() => this.hasNoConnections);
   }
 
-  private get isEmpty(): boolean {
+  private get hasNoConnections(): boolean {
     return this.connections.size === 0;
   }
 
@@ -112,11 +112,11 @@ export class Drain {
   private follow(route: RouteOptions): void {
     const { handler } = route;
     const end = () => {
-      this.inHandlers -= 1;
+      this.handlersAtWork -= 1;
       this.recheck();
     };
     const begin = (work: Promise<unknown>) => {
-      this.inHandlers += 1;
+      this.handlersAtWork += 1;
       void work.then(end, end);
     };
     route.handler = function (request, reply) {

@@ -36,10 +36,15 @@ function watchHangUps(
   server: FastifyInstance,
   leave: (request: FastifyRequest, reply: FastifyReply) => void,
 ): void {
+  const answered = new WeakSet<object>();
   server.addHook('onRequest', (request, reply, done) => {
     reply.raw.once('close', () => {
-      if (!reply.raw.writableFinished) leave(request, reply);
+      if (!answered.has(reply.raw)) leave(request, reply);
     });
+    done();
+  });
+  server.addHook('onResponse', (_request, reply, done) => {
+    answered.add(reply.raw);
     done();
   });
 }

@@ -18,15 +18,21 @@ export interface Decision<T> {
   outcome: T;
 }
 
-/** What becomes of a change that has not been made yet when whoever asked for it has no time left. */
-export type WhenLate = 'dropped' | 'made all the same';
+/** What undoes a change that was decided so; undefined where nothing was changed. */
+export type TakeBack<T> = (outcome: T) => ((before: Attempts) => Attempts) | undefined;
+
+/**
+ * What becomes of a change whose asker has no time left, or had none to begin with: it is made all the same; or it is dropped, and where it
+ * was decided already, taken back as soon as it has been made.
+ */
+export type WhenLate<T> = 'made all the same' | TakeBack<T>;
 
 /** One who waits for his turn. */
 interface Turn {
-  /** Whose request it is: in it the round can be traced. */
+  /** The request's context: the round runs in that of the last one, so that its spans have a parent. */
   scope: AsyncResource;
   decide: (before: Attempts) => Decision<unknown>;
-  resolve: (outcome: unknown) => void;
+  tell: (outcome: unknown) => void;
   reject: (error: unknown) => void;
   isDropped: boolean;
 }
@@ -70,35 +76,51 @@ export class AttemptLedger {
    *
    * @throws ApiError `service_unavailable`
    */
-  change<T>(
-    id: string,
-    decide: (before: Attempts) => Decision<T>,
-    whenLate: WhenLate = 'dropped',
-  ): Promise<T> {
+  change<T>(id: string, decide: (before: Attempts) => Decision<T>, whenLate: WhenLate<T>): Promise<T> {
+    if (whenLate === 'made all the same') {
+      const outcome = this.makeAllTheSame(id, decide);
+      return Lease.ofRequest(this.clock, REQUEST_BUDGET_MS, () => outcome);
+    }
     return Lease.ofRequest(
       this.clock,
       REQUEST_BUDGET_MS,
       (lease) =>
         new Promise<T>((resolve, reject) => {
-          const scope = new AsyncResource('latchkey:attempt');
           const turn: Turn = {
-            ...{ scope, decide, reject, isDropped: false },
-            resolve: (outcome) => resolve(outcome as T),
+            ...{ scope: new AsyncResource('latchkey:attempt'), decide, reject, isDropped: false },
+            tell: (outcome) =>
+              turn.isDropped ? this.takeBack(id, whenLate(outcome as T)) : resolve(outcome as T),
           };
-          lease.onExpiry(() => void (turn.isDropped = whenLate === 'dropped'));
+          lease.onExpiry(() => void (turn.isDropped = true));
           this.enqueue(id, turn);
         }),
     );
+  }
+
+  private makeAllTheSame<T>(id: string, decide: (before: Attempts) => Decision<T>): Promise<T> {
+    const outcome = new Promise<T>((resolve, reject) => {
+      const scope = new AsyncResource('latchkey:attempt');
+      const tell = (decided: unknown) => resolve(decided as T);
+      this.enqueue(id, { scope, decide, tell, reject, isDropped: false });
+    });
+    // Whoever has no time left is told so, and nobody of what becomes of it then.
+    outcome.catch(() => undefined);
+    return outcome;
+  }
+
+  private takeBack(id: string, change: ((before: Attempts) => Attempts) | undefined): void {
+    if (!change) return;
+    void this.makeAllTheSame(id, (before) => ({ attempts: change(before), outcome: undefined }));
   }
 
   private enqueue(id: string, turn: Turn): void {
     const others = this.waiting.get(id);
     if (others) {
       others.push(turn);
-      return;
+    } else {
+      this.waiting.set(id, [turn]);
+      void this.serve(id);
     }
-    this.waiting.set(id, [turn]);
-    void this.serve(id);
   }
 
   /** Serves all who have come meanwhile, until nobody has. */
@@ -119,12 +141,8 @@ export class AttemptLedger {
   }
 
   private take(id: string): Turn[] {
-    return (
-      this.waiting
-        .get(id)
-        ?.splice(0)
-        .filter(({ isDropped }) => !isDropped) ?? []
-    );
+    const turns = this.waiting.get(id)?.splice(0) ?? [];
+    return turns.filter(({ isDropped }) => !isDropped);
   }
 
   /** @returns what tells each of his outcome */
@@ -137,10 +155,10 @@ export class AttemptLedger {
       let attempts = before;
       const wanted = turns.filter(({ isDropped }) => !isDropped);
       if (wanted.length === 0) return [];
-      const tellAll = wanted.map(({ decide, resolve }) => {
+      const tellAll = wanted.map(({ decide, tell }) => {
         const decision = decide(attempts);
         attempts = decision.attempts;
-        return () => resolve(decision.outcome);
+        return () => tell(decision.outcome);
       });
       // What changes nothing is not checked by a write, so it must have been read.
       const holds = attempts === before ? !remembered : await this.write(id, row?.version, attempts);

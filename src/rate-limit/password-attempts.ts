@@ -78,14 +78,16 @@ export class PasswordAttempts {
       const outcome = admit(limit, attempts, toNumericDate(this.clock.now()));
       return { attempts: outcome.kind === 'admitted' ? outcome.attempts : attempts, outcome };
     };
-    // Whoever is answered before that has not been let in, and is not to count as a failure.
-    const admission = await this.ledger.change<Admission>(id, enter, 'dropped');
+    // Whoever is answered before he is let in is not to count as a failure.
+    const leave = (late: Admission) =>
+      late.kind === 'admitted' ? (before: Attempts) => withdraw(before, late.at) : undefined;
+    const admission = await this.ledger.change<Admission>(id, enter, leave);
     if (admission.kind === 'refused') {
       await this.hits.note(name, id, caller);
       const { quota, retryAfter } = admission;
       throw rateLimited({ name, quota, seconds: limit.seconds, retryAfter });
     }
-    // Also where nobody waits for it any more: it would count as a failure otherwise.
+    // Also where nobody has the time to wait for it: it would count as a failure otherwise.
     const settle = (change: (before: Attempts, at: number) => Attempts) => () =>
       this.ledger.change<number>(
         id,

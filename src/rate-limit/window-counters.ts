@@ -35,16 +35,13 @@ export interface TakenPoint {
   /** Whether there was one left. */
   wasLeft: boolean;
   /**
-   * Gives it back where it was counted, and nowhere else: counters of another that never counted it would allow one more than the
-   * limit. Where that is out of reach it stays counted.
+   * Gives it back where it was counted, and nowhere else: counters that never counted it would allow one more than the limit. Where
+   * that is out of reach, or was meanwhile, it stays counted.
    */
   giveBack(): Promise<void>;
 }
 
-/**
- * Counts in Redis, as the library's own script does, but never to less than none: a Redis that has come back empty since does not
- * know what it is given back.
- */
+/** Counts in Redis as the library's own script does, but never to less than none: it may have forgotten what it is given back. */
 const COUNT = `
   local points = tonumber(ARGV[1])
   if points < 0 and tonumber(redis.call('get', KEYS[1]) or 0) <= 0 then return {0, 0} end
@@ -88,12 +85,16 @@ export class WindowCounters {
    * @param key number of the window, a colon, and what is counted
    */
   async take(key: string): Promise<TakenPoint> {
+    const { connectionNumber } = this.redis;
     const shared = await this.inRedis((counters) => counters.penalty(key));
     const { consumedPoints } = shared ?? (await this.local.penalty(key));
+    const giveBackToRedis = async () => {
+      const isSame = this.redis.connectionNumber === connectionNumber;
+      if (isSame) await this.inRedis((counters) => counters.reward(key));
+    };
     return {
       wasLeft: consumedPoints <= this.local.points,
-      giveBack: async () =>
-        void (await (shared ? this.inRedis((counters) => counters.reward(key)) : this.local.reward(key))),
+      giveBack: () => (shared ? giveBackToRedis() : this.local.reward(key).then(() => undefined)),
     };
   }
 

@@ -41,6 +41,7 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
   /** For commands; absent without `REDIS_URL`. A command fails at once while there is no connection. */
   readonly client: Redis | undefined;
   private readonly subscriber: Redis | undefined;
+  private connected = 0;
   private readonly listeners = new Map<string, (message: string) => void>();
   private readonly outage: OutageLog;
   /**
@@ -62,6 +63,7 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
     if (config.redisUrl === undefined) return;
     const address = redisAddress(config.redisUrl, config.tls);
     this.client = this.connection(address);
+    this.client.on('ready', () => (this.connected += 1));
     this.subscriber = this.connection(address);
     // Anew with every connection: one that was made while Redis was lost knows of no channel.
     this.subscriber.on('ready', () => this.listeners.forEach((_, channel) => this.listenTo(channel)));
@@ -96,6 +98,11 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
       () => this.reportSuccess('publishing'),
       (error: unknown) => this.reportLoss('publishing', error),
     );
+  }
+
+  /** The number of the connection for commands. Behind another one there may be another Redis, or one that has lost everything. */
+  get connectionNumber(): number {
+    return this.connected;
   }
 
   /** Has it logged, once, that Redis does not do what was asked of it. */

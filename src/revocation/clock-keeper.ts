@@ -13,8 +13,8 @@ export const MOST_CORRECTED_MS = 600_000;
 const NOISE_MS = 100;
 
 /**
- * The longest question, in milliseconds, whose answer is taken at its word: when it was given is known to half of that. By one that
- * took longer the clock is moved as far as it proves, and no further: never away from the truth.
+ * The longest question, in milliseconds, whose answer is taken at its word: when it was given is known to half of that. A slower answer
+ * moves the clock only to the nearer end of the time in which it may have been given, and so never away from the truth.
  */
 const LONGEST_ROUND_TRIP_MS = 1_000;
 

@@ -130,10 +130,11 @@ export class OperatorSessions {
       const owners = await this.transactions.read((tx) => readOwners(tx, behind));
       const last = owners.at(-1);
       if (last === undefined) return;
-      const concerned = await this.transactions.read((tx) => concernedAmong(tx, owners, this.clock.now()));
-      for (let begin = 0; begin < concerned.length; begin += ACCOUNTS_PER_BATCH) {
-        const batch = concerned.slice(begin, begin + ACCOUNTS_PER_BATCH);
-        yield await this.transactions.run((tx) => this.endOf(tx, batch, origin));
+      for (let begin = 0; begin < owners.length; begin += ACCOUNTS_PER_BATCH) {
+        const batch = owners.slice(begin, begin + ACCOUNTS_PER_BATCH);
+        const concerned = await this.transactions.read((tx) => concernedAmong(tx, batch, this.clock.now()));
+        if (concerned.length > 0)
+          yield await this.transactions.run((tx) => this.endOf(tx, concerned, origin));
       }
       behind = last;
     }
