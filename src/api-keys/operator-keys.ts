@@ -69,12 +69,12 @@ export class OperatorKeys {
   /**
    * The keys in the order in which they were made, however many.
    *
-   * @param told now and then, how many have been looked at, those that are left out among them
+   * @param told with each page, how many have been looked at, those that are left out among them
    * @throws ApiError `service_unavailable`
    */
   async *list(
     { userId, disabled, since }: KeyFilter,
-    told: (rows: number) => void = () => undefined,
+    told?: (rows: number) => void,
   ): AsyncGenerator<KeyOfUser> {
     const rows = inPages(
       this.transactions,

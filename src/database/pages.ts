@@ -15,12 +15,13 @@ const PAGE_SIZE = 500;
 export async function* inPages<Row extends { id: string }>(
   transactions: Transactions,
   read: (tx: EntityManager, behindId: string, most: number) => Promise<Row[]>,
-  told: (read: number) => void,
+  told?: (read: number) => void,
 ): AsyncGenerator<Row> {
   let count = 0;
   for (let behind = ''; ;) {
     const page = await transactions.read((tx) => read(tx, behind, PAGE_SIZE));
-    told((count += page.length));
+    count += page.length;
+    told?.(count);
     yield* page;
     const last = page.at(-1);
     if (!last || page.length < PAGE_SIZE) return;

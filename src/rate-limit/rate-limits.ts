@@ -10,13 +10,10 @@ import { addressBlock, addressNetwork } from './address-block';
 import { type Caller, LimitHits } from './limit-hits';
 import { type AddressLimitName, LIMITS, NETWORK_LIMITS, type WindowLimitName } from './limits';
 import { rateLimited } from './rate-limited.error';
-import { WindowCounters } from './window-counters';
+import { type TakenPoint, WindowCounters } from './window-counters';
 
-/** One that was taken from a limit. */
-export interface Taken {
-  /** Has it not count after all. */
-  giveBack(): Promise<void>;
-}
+/** One that was taken from a limit, and may be given back. */
+export type Taken = Pick<TakenPoint, 'giveBack'>;
 
 const NOTHING_TAKEN: Taken = { giveBack: () => Promise.resolve() };
 

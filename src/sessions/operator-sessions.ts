@@ -70,12 +70,12 @@ export class OperatorSessions {
   /**
    * The sessions that stand, in the order of the sign-ins, however many.
    *
-   * @param told now and then, how many have been looked at, those that are left out among them
+   * @param told with each page, how many have been looked at, those that are left out among them
    * @throws ApiError `service_unavailable`
    */
   async *list(
     { userId, since }: SessionFilter,
-    told: (rows: number) => void = () => undefined,
+    told?: (rows: number) => void,
   ): AsyncGenerator<SessionOfUser> {
     const rows = inPages(
       this.transactions,

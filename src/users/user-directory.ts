@@ -20,13 +20,10 @@ export class UserDirectory {
    * The accounts in the order of their ids, however many. Filtered here and not by the engine, so that no statement runs long
    * in search of the few that fit.
    *
-   * @param told now and then, how many have been looked at, those that are left out among them
+   * @param told with each page, how many have been looked at, those that are left out among them
    * @throws ApiError `service_unavailable`
    */
-  async *list(
-    { disabled, since }: UserFilter,
-    told: (rows: number) => void = () => undefined,
-  ): AsyncGenerator<User> {
+  async *list({ disabled, since }: UserFilter, told?: (rows: number) => void): AsyncGenerator<User> {
     const users = inPages(
       this.transactions,
       (tx, behindId, most) =>
