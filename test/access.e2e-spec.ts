@@ -5,6 +5,7 @@ import { ACCESS_POLICY, type AccessPolicy } from '../src/access/decorators';
 import { startApp, type TestApp } from './support/app';
 import { claimsOf, forge, JWT_SECRET } from './support/forgery';
 import { createKey, logIn, newcomer, signUp, statusWith } from './support/people';
+import { withoutPolls } from './support/polls';
 
 describe('access', () => {
   let app: TestApp;
@@ -124,8 +125,10 @@ describe('access', () => {
     );
     expect(await statusWith(app, ended)).toBe(200);
 
-    app.clock.push(1);
-    const answers = await Promise.all([statusWith(app, standing), statusWith(app, ended)]);
+    const answers = await withoutPolls(app, () => {
+      app.clock.push(1);
+      return Promise.all([statusWith(app, standing), statusWith(app, ended)]);
+    });
 
     expect(answers).toEqual([200, 401]);
   });
@@ -134,8 +137,10 @@ describe('access', () => {
     const { token } = await newcomer(app);
     await app.inDatabase((tx) => tx.query('ALTER TABLE sessions RENAME TO sessions_hidden'));
     try {
-      app.clock.push(1);
-      const { status, body, headers } = await app.call('GET', '/users/me', { token });
+      const { status, body, headers } = await withoutPolls(app, () => {
+        app.clock.push(1);
+        return app.call('GET', '/users/me', { token });
+      });
 
       expect([status, body]).toEqual([503, { error: 'Service temporarily unavailable' }]);
       expect(headers.get('retry-after')).toBe('1');

@@ -1,5 +1,5 @@
 import { type Redis, ReplyError } from 'ioredis';
-import { LIMITS } from '../src/rate-limit/limits';
+import { LIMITS, type WindowLimitName } from '../src/rate-limit/limits';
 import { RateLimits, type Taken } from '../src/rate-limit/rate-limits';
 import { RedisLink, SETTLED_MS } from '../src/redis/redis-link';
 import { startApp, type TestApp } from './support/app';
@@ -116,6 +116,25 @@ describeWhereInstalled('redis-server', 'a Redis that dies and comes back, again 
     link.reportSuccess('counting');
 
     expect([atOnce, later, told()]).toEqual([[LOST], ['Redis is back', LOST], ['Redis is back']]);
+  });
+
+  it('is waited for once while it hangs, whichever limits are asked in turn', async () => {
+    const client = app.nest.get(RedisLink).client as Redis;
+    const origin = { ip: '', userAgent: null, requestId: 'req_of_the_test' };
+    const take = (name: WindowLimitName) =>
+      app.nest.get(RateLimits).take(name, 'anybody', { userId: null, origin });
+    app.clock.push(AVOIDED_SECONDS);
+    redis.freeze();
+    const commands = jest.spyOn(client, 'sendCommand');
+    for (const name of ['login-address', 'login-network', 'sign-in'] as const) await take(name);
+    const asked = commands.mock.calls.length;
+    commands.mockRestore();
+    redis.thaw();
+    await client.ping();
+
+    expect(asked).toBe(1);
+    app.clock.push(AVOIDED_SECONDS);
+    told();
   });
 
   /** A key's report: none of the other tests takes from its limit. */

@@ -24,6 +24,7 @@ import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { type Answer, type Call, startApp, type TestApp } from './support/app';
 import { type DocumentedOperation, openApiDocument, operations, requestExample } from './support/contract';
 import { createKey, logIn, type LoginBody, sessionIdOf } from './support/people';
+import { holdPolls } from './support/polls';
 
 const root = join(__dirname, '..');
 
@@ -398,9 +399,13 @@ describe('every example of the document, executed', () => {
     },
     database_read_only: async () => {
       await app.nest.get(RevocationFeed).poll();
+      const goOn = await holdPolls(app);
       const feed = app.nest.get<{ serverIsReadOnly: boolean }>(RevocationFeed);
       feed.serverIsReadOnly = true;
-      return () => void (feed.serverIsReadOnly = false);
+      return () => {
+        feed.serverIsReadOnly = false;
+        goOn();
+      };
     },
     revocation_feed_stale: async () => {
       await app.rows('ALTER TABLE revocation_entries RENAME TO gone');
@@ -409,9 +414,13 @@ describe('every example of the document, executed', () => {
     },
     clock_astray: async () => {
       await app.nest.get(RevocationFeed).poll();
+      const goOn = await holdPolls(app);
       const keeper = app.nest.get<{ astray: boolean }>(ClockKeeper);
       keeper.astray = true;
-      return () => void (keeper.astray = false);
+      return () => {
+        keeper.astray = false;
+        goOn();
+      };
     },
     service_unavailable: (call, of) => {
       if (of.id === 'verify') {

@@ -48,9 +48,6 @@ const COUNT = `
   redis.call('set', KEYS[1], 0, 'EX', ARGV[2], 'NX')
   return {redis.call('incrby', KEYS[1], points), redis.call('pttl', KEYS[1])}`;
 
-/** Milliseconds for which Redis is left alone after it has failed, so that few calls wait for it while it hangs. */
-const AVOIDED_MS = 5_000;
-
 /**
  * Counts by windows of time: in Redis, where there is one, so that all instances count together; in this process while it
  * is lost, and without it. Each window has counters of its own, so that the injected clock alone says when one is over;
@@ -59,7 +56,6 @@ const AVOIDED_MS = 5_000;
 export class WindowCounters {
   private readonly local: BoundedMemory;
   private readonly shared: RateLimiterRedis | undefined;
-  private avoidedUntil = -Infinity;
 
   constructor(
     private readonly name: string,
@@ -127,7 +123,7 @@ export class WindowCounters {
   private async inRedis(
     count: (counters: RateLimiterRedis) => Promise<RateLimiterRes>,
   ): Promise<RateLimiterRes | undefined> {
-    if (!this.shared || this.clock.monotonic() < this.avoidedUntil) return undefined;
+    if (!this.shared || this.redis.isAvoided) return undefined;
     try {
       const counted = await count(this.shared);
       this.redis.reportSuccess('counting');
@@ -135,7 +131,6 @@ export class WindowCounters {
     } catch (error) {
       // Counting goes on here: never open, only no longer shared.
       this.redis.reportLoss('counting', error);
-      this.avoidedUntil = this.clock.monotonic() + AVOIDED_MS;
       return undefined;
     }
   }

@@ -20,6 +20,9 @@ const RETRY_MS = 500;
  */
 export const SETTLED_MS = 10_000;
 
+/** Milliseconds for which nobody waits for Redis after it has failed, so that few calls are slow while it hangs. */
+const AVOIDED_MS = 5_000;
+
 /** Something that failed. */
 interface Failure {
   /** The last time, by the monotonic clock. */
@@ -42,6 +45,7 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
   readonly client: Redis | undefined;
   private readonly subscriber: Redis | undefined;
   private connected = 0;
+  private avoidedUntil = -Infinity;
   private readonly listeners = new Map<string, (message: string) => void>();
   private readonly outage: OutageLog;
   /**
@@ -105,8 +109,14 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
     return this.connected;
   }
 
+  /** Whether it has failed just now, whoever asked: what waits for an answer does without it. */
+  get isAvoided(): boolean {
+    return this.clock.monotonic() < this.avoidedUntil;
+  }
+
   /** Has it logged, once, that Redis does not do what was asked of it. */
   reportLoss(use: RedisUse, error: unknown): void {
+    this.avoidedUntil = this.clock.monotonic() + AVOIDED_MS;
     this.noteFailure(this.client, failureOf(use, error), error);
   }
 
