@@ -41,7 +41,7 @@ export class UsersController {
   @Get('me')
   @RequireScopes(USERS_READ)
   async getProfile(@CurrentPrincipal() { userId }: Principal): Promise<UserProfile> {
-    return toProfile(await this.users.get(userId));
+    return toProfile(await this.users.profileOf(userId));
   }
 
   /**

@@ -14,7 +14,7 @@ import type { Origin } from '../core/origin';
 import { type HashPlace, PasswordHasher } from '../crypto/password-hasher';
 import { isUniqueViolation, violates } from '../database/failures';
 import { findOne } from '../database/rows';
-import { execute } from '../database/sql';
+import { execute, select, toInstant } from '../database/sql';
 import { Transactions } from '../database/transactions';
 import { PasswordPolicy } from '../passwords/password-policy';
 import type { NewPasswordPlace } from '../passwords/password-strength';
@@ -29,6 +29,9 @@ export interface NewPassword {
   /** Whether the breached-password service was to be asked and could not be. */
   breachCheckFailed: boolean;
 }
+
+/** An account as its owner sees it. */
+export type Profile = Pick<User, 'id' | 'username' | 'email' | 'createdAt'>;
 
 /** Accounts: how they come to be, what they are called, and what their owner proves himself with. */
 @Injectable()
@@ -77,6 +80,23 @@ export class UsersService {
     const user = await this.find(userId);
     if (!user) throw new ApiError('token_revoked');
     return user;
+  }
+
+  /**
+   * What the caller is told of his account; nothing else of it is read.
+   *
+   * @throws ApiError `token_revoked` when it has been deleted meanwhile
+   */
+  async profileOf(userId: string): Promise<Profile> {
+    const [row] = await this.transactions.read((tx) =>
+      select<Omit<Profile, 'createdAt'> & { createdAt: Date | string }>(
+        tx,
+        'SELECT id, username, email, created_at AS createdAt FROM users WHERE id = ?',
+        [userId],
+      ),
+    );
+    if (!row) throw new ApiError('token_revoked');
+    return { ...row, createdAt: toInstant(row.createdAt) };
   }
 
   /**
