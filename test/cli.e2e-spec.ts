@@ -188,6 +188,28 @@ describe("the operator's command line", () => {
   });
 });
 
+describe('a command about a database that holds nothing of Latchkey', () => {
+  it.each([[['session', 'revoke', '--all']], [['user', 'list', '--json']], [['cleanup']]])(
+    'says so and puts nothing into it: %j',
+    async (words) => {
+      const database = await createDatabase();
+      await database.rows('CREATE TABLE of_somebody (id INT)');
+
+      const { code, stdout, stderr } = await runCommand('latchkey', words, settingsFor(database));
+      const tables = await database.rows(
+        onMysql ? 'SHOW TABLES' : "SELECT name FROM sqlite_master WHERE type = 'table'",
+      );
+      await database.drop();
+
+      expect([code, stdout]).toEqual([1, '']);
+      expect(stderr).toMatch(
+        /The database \S+ holds nothing of Latchkey: set DATABASE_URL as the server has it/,
+      );
+      expect(tables.flatMap((row) => Object.values(row))).toEqual(['of_somebody']);
+    },
+  );
+});
+
 describe('a command whose database fails', () => {
   it('says why, in words of the database that quote nothing', async () => {
     const app = await startApp();

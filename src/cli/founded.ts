@@ -1,18 +1,23 @@
 import { existsSync } from 'node:fs';
 import type { Config } from '../config/config';
+import { migrationStatusAt } from '../database/migration-status';
 import { CommandError } from './command';
 
 /**
- * Sees to it that a command is about what the server uses. Where the shell lacks the server's settings, another database would be made, in
- * which nobody is signed in, and the command would say that all is done. A database of MySQL is never made.
+ * Sees to it that a command is about what the server uses. Where the shell lacks the server's settings, another database would be
+ * made, or an empty one be given our tables, in which nobody is signed in, and the command would say that all is done.
  *
- * @throws CommandError
+ * @throws CommandError; StartError when the database cannot be looked at
  */
-export function requireFounded({ database, authSecret, secretFile }: Config): void {
+export async function requireFounded({ database, authSecret, secretFile }: Config): Promise<void> {
+  const hint = 'set DATABASE_URL as the server has it, or start the server first.';
   if (database.engine === 'sqlite' && !existsSync(database.file)) {
-    throw new CommandError(
-      `There is no database ${database.file}: set DATABASE_URL as the server has it, or start the server first.`,
-    );
+    throw new CommandError(`There is no database ${database.file}: ${hint}`);
+  }
+  const { applied, unknown } = await migrationStatusAt(database);
+  if (applied.length + unknown.length === 0) {
+    const name = database.engine === 'sqlite' ? database.file : database.database;
+    throw new CommandError(`The database ${name} holds nothing of Latchkey: ${hint}`);
   }
   if (authSecret === undefined && secretFile !== undefined && !existsSync(secretFile)) {
     throw new CommandError(

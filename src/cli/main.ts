@@ -42,7 +42,7 @@ async function main(line: string[], environment: Surroundings['environment']): P
 }
 
 async function open(config: Config, { mayFound }: Command): Promise<INestApplicationContext> {
-  if (!mayFound) requireFounded(config);
+  if (!mayFound) await requireFounded(config);
   return createContext(config, createLog('warn', STANDARD_ERROR));
 }
 

@@ -2,12 +2,9 @@ import { dirname } from 'node:path';
 import { workerFile } from '../worker-file';
 import { Clock } from '../core/clock';
 import { SystemRandom } from '../core/random';
-import { StartError } from '../core/start-error';
-import { readMigrationStatus } from '../database/migration-status';
+import { migrationStatusAt } from '../database/migration-status';
 import { prepareDatabase } from '../database/open-database';
-import { openReadOnly } from '../database/read-only-view';
 import { backUpSqlite } from '../database/sqlite-backup';
-import type { Config } from '../config/config';
 import { LimitCountersCleanup } from '../rate-limit/limit-counters-cleanup';
 import { PasswordAttemptsCleanup } from '../rate-limit/password-attempts-cleanup';
 import { RevocationCleanup } from '../revocation/revocation-cleanup';
@@ -21,7 +18,7 @@ export const MAINTENANCE_COMMANDS: Command[] = [
     summary: 'prints which migrations are applied and which are pending; changes nothing',
     examples: [{ line: 'latchkey migrate status --json | jq .pending', purpose: 'before an update' }],
     async run(_, { config }) {
-      const status = await statusOf(config());
+      const status = await migrationStatusAt(config().database);
       const lines = [
         ...status.applied.map((name) => `applied  ${name}`),
         ...status.pending.map((name) => `pending  ${name}`),
@@ -37,7 +34,7 @@ export const MAINTENANCE_COMMANDS: Command[] = [
     examples: [{ line: 'latchkey migrate up', purpose: 'before the new release is started' }],
     async run(_, { config, progress }) {
       const settings = config();
-      const { pending } = await statusOf(settings);
+      const { pending } = await migrationStatusAt(settings.database);
       await prepareDatabase(settings.database, (name) =>
         progress.tell(`${name} is being applied, ${pending.indexOf(name) + 1} of ${pending.length}`),
       );
@@ -99,16 +96,5 @@ async function copy(file: string, target: string, progress: Progress): Promise<n
     });
   } catch (error) {
     throw new CommandError(`No backup was made in ${dirname(target)}: ${(error as Error).message}.`);
-  }
-}
-
-async function statusOf({ database }: Config) {
-  const view = await openReadOnly(database);
-  try {
-    return await readMigrationStatus(view);
-  } catch (error) {
-    throw new StartError(`The migrations cannot be read (${(error as Error).message}).`, error);
-  } finally {
-    await view?.close();
   }
 }

@@ -1,6 +1,8 @@
 import type { EntityManager } from 'typeorm';
+import type { DatabaseLocation } from '../config/database-location';
+import { StartError } from '../core/start-error';
 import { migrations } from './migrations';
-import { isMissingTable, type ReadOnlyView } from './read-only-view';
+import { isMissingTable, openReadOnly, type ReadOnlyView } from './read-only-view';
 import { select } from './sql';
 
 /** Migrations by name, in their order. */
@@ -16,6 +18,22 @@ export interface MigrationStatus {
 const KNOWN = migrations.map(({ name }) => name);
 
 const DONE = 'SELECT name FROM migrations ORDER BY id';
+
+/**
+ * The same of a database that is not open, which is looked at and left as it is.
+ *
+ * @throws StartError when it cannot be reached, opened or read
+ */
+export async function migrationStatusAt(location: DatabaseLocation): Promise<MigrationStatus> {
+  const view = await openReadOnly(location);
+  try {
+    return await readMigrationStatus(view);
+  } catch (error) {
+    throw new StartError(`The migrations cannot be read (${(error as Error).message}).`, error);
+  } finally {
+    await view?.close();
+  }
+}
 
 /** What has been done to a schema and what is left to be done. Without a database everything is. */
 export async function readMigrationStatus(view: ReadOnlyView | undefined): Promise<MigrationStatus> {
