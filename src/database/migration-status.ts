@@ -19,6 +19,11 @@ const KNOWN = migrations.map(({ name }) => name);
 
 const DONE = 'SELECT name FROM migrations ORDER BY id';
 
+/** What has been done to a schema and what is left to be done. Without a database everything is. */
+export async function readMigrationStatus(view: ReadOnlyView | undefined): Promise<MigrationStatus> {
+  return statusAfter(view ? await readDone(view) : []);
+}
+
 /**
  * The same of a database that is not open, which is looked at and left as it is.
  *
@@ -33,11 +38,6 @@ export async function migrationStatusAt(location: DatabaseLocation): Promise<Mig
   } finally {
     await view?.close();
   }
-}
-
-/** What has been done to a schema and what is left to be done. Without a database everything is. */
-export async function readMigrationStatus(view: ReadOnlyView | undefined): Promise<MigrationStatus> {
-  return statusAfter(view ? await readDone(view) : []);
 }
 
 /**

@@ -43,3 +43,6 @@ export class User {
   @Column({ ...INSTANT, name: 'created_at' })
   createdAt: Date;
 }
+
+/** An account as its owner sees it. */
+export type Profile = Pick<User, 'id' | 'username' | 'email' | 'createdAt'>;

@@ -1,6 +1,6 @@
 import { ApiInstant, MayBeAbsent } from '../core/field-rules';
 import { formatInstant } from '../core/instant';
-import type { User } from './user.entity';
+import type { Profile } from './user.entity';
 import { IsEmailAddress, IsNewPassword, IsUsername } from './user-rules';
 
 export class SignUpRequest {
@@ -73,7 +73,7 @@ export class UserProfile {
   createdAt: string;
 }
 
-export function toProfile(user: Pick<User, 'id' | 'username' | 'email' | 'createdAt'>): UserProfile {
-  const { id, username, email, createdAt } = user;
+export function toProfile(profile: Profile): UserProfile {
+  const { id, username, email, createdAt } = profile;
   return { id, username, email, createdAt: formatInstant(createdAt) };
 }

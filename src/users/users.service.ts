@@ -20,7 +20,7 @@ import { PasswordPolicy } from '../passwords/password-policy';
 import type { NewPasswordPlace } from '../passwords/password-strength';
 import type { PasswordOwner } from '../passwords/personal-words';
 import { addressNetwork } from '../rate-limit/address-block';
-import { User } from './user.entity';
+import { type Profile, User } from './user.entity';
 import type { SignUpRequest, UpdateProfileRequest } from './users.dto';
 
 /** A password that has been approved and is to be set. */
@@ -29,9 +29,6 @@ export interface NewPassword {
   /** Whether the breached-password service was to be asked and could not be. */
   breachCheckFailed: boolean;
 }
-
-/** An account as its owner sees it. */
-export type Profile = Pick<User, 'id' | 'username' | 'email' | 'createdAt'>;
 
 /** Accounts: how they come to be, what they are called, and what their owner proves himself with. */
 @Injectable()
