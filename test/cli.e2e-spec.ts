@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { COMMANDS } from '../src/cli/commands';
@@ -180,6 +180,19 @@ describe("the operator's command line", () => {
     expect(existsSync(secret)).toBe(false);
   });
 
+  it('finds by a link what the server has written and not yet put into the file itself', async () => {
+    const app = await startApp();
+    const link = join(folder, 'auth.sqlite');
+    symlinkSync(app.database.url.slice('sqlite:'.length), link);
+    await app.rows("INSERT INTO migrations (timestamp, name) VALUES (1, 'OfALaterRelease1')");
+
+    const status = ['migrate', 'status', '--json'];
+    const { stdout } = await runCommand('latchkey', status, { DATABASE_URL: `sqlite:${link}` });
+    await app.close();
+
+    expect(JSON.parse(stdout)).toMatchObject({ pending: [], unknown: ['OfALaterRelease1'] });
+  });
+
   it('is every command that opens the services, but two', () => {
     expect(COMMANDS.filter(({ mayFound }) => mayFound).map(({ name }) => name)).toEqual([
       'user create',
@@ -188,26 +201,35 @@ describe("the operator's command line", () => {
   });
 });
 
-describe('a command about a database that holds nothing of Latchkey', () => {
-  it.each([[['session', 'revoke', '--all']], [['user', 'list', '--json']], [['cleanup']]])(
-    'says so and puts nothing into it: %j',
-    async (words) => {
-      const database = await createDatabase();
-      await database.rows('CREATE TABLE of_somebody (id INT)');
+describe('a command about a database that is not set up for Latchkey', () => {
+  /** As TypeORM keeps those of any application. */
+  const OTHERS_MIGRATIONS = [
+    'CREATE TABLE migrations (id INTEGER PRIMARY KEY, timestamp BIGINT NOT NULL, name VARCHAR(255) NOT NULL)',
+    "INSERT INTO migrations VALUES (1, 1700000000000, 'OfSomebodyElse1700000000000')",
+  ];
 
-      const { code, stdout, stderr } = await runCommand('latchkey', words, settingsFor(database));
-      const tables = await database.rows(
-        onMysql ? 'SHOW TABLES' : "SELECT name FROM sqlite_master WHERE type = 'table'",
-      );
-      await database.drop();
+  it.each([
+    [['session', 'revoke', '--all'], []],
+    [['user', 'list', '--json'], []],
+    [['cleanup'], OTHERS_MIGRATIONS],
+  ])('says so and puts nothing into it: %j, %j', async (words, others) => {
+    const database = await createDatabase();
+    const filling = ['CREATE TABLE of_somebody (id INT)', ...others];
+    for (const statement of filling) await database.rows(statement);
 
-      expect([code, stdout]).toEqual([1, '']);
-      expect(stderr).toMatch(
-        /The database \S+ holds nothing of Latchkey: set DATABASE_URL as the server has it/,
-      );
-      expect(tables.flatMap((row) => Object.values(row))).toEqual(['of_somebody']);
-    },
-  );
+    const { code, stdout, stderr } = await runCommand('latchkey', words, settingsFor(database));
+    const tables = await database.rows(
+      onMysql ? 'SHOW TABLES' : "SELECT name FROM sqlite_master WHERE type = 'table'",
+    );
+    await database.drop();
+
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(
+      /The database \S+ is not set up for Latchkey: set DATABASE_URL as the server has it/,
+    );
+    const left = tables.flatMap((row) => Object.values(row)).filter((name) => name !== 'migrations');
+    expect(left).toEqual(['of_somebody']);
+  });
 });
 
 describe('a command whose database fails', () => {

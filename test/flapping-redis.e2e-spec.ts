@@ -137,6 +137,20 @@ describeWhereInstalled('redis-server', 'a Redis that dies and comes back, again 
     told();
   });
 
+  it('goes on counting while it passes no messages on', () => {
+    const link = app.nest.get(RedisLink);
+    link.reportLoss('publishing', new Refusal('NOPERM No permissions to access a channel'));
+    const refused = link.isAvoided;
+    link.reportLoss('publishing', new Error('Command timed out'));
+    const hanging = link.isAvoided;
+    app.clock.push(SETTLED_MS / 1000);
+    link.reportSuccess('publishing');
+    link.reportSuccess('counting');
+    told();
+
+    expect([refused, hanging]).toEqual([false, true]);
+  });
+
   /** A key's report: none of the other tests takes from its limit. */
   const takeOne = (subject: string) => {
     const origin = { ip: '', userAgent: null, requestId: 'req_of_the_test' };

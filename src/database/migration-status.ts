@@ -34,7 +34,10 @@ export async function migrationStatusAt(location: DatabaseLocation): Promise<Mig
   try {
     return await readMigrationStatus(view);
   } catch (error) {
-    throw new StartError(`The migrations cannot be read (${(error as Error).message}).`, error);
+    throw new StartError(
+      `The migrations cannot be read (${(error as Error).message}); check the rights of the database's user, and that DATABASE_URL names the database of the server.`,
+      error,
+    );
   } finally {
     await view?.close();
   }

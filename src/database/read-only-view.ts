@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite';
 import { createConnection } from 'mysql2/promise';
@@ -36,9 +36,10 @@ export async function openReadOnly(location: DatabaseLocation): Promise<ReadOnly
 
 /**
  * Reading a file in WAL mode makes two more beside it, unless they are there, as they are while somebody has it open, or SQLite
- * is told that nobody writes.
+ * is told that nobody writes. They are beside the file itself, not beside a link to it.
  */
-function readOnlyUrl(file: string): URL {
+function readOnlyUrl(fileOrLink: string): URL {
+  const file = realpathSync(fileOrLink);
   const url = pathToFileURL(file);
   if (!existsSync(`${file}-wal`)) url.searchParams.set('immutable', '1');
   return url;

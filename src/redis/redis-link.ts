@@ -109,15 +109,16 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
     return this.connected;
   }
 
-  /** Whether it has failed just now, whoever asked: what waits for an answer does without it. */
+  /** Whether it has just failed to count, or to answer anything: what waits for an answer does without it. */
   get isAvoided(): boolean {
     return this.clock.monotonic() < this.avoidedUntil;
   }
 
   /** Has it logged, once, that Redis does not do what was asked of it. */
   reportLoss(use: RedisUse, error: unknown): void {
-    this.avoidedUntil = this.clock.monotonic() + AVOIDED_MS;
-    this.noteFailure(this.client, failureOf(use, error), error);
+    const failure = failureOf(use, error);
+    if (failure !== 'publishing') this.avoidedUntil = this.clock.monotonic() + AVOIDED_MS;
+    this.noteFailure(this.client, failure, error);
   }
 
   /** Has it logged that Redis is back, if nothing else fails that did before. */

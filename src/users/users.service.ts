@@ -92,7 +92,8 @@ export class UsersService {
         [userId],
       ),
     );
-    if (!row) throw new ApiError('token_revoked');
+    // As `findOne` has it: what equals the id to an engine need not be it.
+    if (row?.id !== userId) throw new ApiError('token_revoked');
     return { ...row, createdAt: toInstant(row.createdAt) };
   }
 
