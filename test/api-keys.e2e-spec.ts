@@ -3,6 +3,7 @@ import { formatInstant } from '../src/core/instant';
 import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { startApp, type TestApp } from './support/app';
 import { createKey, type CreatedKeyBody, listKeys, logIn, newcomer, statusWith } from './support/people';
+import { quiet } from './support/quiet';
 import { statementsDuring } from './support/statements';
 
 interface Refusal {
@@ -229,6 +230,8 @@ describe('API keys', () => {
     });
 
     it('shows when a key was last used, once the batch has been written', async () => {
+      // By hand from here on, until the next restart.
+      await quiet(app);
       const { token } = await newcomer(app);
       const { apiKey } = await createKey(app, token);
       app.clock.advance(5);
@@ -279,6 +282,7 @@ describe('API keys', () => {
     });
 
     it('tells once of an outage that keeps uses from being written, tries two batches a round, and tells of its end', async () => {
+      await quiet(app);
       const usage = app.nest.get(KeyUsage);
       const told = () => app.logged.filter(({ msg }) => String(msg).startsWith('Last uses'));
       const before = told().length;

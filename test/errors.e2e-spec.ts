@@ -236,10 +236,10 @@ describe('errors', () => {
   it('of ours is 500, without a word about the inside, and in the log with the request id', async () => {
     const { token } = await newcomer(app);
     const users = app.nest.get(UsersService);
-    const get = users.get.bind(users);
-    users.get = () => Promise.reject(new Error('SECRET detail of the inside'));
+    const profileOf = users.profileOf.bind(users);
+    users.profileOf = () => Promise.reject(new Error('SECRET detail of the inside'));
     const response = await app.fetch('/api/v1/users/me', { headers: { authorization: `Bearer ${token}` } });
-    users.get = get;
+    users.profileOf = profileOf;
 
     expect(response.status).toBe(500);
     expect(await response.text()).toBe('{"error":"Internal server error"}');
@@ -352,7 +352,7 @@ describe('a defect', () => {
   it('that many calls meet is one line a second for its route, and the number of the others', async () => {
     const app = await startApp();
     const { token } = await newcomer(app);
-    app.nest.get(UsersService).get = () => Promise.reject(new Error('a defect'));
+    app.nest.get(UsersService).profileOf = () => Promise.reject(new Error('a defect'));
     const call = () => app.fetch('/api/v1/users/me', { headers: { authorization: `Bearer ${token}` } });
 
     const begun = performance.now();

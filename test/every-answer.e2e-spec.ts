@@ -52,9 +52,9 @@ describe('every answer', () => {
   };
   const withDefect = (): (() => void) => {
     const users = app.nest.get(UsersService);
-    const get = users.get.bind(users);
-    users.get = () => Promise.reject(new Error('a defect of ours'));
-    return () => void (users.get = get);
+    const profileOf = users.profileOf.bind(users);
+    users.profileOf = () => Promise.reject(new Error('a defect of ours'));
+    return () => void (users.profileOf = profileOf);
   };
 
   const login = () => JSON.stringify({ username: person.username, password: person.password });

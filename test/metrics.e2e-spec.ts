@@ -19,6 +19,7 @@ import { gate } from './support/gate';
 import { freePort } from './support/mariadb-server';
 import { loginHungUpOn } from './support/hang-up';
 import { createKey, newcomer, signUp } from './support/people';
+import { quiet } from './support/quiet';
 import { Scrape } from './support/scrape';
 import {
   LISTING_MODULES,
@@ -272,6 +273,8 @@ describe('metrics', () => {
   });
 
   it('count what the database fails', async () => {
+    // Whose rounds would fail as well.
+    await quiet(app);
     await app.rows('ALTER TABLE users RENAME TO lost');
 
     const failures = await growth('latchkey_database_failures_total', {}, () =>

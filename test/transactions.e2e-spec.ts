@@ -10,6 +10,7 @@ import { startApp, type TestApp } from './support/app';
 import { onMysql } from './support/database';
 import { gate } from './support/gate';
 import { signUp } from './support/people';
+import { quiet } from './support/quiet';
 
 describe('the door to the database', () => {
   let app: TestApp;
@@ -241,6 +242,7 @@ describe('the door to the database', () => {
   });
 
   it('has five hundred wait for a connection, and refuses whoever comes then at once', async () => {
+    await quiet(app);
     const leave = gate();
     const holding = Array.from({ length: onMysql ? 10 : 1 }, () => door.read(() => leave.opened));
     const waiting = Array.from({ length: 500 }, () => door.read((tx) => tx.query('SELECT 1')));
