@@ -11,6 +11,7 @@ import {
   newcomer,
   statusWith,
 } from './support/people';
+import { writeLastUses } from './support/last-uses';
 import { stopAt } from './support/stop-at';
 
 interface RotatedKeyBody extends CreatedKeyBody {
@@ -34,9 +35,7 @@ describe('rotating a key', () => {
   const shown = async (token: string, keyId: string): Promise<ListedKeyBody> =>
     (await app.call<ListedKeyBody>('GET', `/auth/keys/${keyId}`, { token })).body;
 
-  const writeUses = async () => {
-    for (const usage of [KeyUsage, SecretUsage]) await app.nest.get(usage).flush();
-  };
+  const writeUses = () => writeLastUses(app, KeyUsage, SecretUsage);
 
   const secretsOf = (keyId: string) => app.rows('SELECT hash FROM api_key_secrets WHERE key_id = ?', [keyId]);
 

@@ -8,10 +8,10 @@ import {
 } from '../src/crypto/password-hasher';
 import { type NewPasswordLane, PasswordStrength, QUEUE_LIMITS } from '../src/passwords/password-strength';
 import { RateLimits } from '../src/rate-limit/rate-limits';
-import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { type Answer, startApp, type TestApp } from './support/app';
 import { gate } from './support/gate';
 import { logIn, type LoginBody, newcomer, type Person, signUp, statusWith } from './support/people';
+import { withFreshFeed } from './support/polls';
 import { quiet } from './support/quiet';
 import { statementsDuring } from './support/statements';
 
@@ -274,10 +274,11 @@ describe('a lane that is full', () => {
     async (_, asked, taken, call) => {
       queue.limits = { known: 0, unknown: 0, account: 0, registration: 0 };
       const before = counted();
-      await app.nest.get(RevocationFeed).poll();
       let status: number | undefined;
 
-      const sent = await statementsDuring(app, async () => ({ status } = await call()));
+      const sent = await withFreshFeed(app, () =>
+        statementsDuring(app, async () => ({ status } = await call())),
+      );
 
       expect(status).toBe(503);
       expect(sent.map(({ sql }) => sql.replace(/^\s*(\w+)[\s\S]*?\bFROM\W+(\w+)[\s\S]*$/, '$1 $2'))).toEqual(

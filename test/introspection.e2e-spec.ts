@@ -2,6 +2,7 @@ import { KeyUsage } from '../src/api-keys/key-usage';
 import { toInstant } from '../src/database/sql';
 import { SessionUsage } from '../src/sessions/session-usage';
 import { type Answer, startApp, type TestApp } from './support/app';
+import { writeLastUses } from './support/last-uses';
 import {
   createKey,
   type CreatedKeyBody,
@@ -132,7 +133,7 @@ describe('introspection', () => {
     const { apiKey, keyId } = await createKey(app, owner.token);
     await introspect({ token: apiKey });
 
-    await app.nest.get(KeyUsage).flush();
+    await writeLastUses(app, KeyUsage);
 
     expect((await listKeys(app, owner.token)).find((key) => key.keyId === keyId)?.lastUsed).not.toBeNull();
   });
@@ -177,7 +178,7 @@ describe('introspection', () => {
     app.clock.advance(60);
     await introspect({ token: owner.token });
 
-    await app.nest.get(SessionUsage).flush();
+    await writeLastUses(app, SessionUsage);
 
     const [row] = await app.rows<{ used: string | Date }>(
       'SELECT last_used_at AS used FROM sessions WHERE user_id = ?',

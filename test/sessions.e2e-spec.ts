@@ -1,5 +1,6 @@
 import { SessionUsage } from '../src/sessions/session-usage';
 import { startApp, type TestApp } from './support/app';
+import { writeLastUses } from './support/last-uses';
 import { statementsDuring } from './support/statements';
 import { hastening } from './support/hastening';
 import {
@@ -69,7 +70,7 @@ describe('the sessions of an account', () => {
       await refresh(refreshed.refreshToken);
       app.clock.advance(60);
       await statusWith(app, called);
-      await app.nest.get(SessionUsage).flush();
+      await writeLastUses(app, SessionUsage);
 
       const sessions = await list(called.token);
 

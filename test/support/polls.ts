@@ -17,7 +17,15 @@ export async function holdPolls(app: TestApp): Promise<() => void> {
   return () => void (feed.poll = poll);
 }
 
-/** The same while `work` goes on. */
+/** Does `work` with revocations read just now, and fresh until it is done, however long that takes. */
+export async function withFreshFeed<T>(app: TestApp, work: () => Promise<T>): Promise<T> {
+  return app.clock.suspendedDuring(async () => {
+    await app.nest.get(RevocationFeed).poll();
+    return work();
+  });
+}
+
+/** Does `work` while no round comes. */
 export async function withoutPolls<T>(app: TestApp, work: () => Promise<T>): Promise<T> {
   const goOn = await holdPolls(app);
   try {
