@@ -1,6 +1,7 @@
 import { REQUEST_BUDGET_MS } from '../src/core/request-budget';
 import { Transactions } from '../src/database/transactions';
 import { startApp, type TestApp } from './support/app';
+import { CONNECTIONS, holdConnections } from './support/connections';
 import { onMysql } from './support/database';
 import { gate } from './support/gate';
 import { listKeys, type LoginBody, newcomer, type Person, statusWith } from './support/people';
@@ -10,8 +11,7 @@ import { faultRounds } from './support/thoroughness';
 
 const ROUNDS = faultRounds(3, 50);
 
-/** How many connections there are, and how many callers may wait for one. On SQLite one unit of work passes at a time. */
-const CONNECTIONS = onMysql ? 10 : 1;
+/** How many callers may wait for a connection. */
 const PLACES = 500;
 
 /** Of those who wait, how many come by HTTP; more would keep a busy machine longer than any of them may wait. */
@@ -51,21 +51,9 @@ describe('a pool of which every connection is in use', () => {
 
   /** Holds every connection, and all but a few places in the queue. The function returned lets go. */
   const crowd = async (): Promise<() => Promise<unknown>> => {
-    const leave = gate();
-    const holding = Array.from({ length: CONNECTIONS }, () => {
-      const held = gate();
-      const work = app.inDatabase(() => {
-        held.open();
-        return leave.opened;
-      });
-      return { held: held.opened, work };
-    });
-    await Promise.all(holding.map(({ held }) => held));
+    const letGo = await holdConnections(app);
     const waiting = Array.from({ length: PLACES - REQUESTS_WITH_A_PLACE }, () => app.rows('SELECT 1'));
-    return () => {
-      leave.open();
-      return Promise.all([...holding.map(({ work }) => work), ...waiting]);
-    };
+    return () => Promise.all([letGo(), ...waiting]);
   };
 
   /** Sends requests that need the database, and lets go of the connections when too many of them have been refused. */

@@ -1,8 +1,14 @@
 import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { setImmediate } from 'node:timers/promises';
 import { KeyRing } from '../src/crypto/key-ring';
 import { RefreshTokenFormat } from '../src/crypto/refresh-token-format';
+import { type RefreshOutcome, SessionsService } from '../src/sessions/sessions.service';
 import { type Answer, MASTER_SECRET, newSecret, startApp, type TestApp } from './support/app';
+import { holdConnections } from './support/connections';
 import { logIn, newcomer, statusWith, type TokensBody } from './support/people';
+import { TestFailpoints } from './support/test-failpoints';
 
 const INVALID = { error: 'Invalid or expired refresh token' };
 
@@ -378,6 +384,78 @@ describe('refresh', () => {
       await app.inDatabase((tx) => tx.query('ALTER TABLE sessions_hidden RENAME TO sessions'));
     }
   });
+});
+
+describe('a refresh that has to wait for the database', () => {
+  let app: TestApp;
+  let other: TestApp;
+  const failpoints = new TestFailpoints();
+  beforeAll(async () => {
+    app = await startApp({}, { failpoints });
+    other = await startApp({}, { database: app.database });
+  });
+  afterEach(() => failpoints.set(undefined));
+  afterAll(async () => {
+    await other.nest.close();
+    await app.close();
+  });
+
+  const refreshAt = (instance: TestApp, refreshToken: string) =>
+    instance.call<TokensBody>('POST', '/auth/refresh', { body: { refreshToken } });
+
+  it('can be repeated for as long as if it had not', async () => {
+    const { refreshToken } = await newcomer(app);
+    const held = failpoints.hold('rotate:row_read');
+    const waiting = refreshAt(app, refreshToken);
+    await held.reached;
+    const letGo = await holdConnections(app);
+    held.release();
+    // It has come to where it waits.
+    await setImmediate();
+    app.clock.advance(11);
+    await letGo();
+
+    const [first, repeated] = [await waiting, await refreshAt(app, refreshToken)];
+
+    expect([first.status, repeated.status]).toEqual([200, 200]);
+    expect(repeated.body.refreshToken).toBe(first.body.refreshToken);
+  });
+
+  it.each([
+    [true, 200],
+    [false, 401],
+  ])(
+    'ends the session when it comes too late, unless its client has hung up: %s',
+    async (hangsUp, status) => {
+      const { refreshToken, id } = await newcomer(app);
+      const rotation = jest.spyOn(app.nest.get(SessionsService), 'rotate');
+      const held = failpoints.hold('rotate:row_read');
+      const client = new AbortController();
+      const answering = once(app.nest.getHttpServer(), 'request') as Promise<[unknown, ServerResponse]>;
+      const asked = fetch(`${app.url}/api/v1/auth/refresh`, {
+        ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+        ...{ body: JSON.stringify({ refreshToken }), signal: client.signal },
+      }).catch((error: Error) => error.name);
+      const [[, response]] = await Promise.all([answering, held.reached]);
+      if (hangsUp) {
+        const left = once(response, 'close');
+        client.abort();
+        await left;
+      }
+      const successor = await refreshAt(other, refreshToken);
+      app.clock.advance(11);
+
+      held.release();
+      await asked;
+      const { kind } = (await rotation.mock.results[0]?.value) as RefreshOutcome;
+
+      rotation.mockRestore();
+      expect([successor.status, kind]).toEqual([200, hangsUp ? 'refused' : 'reused']);
+      expect((await refreshAt(other, successor.body.refreshToken)).status).toBe(status);
+      const thefts = "SELECT type FROM audit_events WHERE user_id = ? AND type = 'refresh_token_reused'";
+      expect(await app.rows(thefts, [id])).toHaveLength(hangsUp ? 0 : 1);
+    },
+  );
 });
 
 describe('lifetimes of a session', () => {

@@ -89,6 +89,12 @@ export const CurrentPrincipal = createParamDecorator(
     context.switchToHttp().getRequest<AuthenticatedRequest>().user,
 );
 
+/** Tells whether the client has hung up, so that nobody is there to take the answer. */
+export const HasHungUp = createParamDecorator((_: unknown, context: ExecutionContext): (() => boolean) => {
+  const { socket } = context.switchToHttp().getRequest<FastifyRequest>().raw;
+  return () => !socket.writable;
+});
+
 /** Whence the request came. */
 export const CallOrigin = createParamDecorator((_: unknown, context: ExecutionContext): Origin =>
   originOf(context.switchToHttp().getRequest()),

@@ -1,6 +1,6 @@
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { ApiHeader, ApiTags } from '@nestjs/swagger';
-import { CallOrigin, CurrentPrincipal, Public, SessionOnly } from '../access/decorators';
+import { CallOrigin, CurrentPrincipal, HasHungUp, Public, SessionOnly } from '../access/decorators';
 import type { Principal } from '../access/principal';
 import type { Origin } from '../core/origin';
 import { ApiErrors } from '../openapi/api-errors.decorator';
@@ -63,8 +63,9 @@ export class AuthController {
     @Body() { refreshToken }: RefreshRequest,
     @IdempotencyKey() idempotencyKey: string | undefined,
     @CallOrigin() origin: Origin,
+    @HasHungUp() hasHungUp: () => boolean,
   ): Promise<RefreshResponse> {
-    return this.toTokens(await this.auth.refresh(refreshToken, idempotencyKey, origin));
+    return this.toTokens(await this.auth.refresh({ refreshToken, idempotencyKey, origin, hasHungUp }));
   }
 
   /**

@@ -11,6 +11,7 @@ import type { HashPlace } from '../crypto/password-hasher';
 import { Transactions } from '../database/transactions';
 import { settleBy } from '../rate-limit/password-attempts';
 import type { SessionHolder } from '../sessions/held-session';
+import type { RefreshCall } from '../sessions/refresh-call';
 import { type SessionGrant, SessionsService } from '../sessions/sessions.service';
 import type { User } from '../users/user.entity';
 import { UsersService } from '../users/users.service';
@@ -60,8 +61,8 @@ export class AuthService {
    *
    * @throws ApiError `refresh_token_invalid`, `rate_limited`, `service_unavailable`
    */
-  async refresh(text: string, idempotencyKey: string | undefined, origin: Origin): Promise<SignedIn> {
-    const outcome = await this.outcomes.ofRefresh(this.sessions.rotate(text, idempotencyKey, origin));
+  async refresh(call: RefreshCall): Promise<SignedIn> {
+    const outcome = await this.outcomes.ofRefresh(this.sessions.rotate(call));
     if (outcome.kind !== 'granted') throw new ApiError('refresh_token_invalid');
     return outcome;
   }

@@ -16,6 +16,7 @@ import { Transactions } from '../database/transactions';
 import { RevocationFeed } from '../revocation/revocation-feed';
 import { RateLimits } from '../rate-limit/rate-limits';
 import { type HeldSession, readHeldSession, type SessionHolder } from './held-session';
+import { isAbandoned, type RefreshCall } from './refresh-call';
 import { judgeRefresh, type PresentedRefresh } from './refresh-verdict';
 import { SessionLifetimes } from './session-lifetimes';
 import { type RevocationReason, Session } from './session.entity';
@@ -104,14 +105,15 @@ export class SessionsService {
 
   /**
    * Exchanges a refresh token for its successor (RFC 9700 section 4.14.2). A forged token is refused without I/O; of many
-   * calls with one token all get the same successor; a token replaced earlier ends the session, whatever the answer.
+   * calls with one token all get the same successor; a token replaced earlier ends the session, whatever the answer, but for a
+   * caller who has hung up.
    *
-   * @param idempotencyKey header of the request, repeated on its retries
    * @throws ApiError `rate_limited`, and `service_unavailable` when the database is in trouble; the token presented is as
    * good as before
    */
-  async rotate(text: string, idempotencyKey: string | undefined, origin: Origin): Promise<RefreshOutcome> {
-    const token = this.format.decode(text);
+  async rotate(call: RefreshCall): Promise<RefreshOutcome> {
+    const { refreshToken, idempotencyKey, origin } = call;
+    const token = this.format.decode(refreshToken);
     if (!token) return { kind: 'refused' };
     await this.limits.take('refresh-session', token.sessionId, { userId: null, origin });
     const presented: PresentedRefresh = {
@@ -127,11 +129,12 @@ export class SessionsService {
       const verdict = judgeRefresh(session, presented, this.lifetimes, now);
       if (!session || verdict === 'refused') return { kind: 'refused' };
       if (verdict === 'reused') {
+        if (await isAbandoned(call)) return { kind: 'refused' };
         await this.endReused(session, origin);
         return { kind: 'reused' };
       }
       const grant = await (verdict === 'advance'
-        ? this.advance(session, presented, origin, now)
+        ? this.advance(session, presented, origin)
         : this.repeat(session, token, now));
       if (grant) return { kind: 'granted', grant, holder: session.holder };
     }
@@ -208,33 +211,28 @@ export class SessionsService {
     session: HeldSession,
     { token, idempotencyHash }: PresentedRefresh,
     origin: Origin,
-    now: Date,
   ): Promise<SessionGrant | undefined> {
-    const idleEndsAt = this.lifetimes.idleEnd(now, session.endsAt);
-    const accessEndsAt = this.lifetimes.accessEnd(now, idleEndsAt);
-    const matched = await this.transactions.statement((tx) =>
-      execute(
+    const generation = token.generation + 1;
+    const { matched, now, idleEndsAt } = await this.transactions.statement(async (tx) => {
+      // After the wait for a connection, which would take its part of the grace away.
+      const now = this.clock.now();
+      const idleEndsAt = this.lifetimes.idleEnd(now, session.endsAt);
+      const accessEndsAt = this.lifetimes.accessEnd(now, idleEndsAt);
+      const matched = await execute(
         tx,
         `UPDATE sessions SET generation = ?, rotated_at = ?, idempotency_hash = ?, idle_ends_at = ?, ip = ?, user_agent = ?,
            ${RAISE_ACCESS_END}
          WHERE id = ? AND generation = ? AND revoked_at IS NULL`,
         [
-          token.generation + 1,
-          now,
-          idempotencyHash,
-          idleEndsAt,
-          origin.ip,
-          origin.userAgent,
-          accessEndsAt,
-          accessEndsAt,
-          session.id,
-          token.generation,
+          ...[generation, now, idempotencyHash, idleEndsAt, origin.ip, origin.userAgent],
+          ...[accessEndsAt, accessEndsAt, session.id, token.generation],
         ],
-      ),
-    );
+      );
+      return { matched, now, idleEndsAt };
+    });
     if (matched === 0) return undefined;
     await this.failpoints.reach('rotate:committed');
-    return this.grant({ ...session, idleEndsAt }, { ...token, generation: token.generation + 1 }, now);
+    return this.grant({ ...session, idleEndsAt }, { ...token, generation }, now);
   }
 
   /**
