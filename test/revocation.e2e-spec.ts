@@ -2,6 +2,7 @@ import { addSeconds } from '../src/core/instant';
 import { LONGEST_TRANSACTION_MS, Transactions } from '../src/database/transactions';
 import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { startApp, type TestApp } from './support/app';
+import { holdConnections } from './support/connections';
 import { newcomer, sessionIdOf, statusWith } from './support/people';
 import { type Statement, statementsDuring } from './support/statements';
 
@@ -165,6 +166,19 @@ describe('what is known of a revocation', () => {
 
     expect(remembered()).toBe(before + 10_001);
     expect(Math.max(...answers.map(({ length }) => length))).toBe(5_000);
+  });
+
+  it('counts as known from when the database was asked, however long a poll waits for a connection', async () => {
+    const feed = app.nest.get(RevocationFeed);
+    await feed.onApplicationShutdown();
+    const letGo = await holdConnections(app);
+    const polled = feed.poll();
+    app.clock.push(2);
+    const whileWaiting = feed.isFresh;
+    await letGo();
+    await polled;
+
+    expect([whileWaiting, feed.isFresh]).toEqual([false, true]);
   });
 
   it('is not read anew for ever where reading everything takes longer than polls may be apart', async () => {

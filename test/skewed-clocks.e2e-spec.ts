@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Clock, KeptClock } from '../src/core/clock';
 import { SessionCleanup } from '../src/sessions/session-cleanup';
 import { SessionsService } from '../src/sessions/sessions.service';
-import { MOST_CORRECTED_MS } from '../src/revocation/clock-keeper';
+import { ClockKeeper, MOST_CORRECTED_MS } from '../src/revocation/clock-keeper';
 import { POLL_INTERVAL_MS, RevocationFeed } from '../src/revocation/revocation-feed';
 import type { RevocationEntry } from '../src/revocation/revocation-entry.entity';
 import { startApp, type TestApp } from './support/app';
@@ -10,7 +10,7 @@ import { createDatabase } from './support/database';
 import { claimsOf } from './support/forgery';
 import { bearer, TwoInstances } from './support/instances';
 import { OperatorDesk } from './support/operator-desk';
-import { createKey, type LoginBody, newcomer, type TokensBody } from './support/people';
+import { createKey, type LoginBody, newcomer, statusWith, type TokensBody } from './support/people';
 import { settingsFor, startServer, withWrongClock } from './support/server-process';
 import { faultRounds, FAULTS_SEED } from './support/thoroughness';
 
@@ -30,16 +30,23 @@ const [ACCESS_TOKEN_TTL, REFRESH_GRACE] = [3, 2];
 
 /** A machine's clock that goes wrong. */
 class WrongClock extends Clock {
+  /** Milliseconds that have passed by both its clocks without having passed. */
+  private passed = 0;
+
   constructor(public wrongBy: number) {
     super();
   }
 
   now(): Date {
-    return new Date(Date.now() + this.wrongBy);
+    return new Date(Date.now() + this.passed + this.wrongBy);
   }
 
   monotonic(): number {
-    return performance.now();
+    return performance.now() + this.passed;
+  }
+
+  pass(milliseconds: number): void {
+    this.passed += milliseconds;
   }
 }
 
@@ -240,6 +247,61 @@ describe('instances whose clocks are wrong', () => {
 
     await expect(desk.report('cleanup')).rejects.toThrow(/too far apart .* nothing was removed/);
     await desk.close();
+  });
+});
+
+describe('a machine that its database is on', () => {
+  const machine = new WrongClock(0);
+  let app: TestApp;
+  let feed: RevocationFeed;
+  beforeAll(async () => {
+    app = await startApp({}, { clock: new KeptClock(machine) });
+    feed = app.nest.get(RevocationFeed);
+    // Nobody polls but these tests.
+    await feed.onApplicationShutdown();
+    const keeper = app.nest.get(ClockKeeper);
+    const note = keeper.note.bind(keeper);
+    jest
+      .spyOn(keeper, 'note')
+      .mockImplementation((sample) => note({ ...sample, said: new Date(machine.now().getTime()) }));
+    await feed.poll();
+  });
+  afterAll(() => app.close());
+
+  /** Sets the clock of both, and lets the memory of what was revoked be tidied up by it. */
+  const set = async (wrongBy: number) => {
+    machine.wrongBy = wrongBy;
+    await feed.poll();
+    machine.pass(11_000);
+    await feed.poll();
+  };
+
+  it('forgets for no longer than a poll what was revoked, when both are set hours ahead and back', async () => {
+    const victim = await newcomer(app);
+    const { sid } = claimsOf(victim.token) as { sid: string };
+    await app.inDatabase((tx) => app.nest.get(SessionsService).revoke(tx, sid, 'logout'));
+    await set(2 * 3_600_000);
+    const ahead = feed.remembered;
+
+    await set(0);
+
+    expect(ahead).toBe(0);
+    expect(feed.statusOf(sid)).toBe('revoked');
+    expect(await statusWith(app, victim)).toBe(401);
+  });
+
+  it('forgets what it knew of keys when it wakes up from a sleep longer than it is told of changes', async () => {
+    const { token } = await newcomer(app);
+    const { apiKey, keyId } = await createKey(app, token);
+    await feed.poll();
+    const awake = await statusWith(app, { key: apiKey });
+    // By another instance, which has told of it in a line that has ended since.
+    await app.inDatabase((tx) => tx.update('ApiKey', { id: keyId }, { disabledAt: new Date() }));
+
+    machine.wrongBy = 2 * 3_600_000;
+    await feed.poll();
+
+    expect([awake, await statusWith(app, { key: apiKey })]).toEqual([200, 401]);
   });
 });
 

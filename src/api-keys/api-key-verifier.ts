@@ -41,6 +41,7 @@ export class ApiKeyVerifier {
     this.found = new FoundKeys(clock);
     this.lookups = new KeyLookups(this.found, transactions, clock, failpoints);
     feed.onKeyChange((keyId) => this.found.forget(keyId));
+    feed.onGap(() => this.found.forgetAll());
   }
 
   /**

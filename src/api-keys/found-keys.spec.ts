@@ -57,6 +57,17 @@ describe('what was found out about keys', () => {
     expect(found.get('new')).toBeUndefined();
   });
 
+  it('is all forgotten where it is not known what has changed, and not kept if it was looked up before', () => {
+    const before = found.version;
+    keep(key('k', 'good'), 'good');
+    keep('unknown', 'bad');
+
+    found.forgetAll();
+    found.keep('late', key('l', 'late'), before);
+
+    expect(['good', 'bad', 'late'].map((hash) => found.get(hash))).toEqual([undefined, undefined, undefined]);
+  });
+
   it('is not kept if a key was changed while it was looked up', () => {
     const { version } = found;
     found.forget('any');

@@ -59,6 +59,13 @@ export class FoundKeys {
     for (const hash of this.hashesOfKey.get(keyId) ?? []) this.known.delete(hash);
   }
 
+  /** Drops everything. */
+  forgetAll(): void {
+    this.changes += 1;
+    this.unknown.clear();
+    this.known.clear();
+  }
+
   private unlink({ keyId, hash }: FoundKey): void {
     const hashes = this.hashesOfKey.get(keyId);
     hashes?.delete(hash);

@@ -32,9 +32,9 @@ describe('the keeper of the clock', () => {
     keeper = new ClockKeeper(clock, log, new Metrics());
   });
 
-  /** The database is asked so long ago, and answers just now; in the middle of that it was what it says. */
-  const sample = (roundTrip = 0) =>
-    keeper.note({ said: new Date(NOW - roundTrip / 2), asked: 1_000 - roundTrip, answered: 1_000 });
+  /** The database is asked so long ago, and answers just now; in the middle of that it was what it says, or it is wrong. */
+  const sample = (roundTrip = 0, wrongBy = 0) =>
+    keeper.note({ said: new Date(NOW + wrongBy - roundTrip / 2), asked: 1_000 - roundTrip, answered: 1_000 });
   const offBy = () => clock.now().getTime() - NOW;
 
   it.each([-300_000, -500, -101, 101, 500, 300_000, MOST_CORRECTED_MS])('corrects %d ms', (wrongBy) => {
@@ -136,6 +136,18 @@ describe('the keeper of the clock', () => {
 
       expect(offBy()).toBe(3_600_000);
       expect(clock.isTrusted).toBe(false);
+    },
+  );
+
+  it.each([-7_200_000, -1_000, 1_000, 7_200_000])(
+    "has all judged anew when the database's clock is set with the machine's: by %d ms",
+    (steppedBy) => {
+      sample();
+      machine.wrongBy = steppedBy;
+
+      expect([sample(0, steppedBy), sample(0, steppedBy)]).toEqual([true, false]);
+
+      expect([clock.correction, keeper.isAstray]).toEqual([0, false]);
     },
   );
 

@@ -21,6 +21,12 @@ const LONGEST_ROUND_TRIP_MS = 1_000;
 /** What is worth a line in the log, in milliseconds: a machine whose clock is that far off should be looked at. */
 const NOTEWORTHY_MS = 1_000;
 
+/**
+ * By how many milliseconds the machine's clock must have gone ahead of its monotonic one, or behind it, since the last sample, to have
+ * been set, or to have gone on while the machine slept. None drifts that much from one poll to the next.
+ */
+const STEP_MS = 1_000;
+
 const ASTRAY =
   "This machine's clock and the database's are too far apart to be corrected; until one of them is set, the service is not ready";
 const OFF = "This machine's clock is off; the service goes by the database's";
@@ -45,6 +51,8 @@ export class ClockKeeper {
   private readonly kept: KeptClock | undefined;
   private astray = false;
   private offset = 0;
+  /** By how much the machine's clock was ahead of its monotonic one at the last sample, milliseconds. */
+  private lead: number | undefined;
   /** What stands in the log. */
   private told = { offset: 0, astray: false };
 
@@ -77,6 +85,7 @@ export class ClockKeeper {
     // Written so that a time that is none counts as too far away.
     this.astray = !(Math.abs(this.offset) <= MOST_CORRECTED_MS + roundTrip / 2);
     this.tell();
+    const hasStepped = this.noteStep(kept.ownTime() - kept.monotonic());
     const wasTrusted = kept.isTrusted;
     if (this.astray) {
       kept.distrust();
@@ -86,7 +95,14 @@ export class ClockKeeper {
     const isSure = Math.abs(difference) > roundTrip / 2 + NOISE_MS;
     const unproven = roundTrip <= LONGEST_ROUND_TRIP_MS ? 0 : (Math.sign(difference) * roundTrip) / 2;
     kept.correctBy(isSure ? Math.round(this.offset - unproven) : kept.correction);
-    return isSure || !wasTrusted;
+    return isSure || !wasTrusted || hasStepped;
+  }
+
+  /** Where the database is on the same machine both clocks step together, and their offset tells nothing. */
+  private noteStep(lead: number): boolean {
+    const before = this.lead ?? lead;
+    this.lead = lead;
+    return Math.abs(lead - before) >= STEP_MS;
   }
 
   /** Once for every second by which it moves, so that a clock that drifts fills no log, and whenever it goes astray or comes back. */

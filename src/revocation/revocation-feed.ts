@@ -23,7 +23,7 @@ import { PAGE_SIZE, readNextPage, readPage, readStanding, type Stretch } from '.
 /** Milliseconds from the end of one poll to the beginning of the next. */
 export const POLL_INTERVAL_MS = 300;
 
-/** A poll that began longer ago than this proves nothing any more. With it, every instance knows within a second. */
+/** A poll that asked longer ago than this proves nothing any more. With it, every instance knows within a second. */
 const FRESHNESS_BOUND_MS = 900;
 
 /**
@@ -55,8 +55,16 @@ interface FirstPage {
   /** All that is to be read. */
   stretch: Stretch;
   lines: RevocationEntry[];
+  /** When the database was asked, monotonic milliseconds: after the wait for a connection, which says nothing of what is known. */
+  asked: number;
   /** Whether the clock by which lines were left out was found to be wrong. */
   clockMoved: boolean;
+}
+
+/** When a poll had asked the database, and how far it had read. */
+interface Learned {
+  asked: number;
+  position: number;
 }
 
 /** How far a poll had read, and when it was through. */
@@ -74,7 +82,8 @@ interface Mark {
 @Injectable()
 export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   private readonly revokedSessions = new Map<string, number>();
-  private readonly listeners: ((keyId: string) => void)[] = [];
+  private readonly keyListeners: ((keyId: string) => void)[] = [];
+  private readonly gapListeners: (() => void)[] = [];
   /** When the lines end that were read since the oldest mark, in milliseconds, by their positions. */
   private readonly seen = new Map<number, number>();
   private marks: Mark[] = [];
@@ -120,7 +129,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     return this.age <= FRESHNESS_BOUND_MS;
   }
 
-  /** Milliseconds since the last successful poll began. */
+  /** Milliseconds since the last successful poll asked the database. */
   get age(): number {
     return this.clock.monotonic() - this.lastPoll;
   }
@@ -143,7 +152,15 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
 
   /** Has `listener` called with the id of every API key that was changed, here or elsewhere. */
   onKeyChange(listener: (keyId: string) => void): void {
-    this.listeners.push(listener);
+    this.keyListeners.push(listener);
+  }
+
+  /**
+   * Has `listener` called when keys may have been changed of which nobody tells any more: the clock was wrong by which lines that have
+   * ended are left out, or the machine has slept for longer than they last.
+   */
+  onGap(listener: () => void): void {
+    this.gapListeners.push(listener);
   }
 
   /**
@@ -166,10 +183,9 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
 
   /** One round: reads what is new and what may have been committed late. Never throws; a failed round is made up for. */
   async poll(): Promise<void> {
-    const begun = this.clock.monotonic();
-    let position: number;
+    let learned: Learned;
     try {
-      position = await this.learnNew();
+      learned = await this.learnNew();
     } catch (error) {
       // The server may be another one afterwards, with other positions: everything is read anew.
       this.readAnew();
@@ -179,23 +195,24 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     }
     this.serverIsReadOnly = false;
     this.outage.succeeded();
+    const { asked, position } = learned;
     this.marks.push({ through: this.clock.monotonic(), position });
-    this.lastPoll = begun;
-    if (begun - this.lastSweep >= SWEEP_INTERVAL_MS) this.forgetExpired(begun);
+    this.lastPoll = asked;
+    if (asked - this.lastSweep >= SWEEP_INTERVAL_MS) this.forgetExpired(asked);
   }
 
   /**
    * Learns what is new; everything, where the clock turns out to have been wrong: by it, lines may have been left out before.
-   *
-   * @returns how far the lines have been read
    */
-  private async learnNew(): Promise<number> {
+  private async learnNew(): Promise<Learned> {
     let first = await this.readFirst(this.rereadFrom());
     if (first.clockMoved) {
       this.readAnew();
+      for (const listener of this.gapListeners) listener();
       first = await this.readFirst(0);
     }
     let { lines } = first;
+    const { asked } = first;
     const { upTo, endingAfter } = first.stretch;
     for (const line of lines) this.learnOnce(line);
     while (lines.length === PAGE_SIZE) {
@@ -203,7 +220,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
       lines = await this.transactions.read((tx) => readNextPage(tx, rest));
       for (const line of lines) this.learnOnce(line);
     }
-    return upTo;
+    return { asked, position: upTo };
   }
 
   /** How far the lines have been read. */
@@ -226,7 +243,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
       const upTo = Math.max(known, standing.newest);
       const stretch = { from: anyCommittedLate ? from : known, upTo, endingAfter };
       const lines = stretch.from < upTo ? await readPage(tx, stretch) : [];
-      return { stretch, lines, clockMoved };
+      return { stretch, lines, asked, clockMoved };
     });
   }
 
@@ -238,7 +255,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
 
   /**
    * The position behind which a line may have come that no poll has counted: how far the newest of those had read that were
-   * through, when the last poll began, for as long as a line may be late. So however long polls take or are apart, the last one has
+   * through, when the last poll asked, for as long as a line may be late. So however long polls take or are apart, the last one has
    * counted what came behind its own. Until there is such a one, everything that has not expired is counted.
    */
   private rereadFrom(): number {
@@ -259,16 +276,16 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
 
   private learn({ subject, subjectId, expiresAt }: RevocationLine): void {
     if (subject === 'api_key') {
-      for (const listener of this.listeners) listener(subjectId);
+      for (const listener of this.keyListeners) listener(subjectId);
       return;
     }
     const known = this.revokedSessions.get(subjectId) ?? 0;
     this.revokedSessions.set(subjectId, Math.max(known, expiresAt.getTime()));
   }
 
-  private forgetExpired(begun: number): void {
+  private forgetExpired(asked: number): void {
     if (!this.clock.isTrusted) return;
-    this.lastSweep = begun;
+    this.lastSweep = asked;
     const now = this.clock.now().getTime();
     for (const [sessionId, expiresAt] of this.revokedSessions) {
       if (expiresAt <= now) this.revokedSessions.delete(sessionId);
