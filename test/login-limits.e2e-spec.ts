@@ -536,6 +536,24 @@ describe('logins', () => {
       expect((await login({ username: 'after all', password: 'x' }, from)).status).toBe(401);
     });
 
+    it('do not keep out who comes after bursts of good ones, of which some were turned away', async () => {
+      const limits = app.nest.get(RateLimits);
+      const caller = { userId: null, origin: { ip: '', userAgent: null, requestId: 'req_of_the_test' } };
+      const address = newAddress();
+      const burst = () =>
+        Promise.allSettled(Array.from({ length: 150 }, () => limits.take('login-address', address, caller)));
+      const admitted: number[] = [];
+      for (let bursts = 0; bursts < 3; bursts += 1) {
+        const taken = (await burst()).flatMap((outcome) =>
+          outcome.status === 'fulfilled' ? [outcome.value] : [],
+        );
+        admitted.push(taken.length);
+        for (const one of taken) await one.giveBack();
+      }
+
+      expect(admitted).toEqual([100, 100, 100]);
+    });
+
     it('are no more than a hundred when they all come at once', async () => {
       const address = { 'X-Forwarded-For': newAddress() };
 
@@ -593,6 +611,35 @@ describe('what is written of a login that is refused', () => {
         'limit_reached',
       ]);
       expect(await events('')).toEqual(ofNobody);
+    } finally {
+      await app.close();
+    }
+  });
+});
+
+describe('what is written of a first guess', () => {
+  it('takes the same statements for an account that has just been signed in to and for nobody', async () => {
+    const app = await startApp({ LOGIN_ERRORS: 'uniform' });
+    try {
+      const person = await newcomer(app);
+      await quiet(app);
+      // Nothing is remembered any more of what was written then.
+      app.clock.advance(11);
+      app.clock.push(11);
+      const shapes: string[][] = [];
+      for (const username of [person.username, 'nobody.of.that.name']) {
+        const sent = await statementsDuring(app, () =>
+          app.call('POST', '/auth/login', { body: { username, password: 'a guess' } }),
+        );
+        shapes.push(
+          sent.map(({ sql }) =>
+            sql.replace(/^(?:INSERT INTO|UPDATE) password_attempts[^]*$/, 'a write of the attempts'),
+          ),
+        );
+      }
+
+      expect(shapes[1]).toEqual(shapes[0]);
+      expect(shapes[0]).toContain('a write of the attempts');
     } finally {
       await app.close();
     }

@@ -103,7 +103,7 @@ describe('the source', () => {
       'audit/trail-state.ts: COLUMNS',
       "database/last-uses.ts: table, moments, older.join(' OR ')",
       'database/row-cleanup.ts: key, table, column, column, BATCH_SIZE',
-      'database/row-cleanup.ts: table, key, places',
+      'database/row-cleanup.ts: table, key, places, column',
       // As the entities name them.
       'database/rows.ts: tableName, names, parameters',
       'database/rows.ts: shape.names, tableName, column',

@@ -117,7 +117,12 @@ export abstract class RowCleanup implements OnModuleInit, OnModuleDestroy, OnApp
       await this.failpoints.reach('cleanup:rows_selected');
       const ids = dead.map(({ id }) => id).sort();
       const places = ids.map(() => '?').join(', ');
-      const deleted = await execute(tx, `DELETE FROM ${table} WHERE ${key} IN (${places})`, ids);
+      // A row may have come to life again since: an account that had been left alone for long is tried once more.
+      const deleted = await execute(
+        tx,
+        `DELETE FROM ${table} WHERE ${key} IN (${places}) AND ${column} <= ?`,
+        [...ids, endedBefore],
+      );
       return { found: dead.length, deleted };
     });
   }

@@ -78,7 +78,7 @@ export class Transactions {
    * @throws ApiError `service_unavailable` when the database is in trouble
    */
   run<T>(work: Work<T>): Promise<T> {
-    return this.enter('transaction', (lease) => this.retryDeadlocks(work, lease));
+    return this.enter('transaction', (lease) => this.undividedly(work, lease));
   }
 
   /**
@@ -89,7 +89,7 @@ export class Transactions {
    * @throws ApiError `service_unavailable` when the database is in trouble, or too many of the account come at once
    */
   runFor<T>(account: string, work: Work<T>): Promise<T> {
-    return this.enter('transaction', (lease) => this.retryDeadlocks(work, lease), account);
+    return this.enter('transaction', (lease) => this.undividedly(work, lease), account);
   }
 
   /**
@@ -102,12 +102,12 @@ export class Transactions {
   }
 
   /**
-   * Runs one writing statement that commits by itself: half the cost of a transaction around it.
+   * Runs one writing statement that commits by itself: half the cost of a transaction around it. After a deadlock it is run again.
    *
    * @throws ApiError `service_unavailable` when the database is in trouble
    */
   statement<T>(work: Work<T>): Promise<T> {
-    return this.enter('statement', (lease) => this.onConnection(lease, (runner) => work(runner.manager)));
+    return this.enter('statement', (lease) => this.retryDeadlocks(lease, (runner) => work(runner.manager)));
   }
 
   /** A request's unit of work has what is left of the request's time; any other as long as a transaction may take. */
@@ -155,10 +155,14 @@ export class Transactions {
     }
   }
 
-  private async retryDeadlocks<T>(work: Work<T>, lease: Lease): Promise<T> {
+  private undividedly<T>(work: Work<T>, lease: Lease): Promise<T> {
+    return this.retryDeadlocks(lease, (runner) => this.inTransaction(runner, work, lease));
+  }
+
+  private async retryDeadlocks<T>(lease: Lease, use: (runner: QueryRunner) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.onConnection(lease, (runner) => this.inTransaction(runner, work, lease));
+        return await this.onConnection(lease, use);
       } catch (error) {
         const deadlock = error instanceof ApiError && isDeadlock(error.cause);
         if (!deadlock || attempt > DEADLOCK_RETRIES) throw error;

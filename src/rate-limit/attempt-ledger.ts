@@ -6,7 +6,7 @@ import { addSeconds } from '../core/instant';
 import { REQUEST_BUDGET_MS, withBudget } from '../core/request-budget';
 import { isUniqueViolation } from '../database/failures';
 import { Lease } from '../database/lease';
-import { findOne } from '../database/rows';
+import { findOne, insertOne } from '../database/rows';
 import { execute } from '../database/sql';
 import { Transactions } from '../database/transactions';
 import { type Attempts, NO_ATTEMPTS } from './attempt-rule';
@@ -200,8 +200,8 @@ export class AttemptLedger {
 
   private async insert(row: PasswordAttemptsRow): Promise<boolean> {
     try {
-      // Not a bare statement: of several inserts that wait for one another MySQL may pick one to be run again.
-      await this.transactions.run((tx) => tx.insert(PasswordAttemptsRow, row));
+      // In the form of `replace`: how long the first guess takes must not tell a name that is in use from one that nobody has.
+      await this.transactions.statement((tx) => insertOne(tx, PasswordAttemptsRow, row));
       return true;
     } catch (error) {
       if (isUniqueViolation(error)) return false;

@@ -66,6 +66,8 @@ export class RateLimits {
     const key = `${window}:${digest}`;
     const taken = await counters.take(key);
     if (taken.wasLeft) return taken;
+    // Else those who are turned away at once would keep others out when those who were let in give theirs back.
+    await taken.giveBack();
     await this.hits.note(name, digest, caller);
     throw rateLimited({ name, quota: points, seconds, retryAfter: (window + 1) * seconds - now });
   }
