@@ -91,6 +91,7 @@ describe('README', () => {
     'docs/operations.md',
     'docs/operations/monitoring.md',
     'docs/operations/faults.md',
+    'docs/operations/upgrade.md',
     'docs/api-keys.md',
     'docs/asvs.md',
     'docs/scaling.md',
@@ -206,20 +207,20 @@ describe('docs/command-line.md', () => {
     expect(fields).toEqual([...IMPORTED_FIELDS]);
   });
 
-  it.each(['README.md', 'docs/command-line.md', 'docs/operations.md', 'docs/backup.md', 'docs/api-keys.md'])(
-    'and every other page shows commands that are understood: %s',
-    (name) => {
-      const shown = blocks(read(name))
-        .filter(({ language }) => language === 'sh')
-        .flatMap(({ text }) => [
-          ...text.matchAll(/(?:run(?: --silent)? latchkey --|(?:app|latchkey|--) latchkey) ([^|>)#\n]+)/g),
-        ])
-        .map(([, line = '']) => line.trim().split(' '))
-        .filter((line) => !asksForHelp(line));
+  it.each([
+    ...['README.md', 'docs/command-line.md', 'docs/operations.md', 'docs/operations/upgrade.md'],
+    ...['docs/backup.md', 'docs/api-keys.md'],
+  ])('and every other page shows commands that are understood: %s', (name) => {
+    const shown = blocks(read(name))
+      .filter(({ language }) => language === 'sh')
+      .flatMap(({ text }) => [
+        ...text.matchAll(/(?:run(?: --silent)? latchkey --|(?:app|latchkey|--) latchkey) ([^|>)#\n]+)/g),
+      ])
+      .map(([, line = '']) => line.trim().split(' '))
+      .filter((line) => !asksForHelp(line));
 
-      for (const line of shown) expect(() => parseLine(line, COMMANDS)).not.toThrow();
-    },
-  );
+    for (const line of shown) expect(() => parseLine(line, COMMANDS)).not.toThrow();
+  });
 
   it.each(pages('docs'))('and every other page keeps what npm prints out of files and pipes: %s', (name) => {
     const kept = blocks(read(name))
@@ -249,7 +250,8 @@ describe('docker compose, wherever a page shows it', () => {
   it('names services that there are, with the subcommands that take one', () => {
     const odd = shown.filter(
       ({ subcommand, service }) =>
-        !['exec', 'run', 'stop', 'up'].includes(subcommand) || (service !== '' && !(service in services)),
+        !['build', 'exec', 'run', 'stop', 'up'].includes(subcommand) ||
+        (service !== '' && !(service in services)),
     );
 
     expect(shown.length).toBeGreaterThan(10);
