@@ -300,6 +300,31 @@ describe('the Deployment of docs/operations.md', () => {
   });
 });
 
+describe('the NetworkPolicy of docs/operations.md', () => {
+  const [deployment, policy] = [
+    ...read('docs/operations.md').matchAll(/^```yaml\napiVersion[\s\S]*?^```$/gm),
+  ].map(([block]) => parse(block.replace(/^```.*$/gm, '')) as unknown) as [
+    { spec: DeploymentSpec },
+    {
+      spec: {
+        podSelector: { matchLabels: object };
+        policyTypes: string[];
+        ingress: { ports: { port: string }[] }[];
+      };
+    },
+  ];
+
+  it('is about the pods of the Deployment, and opens each of their ports to one kind of caller', () => {
+    const [container] = deployment.spec.template.spec.containers as [Container];
+
+    expect(policy.spec.policyTypes).toEqual(['Ingress']);
+    expect(policy.spec.podSelector).toEqual(deployment.spec.selector);
+    expect(policy.spec.ingress.map(({ ports }) => ports.map(({ port }) => port))).toEqual(
+      container.ports.map(({ name }) => [name]),
+    );
+  });
+});
+
 describe('the Job of docs/operations/upgrade.md', () => {
   const [, text = ''] = /```yaml\n([\s\S]*?)```/.exec(read('docs/operations/upgrade.md')) ?? [];
   const [document, ...more] = parseAllDocuments(text);
