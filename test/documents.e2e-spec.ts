@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -434,6 +434,52 @@ function shortens(name: string, whole: string): boolean {
   const parts = name.split('…').map((part) => part.replace(/[^\w ]/g, '\\$&'));
   return new RegExp(`^${parts.join('.+')}$`).test(whole);
 }
+
+describe('docs/operations/monitoring.md', () => {
+  const page = read('docs/operations/monitoring.md');
+  const begin = page.indexOf('## Log lines worth an alert\n');
+  const part = page.slice(begin, page.indexOf('\n## ', begin + 1));
+  const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.spec.ts'))
+    .map((name) => read(join('src', name)));
+
+  it('names only lines that are logged, each at its level', () => {
+    const rows = tableRows(part).map(([message = '', level]) => ({
+      message: message.replaceAll('`', ''),
+      level,
+    }));
+
+    const levelOf = (message: string) => {
+      const source = sources.find((text) => text.includes(`'${message}`)) ?? '';
+      const before = source.slice(0, source.indexOf(`'${message}`));
+      // Of an outage; of a sentence with a name, where that is used.
+      if (/begun:\s*$/.test(before)) return 'warn';
+      if (/^const \w+ =\s*$/m.test(before.split('\n').slice(-2).join('\n')))
+        return /log\.(\w+)\(/.exec(source)?.[1];
+      return [...before.matchAll(/log\??\.(\w+)\(/g)].at(-1)?.[1];
+    };
+
+    expect(rows.length).toBeGreaterThan(5);
+    expect(rows.map(({ message }) => ({ message, level: levelOf(message) }))).toEqual(rows);
+  });
+
+  describeWhereInstalled('jq', 'what cron makes of a doctor’s findings', () => {
+    const [, looks = ''] = /jq -e '([^']+)'/.exec(part) ?? [];
+    const found = (check: string, severity: string) => ({ check, severity, message: '' });
+
+    it.each([
+      ['nothing', true, [found('disk', 'ok'), found('proxy', 'warn')], 'true'],
+      ['a certificate that ends soon', true, [found('certificate', 'warn')], 'false'],
+      ['a disk that fills', true, [found('disk', 'warn')], 'false'],
+      ['a failure', false, [found('redis', 'fail')], 'false'],
+    ])('complains of %s', (_, healthy, findings, said) => {
+      const input = JSON.stringify({ healthy, findings });
+      const { stdout } = spawnSync('jq', ['-e', looks], { input, encoding: 'utf8' });
+
+      expect(stdout.trim()).toBe(said);
+    });
+  });
+});
 
 describe('docs/api-keys.md', () => {
   const shown = blocks(read('docs/api-keys.md'));
