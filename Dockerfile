@@ -25,7 +25,8 @@ USER node
 EXPOSE 3000
 # What fails this is restarted by Swarm and the like, which helps nobody while the database is away: so it asks whether the
 # process lives. Whether requests can be served is for load balancers to ask, at /health/ready.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
+# A start that migrates answers nobody before it is done, and would begin anew if it were ended.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10m --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/health/live`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # Not through a shell or npm: the signals are for this process.
 CMD ["node", "--disable-proto=delete", "dist/main.js"]

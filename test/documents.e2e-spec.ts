@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -91,6 +91,7 @@ describe('README', () => {
     'docs/operations.md',
     'docs/operations/monitoring.md',
     'docs/operations/faults.md',
+    'docs/operations/upgrade.md',
     'docs/api-keys.md',
     'docs/asvs.md',
     'docs/scaling.md',
@@ -206,20 +207,20 @@ describe('docs/command-line.md', () => {
     expect(fields).toEqual([...IMPORTED_FIELDS]);
   });
 
-  it.each(['README.md', 'docs/command-line.md', 'docs/operations.md', 'docs/backup.md', 'docs/api-keys.md'])(
-    'and every other page shows commands that are understood: %s',
-    (name) => {
-      const shown = blocks(read(name))
-        .filter(({ language }) => language === 'sh')
-        .flatMap(({ text }) => [
-          ...text.matchAll(/(?:run(?: --silent)? latchkey --|(?:app|latchkey|--) latchkey) ([^|>)#\n]+)/g),
-        ])
-        .map(([, line = '']) => line.trim().split(' '))
-        .filter((line) => !asksForHelp(line));
+  it.each([
+    ...['README.md', 'docs/command-line.md', 'docs/operations.md', 'docs/operations/upgrade.md'],
+    ...['docs/backup.md', 'docs/api-keys.md'],
+  ])('and every other page shows commands that are understood: %s', (name) => {
+    const shown = blocks(read(name))
+      .filter(({ language }) => language === 'sh')
+      .flatMap(({ text }) => [
+        ...text.matchAll(/(?:run(?: --silent)? latchkey --|(?:app|latchkey|--) latchkey) ([^|>)#\n]+)/g),
+      ])
+      .map(([, line = '']) => line.trim().split(' '))
+      .filter((line) => !asksForHelp(line));
 
-      for (const line of shown) expect(() => parseLine(line, COMMANDS)).not.toThrow();
-    },
-  );
+    for (const line of shown) expect(() => parseLine(line, COMMANDS)).not.toThrow();
+  });
 
   it.each(pages('docs'))('and every other page keeps what npm prints out of files and pipes: %s', (name) => {
     const kept = blocks(read(name))
@@ -249,7 +250,8 @@ describe('docker compose, wherever a page shows it', () => {
   it('names services that there are, with the subcommands that take one', () => {
     const odd = shown.filter(
       ({ subcommand, service }) =>
-        !['exec', 'run', 'stop', 'up'].includes(subcommand) || (service !== '' && !(service in services)),
+        !['build', 'exec', 'run', 'stop', 'up'].includes(subcommand) ||
+        (service !== '' && !(service in services)),
     );
 
     expect(shown.length).toBeGreaterThan(10);
@@ -432,6 +434,52 @@ function shortens(name: string, whole: string): boolean {
   const parts = name.split('…').map((part) => part.replace(/[^\w ]/g, '\\$&'));
   return new RegExp(`^${parts.join('.+')}$`).test(whole);
 }
+
+describe('docs/operations/monitoring.md', () => {
+  const page = read('docs/operations/monitoring.md');
+  const begin = page.indexOf('## Log lines worth an alert\n');
+  const part = page.slice(begin, page.indexOf('\n## ', begin + 1));
+  const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.spec.ts'))
+    .map((name) => read(join('src', name)));
+
+  it('names only lines that are logged, each at its level', () => {
+    const rows = tableRows(part).map(([message = '', level]) => ({
+      message: message.replaceAll('`', ''),
+      level,
+    }));
+
+    const levelOf = (message: string) => {
+      const source = sources.find((text) => text.includes(`'${message}`)) ?? '';
+      const before = source.slice(0, source.indexOf(`'${message}`));
+      // Of an outage; of a sentence with a name, where that is used.
+      if (/begun:\s*$/.test(before)) return 'warn';
+      if (/^const \w+ =\s*$/m.test(before.split('\n').slice(-2).join('\n')))
+        return /log\.(\w+)\(/.exec(source)?.[1];
+      return [...before.matchAll(/log\??\.(\w+)\(/g)].at(-1)?.[1];
+    };
+
+    expect(rows.length).toBeGreaterThan(5);
+    expect(rows.map(({ message }) => ({ message, level: levelOf(message) }))).toEqual(rows);
+  });
+
+  describeWhereInstalled('jq', 'what cron makes of a doctor’s findings', () => {
+    const [, looks = ''] = /jq -e '([^']+)'/.exec(part) ?? [];
+    const found = (check: string, severity: string) => ({ check, severity, message: '' });
+
+    it.each([
+      ['nothing', true, [found('disk', 'ok'), found('proxy', 'warn')], 'true'],
+      ['a certificate that ends soon', true, [found('certificate', 'warn')], 'false'],
+      ['a disk that fills', true, [found('disk', 'warn')], 'false'],
+      ['a failure', false, [found('redis', 'fail')], 'false'],
+    ])('complains of %s', (_, healthy, findings, said) => {
+      const input = JSON.stringify({ healthy, findings });
+      const { stdout } = spawnSync('jq', ['-e', looks], { input, encoding: 'utf8' });
+
+      expect(stdout.trim()).toBe(said);
+    });
+  });
+});
 
 describe('docs/api-keys.md', () => {
   const shown = blocks(read('docs/api-keys.md'));

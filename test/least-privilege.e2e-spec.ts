@@ -64,4 +64,33 @@ describe('a database user who may read and write rows and nothing else', () => {
     expect(app.logged.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([]);
     await expect(app.rows('CREATE TABLE more (id INT)')).rejects.toThrow();
   });
+
+  it('is not enough to migrate: a start, and what opens the services, says what it lacks; what only looks does not need it', async () => {
+    const [[last]] = (await owner.query('SELECT * FROM migrations ORDER BY id DESC LIMIT 1')) as unknown as [
+      { id: number; name: string }[],
+    ];
+    await owner.query('DELETE FROM migrations WHERE id = ?', [last?.id]);
+    const url = new URL(app.database.url);
+    [url.username, url.password] = ['latchkey_service', PASSWORD];
+    const settings = settingsFor({ ...app.database, url: url.href });
+
+    const refused = await Promise.all([
+      runCommand('main', [], settings),
+      runCommand('latchkey', ['user', 'list'], settings),
+    ]);
+    const looked = [
+      await runCommand('latchkey', ['doctor'], settings),
+      await runCommand('latchkey', ['migrate', 'status'], settings),
+    ];
+    const ready = await app.fetch('/health/ready');
+    await owner.query('INSERT INTO migrations SET ?', [last]);
+
+    for (const { code, stderr } of refused) {
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/command denied .*; check the grants of user 'latchkey_service'/);
+    }
+    expect(looked.map(({ code }) => code)).toEqual([0, 0]);
+    expect(looked[1]?.stdout).toContain(`pending  ${last?.name}`);
+    expect([ready.status, ready.headers.get('x-error-code')]).toEqual([503, 'migrations_pending']);
+  });
 });

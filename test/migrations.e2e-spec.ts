@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource, type DataSourceOptions, type MigrationInterface, type QueryRunner } from 'typeorm';
 import { loadConfig } from '../src/config/load-config';
+import { createLog } from '../src/core/log';
 import { dataSourceOptions } from '../src/database/data-source-options';
 import { migrate } from '../src/database/migrate';
 import { migrations } from '../src/database/migrations';
-import { prepareDatabase } from '../src/database/open-database';
+import { openDatabase, prepareDatabase } from '../src/database/open-database';
 import { SqliteConnection } from '../src/database/sqlite-connection';
 import { entities } from '../src/entities';
 import { MASTER_SECRET } from './support/app';
@@ -158,6 +159,35 @@ function failingAt(
   }
   return Object.defineProperty(Failing, 'name', { value: Migration.name });
 }
+
+describe('a start', () => {
+  /** What it logs, line by line. */
+  const logOfStart = async (): Promise<Record<string, unknown>[]> => {
+    const lines: Record<string, unknown>[] = [];
+    const log = createLog('info', {
+      write: (line) => void lines.push(JSON.parse(line) as Record<string, unknown>),
+    });
+    const dataSource = await openDatabase(locationOf(database.url), entities, log);
+    await dataSource.destroy();
+    return lines;
+  };
+
+  it('says of each migration of an update that it begins with it', async () => {
+    await migrateTo(2);
+
+    const [updated, again] = [await logOfStart(), await logOfStart()];
+
+    expect(updated.map(({ level, msg, migration }) => [level, msg, migration])).toEqual(
+      NAMES.slice(2).map((name) => ['info', 'migrating', name]),
+    );
+    expect(again).toEqual([]);
+  });
+
+  it('makes a new database without a word', async () => {
+    expect(await logOfStart()).toEqual([]);
+    expect(await applied()).toEqual(NAMES);
+  });
+});
 
 describe('a migration', () => {
   it('is refused in words where another application has a table of that name', async () => {

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync, renameSync, statSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { setImmediate } from 'node:timers/promises';
 import { KeyRing } from '../src/crypto/key-ring';
@@ -7,10 +8,14 @@ import { RefreshTokenFormat } from '../src/crypto/refresh-token-format';
 import { type RefreshOutcome, SessionsService } from '../src/sessions/sessions.service';
 import { type Answer, MASTER_SECRET, newSecret, startApp, type TestApp } from './support/app';
 import { holdConnections } from './support/connections';
+import { onMysql } from './support/database';
 import { logIn, newcomer, statusWith, type TokensBody } from './support/people';
 import { TestFailpoints } from './support/test-failpoints';
 
 const INVALID = { error: 'Invalid or expired refresh token' };
+
+/** Only there does the secret lie beside the database. */
+const describeOnSqlite = onMysql ? () => undefined : describe;
 
 /** A client's key for one refresh and its retries. */
 const KEY = 'one-refresh-and-its-retries';
@@ -561,5 +566,39 @@ describe('changing AUTH_SECRET', () => {
     expect(await statusWith(app, renewed.body)).toBe(200);
     const again = { refreshToken: renewed.body.refreshToken };
     expect((await app.call('POST', '/auth/refresh', { body: again })).status).toBe(200);
+  });
+});
+
+describeOnSqlite('changing the secret that lies beside the database', () => {
+  it('takes moving its file away: the next start makes another, and the old one verifies where it is named', async () => {
+    const app = await startApp();
+    const file = app.config.secretFile as string;
+    const previous = `${file}-previous`;
+    const { token, refreshToken } = await newcomer(app);
+
+    renameSync(file, previous);
+    await app.restart({ AUTH_SECRET_PREVIOUS_FILE: previous });
+
+    expect(readFileSync(file, 'utf8')).not.toBe(readFileSync(previous, 'utf8'));
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(await statusWith(app, { token })).toBe(200);
+    expect((await app.call('POST', '/auth/refresh', { body: { refreshToken } })).status).toBe(200);
+    await app.close();
+  });
+});
+
+describe('changing JWT_SECRET', () => {
+  it('makes access tokens void and no session: clients refresh once', async () => {
+    const app = await startApp({ AUTH_SECRET: MASTER_SECRET, JWT_SECRET: newSecret() });
+    const { token, refreshToken } = await newcomer(app);
+
+    await app.restart({ AUTH_SECRET: MASTER_SECRET, JWT_SECRET: newSecret() });
+    const refused = await app.call('GET', '/users/me', { token });
+    const renewed = await app.call<TokensBody>('POST', '/auth/refresh', { body: { refreshToken } });
+
+    expect([refused.status, refused.headers.get('x-error-code')]).toEqual([401, 'token_invalid']);
+    expect(renewed.status).toBe(200);
+    expect(await statusWith(app, renewed.body)).toBe(200);
+    await app.close();
   });
 });

@@ -1,13 +1,15 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import http, { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server } from 'node:http';
+import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { startApp, type TestApp } from './support/app';
+import { Certificates } from './support/certificates';
 import { describeWhereInstalled } from './support/installed';
 import { freePort } from './support/mariadb-server';
-import { Nginx } from './support/nginx';
+import { documentedBalancer, Nginx } from './support/nginx';
 import { createKey, newcomer, operator, type Person } from './support/people';
 
 /** What the protected service was asked. */
@@ -207,5 +209,41 @@ describeWhereInstalled('nginx', 'nginx in front of a service, as the documentati
 
   it('does not let anybody ask in its name', async () => {
     expect((await ask('/_latchkey', bearer())).status).toBe(404);
+  });
+});
+
+describeWhereInstalled('nginx', 'nginx in front of the API, as the documentation configures it', () => {
+  it.each([
+    ['has browsers ask for nothing but TLS from now on where it ends TLS', true],
+    ['does not where it does not', false],
+  ])('%s', async (_, encrypted) => {
+    const app = await startApp({ TRUST_PROXY: '127.0.0.1' });
+    const [certificates, port, instance] = [
+      new Certificates(),
+      await freePort(),
+      Number(new URL(app.url).port),
+    ];
+    const { cert, key } = certificates.issue({ names: 'IP:127.0.0.1' });
+    const site = documentedBalancer([instance, instance], port);
+    const listening = `listen 127.0.0.1:${port}`;
+    const overTls = `${listening} ssl; ssl_certificate ${cert}; ssl_certificate_key ${key}`;
+    const nginx = await Nginx.start(encrypted ? site.replace(listening, overTls) : site, port);
+
+    // A client that says so itself is not believed.
+    const headers = { 'x-forwarded-proto': encrypted ? 'http' : 'https' };
+    const { get } = encrypted ? https : http;
+    const [answer] = (await once(
+      get({ port, host: '127.0.0.1', path: '/health/live', headers, rejectUnauthorized: false }),
+      'response',
+    )) as [IncomingMessage];
+    answer.resume();
+
+    expect(answer.statusCode).toBe(200);
+    expect(answer.headers['strict-transport-security']).toBe(
+      encrypted ? 'max-age=31536000; includeSubDomains' : undefined,
+    );
+    await nginx.remove();
+    certificates.remove();
+    await app.close();
   });
 });

@@ -4,7 +4,10 @@ import { Metrics } from '../core/metrics';
 import type { RefreshOutcome } from '../sessions/sessions.service';
 
 /** What a login or refresh ends with, as exported before any has. */
-const LOGINS = ['succeeded', 'invalid_credentials', 'user_not_found', 'account_disabled', 'rate_limited'];
+const LOGINS = [
+  ...['succeeded', 'invalid_credentials', 'user_not_found', 'account_disabled', 'rate_limited'],
+  ...['service_unavailable', 'overloaded', 'internal_error'],
+];
 const REFRESHES: RefreshOutcome['kind'][] = ['granted', 'refused', 'reused'];
 
 /** Counts how logins and refreshes end. */

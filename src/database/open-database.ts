@@ -7,11 +7,12 @@ import { StartError } from '../core/start-error';
 import { dataSourceOptions, type Entities } from './data-source-options';
 import { isForbidden } from './failures';
 import { migrate } from './migrate';
+import { migrations } from './migrations';
 
 /**
  * Opens the database with its schema up to date.
  *
- * @param log told when user or password of a MySQL server are others from now on
+ * @param log told each migration of an update when it is begun, and when user or password of a MySQL server are others from now on
  * @param stop aborted when the process is to end, by a StartError
  * @throws StartError saying what to change when it cannot be reached, opened or migrated; the reason of `stop`
  */
@@ -22,13 +23,22 @@ export async function openDatabase(
   stop?: AbortSignal,
 ): Promise<DataSource> {
   return inWords(location, async () => {
-    const options = await prepare(location, entities(location.engine), log, stop);
+    const options = await prepare(location, entities(location.engine), log, stop, tellingUpdates(log));
     stop?.throwIfAborted();
     const dataSource = await new DataSource(options).initialize();
     // SQLite's own way of waiting for another process holds up the whole of this one. From here on `Transactions` does the waiting.
     if (location.engine === 'sqlite') await dataSource.query('PRAGMA busy_timeout = 0');
     return dataSource;
   });
+}
+
+/** Says nothing of those that make a new database: a table without rows is changed in no time. */
+function tellingUpdates(log: Log): (name: string) => void {
+  let isNew = false;
+  return (name) => {
+    isNew ||= name === migrations[0]?.name;
+    if (!isNew) log.info({ migration: name }, 'migrating');
+  };
 }
 
 /**
