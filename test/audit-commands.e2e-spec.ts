@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Transactions } from '../src/database/transactions';
@@ -88,6 +88,25 @@ describe("the operator's audit commands", () => {
       const { code, stdout } = await audit('verify', '--head', given, '--after', given, '--json');
       expect([code, JSON.parse(stdout)]).toMatchObject([0, { verified: 0, head: { sequence: 6 } }]);
     }
+  });
+
+  it('take a head at the end of an export however long it is', async () => {
+    const head = (await audit('head')).stdout;
+    const long = file('');
+    // More than a text may have characters; it takes no room on the disk.
+    truncateSync(long, 600 * 1024 * 1024);
+    appendFileSync(long, `\n${head}\n`);
+
+    const { code, stdout, stderr } = await audit('verify', '--head', long, '--json');
+
+    expect([code, stderr]).toEqual([0, '']);
+    expect(JSON.parse(stdout)).toMatchObject({ intact: true, head: { sequence: 6 } });
+  });
+
+  it('tell a file that cannot be read from one without a head', async () => {
+    const { code, stdout, stderr } = await audit('verify', '--head', folder);
+
+    expect([code, stdout, stderr]).toEqual([1, '', `--head: ${folder} cannot be read (EISDIR).\n`]);
   });
 
   it('export the sealed events as JSON lines, without what must go with the account', async () => {
@@ -200,7 +219,7 @@ describe("the operator's audit commands", () => {
   });
 
   it.each([
-    ['a head that is none', ['verify', '--head', '12'], /neither SEQUENCE:LINK nor a file/],
+    ['a head that is none', ['verify', '--head', '12'], /neither SEQUENCE:LINK nor a file that is there/],
     ['a file without a head', ['verify', '--head', join(__dirname, '..', 'package.json')], /no head in/],
     ['a word too many', ['verify', 'everything'], /'everything' has no meaning/],
     ['an unknown option', ['export', '--all'], /--all/],

@@ -11,7 +11,7 @@ describe("the operator's command line", () => {
   beforeAll(async () => (database = await createDatabase()));
   afterAll(() => database.drop());
 
-  const latchkey = (words: string[], input = '', settings: Record<string, string> = {}) =>
+  const latchkey = (words: string[], input: string | Buffer = '', settings: Record<string, string> = {}) =>
     runCommand('latchkey', words, settingsFor(database, settings), input);
 
   it('makes a user, with the password from standard input, also where sign-up is closed', async () => {
@@ -32,13 +32,20 @@ describe("the operator's command line", () => {
     await server.exit();
   });
 
-  it.each<[string, string[], string, number, RegExp]>([
+  it.each<[string, string[], string | Buffer, number, RegExp]>([
     [
       'a short password',
       ['user', 'create', '--username', 'other', '--email', 'o@example.com'],
       'x',
       1,
       /no shorter than 8/,
+    ],
+    [
+      'a password that is not UTF-8',
+      ['user', 'create', '--username', 'other', '--email', 'o@example.com'],
+      Buffer.from('ni\xf1e brass kettles\n', 'latin1'),
+      1,
+      /not UTF-8/,
     ],
     [
       'a bad name',

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -212,6 +214,60 @@ describe('what goes wrong beside a command', () => {
 
     expect([code, stderr]).toEqual([0, expect.stringMatching(LOGGED)]);
     expect(stdout).toMatch(/^The demo user: .*\n$/);
+  });
+});
+
+describe('a command whose words cannot be written', () => {
+  const settings = () => settingsFor(app.database, { AUTH_SECRET: MASTER_SECRET });
+  /** Runs a program with what a shell does to its streams, and tells what is left of them. */
+  const inShell = async (program: string, words: string[], redirected: string) => {
+    const script = `exec "$0" scripts/start.mjs "$@" ${redirected}`;
+    const child = spawn('sh', ['-c', script, process.execPath, program, ...words], {
+      cwd: join(__dirname, '..'),
+      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...settings() },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let written = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (written += chunk.toString()));
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, written };
+  };
+
+  it.each([
+    ['on a full disk', '2>/dev/full', 1],
+    // The code is that of `true`.
+    ['where nobody reads', '2>&1 | true', 0],
+  ])('goes on to the end where they are complaints: %s', async (_, redirected, expected) => {
+    const people = Array.from({ length: 30 }, (_, index) => [index < 25 ? 'x' : `moved-${index}`, index]);
+    const file = join(folder, 'users.jsonl');
+    const lines = people.map(([username, index]) =>
+      JSON.stringify({ username, email: `${index}@example.com`, passwordHash: HASH }),
+    );
+    writeFileSync(file, `${lines.join('\n')}\n`);
+
+    const { code, written } = await inShell('latchkey', ['user', 'import', file], redirected);
+
+    expect(await app.rows('SELECT id FROM users')).toHaveLength(5);
+    expect([code, written]).toEqual([
+      expected,
+      expected === 1 ? '5 imported, 0 there already, 25 refused.\n' : '',
+    ]);
+  });
+
+  const SENTENCE = 'Standard output cannot be written (ENOSPC).';
+  it.each([
+    ['latchkey', ['user', 'list', '--json'], JSON.stringify({ error: SENTENCE })],
+    ['latchkey', ['user', 'list'], SENTENCE],
+    ['latchkey', ['audit', 'head'], SENTENCE],
+    ['latchkey', ['help'], SENTENCE],
+    ['cli/demo', [], SENTENCE],
+  ])('says so where they are its answer, with exit code 1: %s %j', async (program, words, expected) => {
+    await newcomer(app);
+
+    const answer = await inShell(program, words, '>/dev/full');
+
+    expect(answer).toEqual({ code: 1, written: `${expected}\n` });
   });
 });
 

@@ -9,7 +9,7 @@ import { MOST_KNOWN_TOKENS } from '../src/auth/session-tokens';
 import { KEYS_PER_ACCOUNT } from '../src/api-keys/api-keys.service';
 import { MOST_OF_AN_ACCOUNT } from '../src/audit/audit-trail';
 import { BLANKED_AT_ONCE } from '../src/audit/chained-events';
-import { LONGEST_LINE } from '../src/cli/import-source';
+import { LONGEST_LINE } from '../src/cli/source-lines';
 import { BODY_LIMIT } from '../src/core/json-body';
 import { MOST_COMMAS, MOST_LEVELS } from '../src/core/json-bounds';
 import { MOST_KEPT_BYTES } from '../src/core/log-output';
@@ -185,8 +185,7 @@ describe('docs/inventory.md', () => {
       'connections to the port of the metrics': `${MOST_SCRAPERS}`,
       'time for the headers, at that port': seconds(SCRAPE_HEADERS_MS),
       'time without a byte taken or sent, at that port': seconds(SCRAPE_IDLE_MS),
-      'a line of an import, as JSON': `${LONGEST_LINE} bytes`,
-      'a line of an import, as CSV': `${LONGEST_LINE} bytes`,
+      'a line of an import': `${LONGEST_LINE} bytes`,
       'accounts imported in a transaction': `${IMPORT_BATCH_SIZE}`,
       ...(mysql && (await boundsOfMysql(app))),
     };

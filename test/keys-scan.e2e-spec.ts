@@ -1,9 +1,10 @@
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SystemRandom } from '../src/core/random';
 import { ApiKeyFormat } from '../src/crypto/api-key-format';
-import { runCommand } from './support/server-process';
+import { Program, runCommand } from './support/server-process';
 
 const real = new ApiKeyFormat('live').generate(new SystemRandom());
 const random = `sk_test_${'Ab0'.repeat(12)}xy`;
@@ -71,6 +72,43 @@ describe('npm run keys:scan', () => {
 
     expect(stderr).toMatch(sentence);
     expect(code).toBe(expected);
+  });
+
+  it('says what it could not read, with exit code 2, and goes on', async () => {
+    const loop = join(folder, 'loop');
+    symlinkSync(loop, loop);
+
+    const { code, stdout, stderr } = await scan([loop, join(folder, 'src', 'docs.md')]);
+    const found = await scan([loop, join(folder, 'src')]);
+
+    expect([code, stderr]).toEqual([2, `Could not be read: ${loop} (ELOOP)\n`]);
+    expect(stdout).toMatch(/\n0 that look real, 1 that do not\.\n$/);
+    expect(found.code).toBe(1);
+  });
+
+  it.each([
+    ['with 1 if it has found a key', 'settings.env', 1],
+    ['else with 2, for the rest is not looked at', 'docs.md', 2],
+  ])('ends where nobody reads what it finds, %s', async (_, name, expected) => {
+    // Of standard input there is always more to come.
+    const words = ['cli/scan-keys', join(folder, 'src', name), '-'];
+    const program = new Program([join('scripts', 'start.mjs'), ...words], {});
+    program.stopReading();
+
+    expect(await program.exit()).toBe(expected);
+    expect(program.stderr).toBe('');
+  });
+
+  it('says that its answer cannot be written, and does not end as if it had found a key', () => {
+    const script = '"$0" scripts/start.mjs cli/scan-keys --json "$1" >/dev/full';
+    const { status, stderr } = spawnSync(
+      'sh',
+      ['-c', script, process.execPath, join(folder, 'src', 'docs.md')],
+      { cwd: join(__dirname, '..'), encoding: 'utf8' },
+    );
+
+    const error = 'Standard output cannot be written (ENOSPC).';
+    expect([status, stderr]).toEqual([2, `${JSON.stringify({ error })}\n`]);
   });
 
   it('explains itself', async () => {

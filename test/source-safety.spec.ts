@@ -260,7 +260,7 @@ describe('the source', () => {
     // Of an operator's commands, which compare rows with what he has himself: a head, the hashes of a table that is imported.
     expect(careless).toEqual([
       'audit/event-seal.ts: known.link !== head.link',
-      'users/user-import.ts: user.passwordHash !== candidate.imported.passwordHash',
+      'users/user-import.ts: user.passwordHash !== imported.passwordHash',
       'users/user-import.ts: user.passwordHash === passwordHash',
     ]);
   });

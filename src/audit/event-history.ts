@@ -11,16 +11,17 @@ export interface EventPage {
   next: string | undefined;
 }
 
-/** Which of these accounts came to be by an import, as far as the trail still tells. */
-export async function importedAmong(tx: EntityManager, userIds: string[]): Promise<Set<string>> {
-  if (userIds.length === 0) return new Set();
-  const rows = await select<{ userId: string }>(
+/** Which of these accounts came to be by an import, as far as the trail still tells, each with the last one's request id. */
+export async function importedAmong(tx: EntityManager, userIds: string[]): Promise<Map<string, string>> {
+  if (userIds.length === 0) return new Map();
+  const rows = await select<{ userId: string; requestId: string }>(
     tx,
-    `SELECT DISTINCT user_id AS userId FROM audit_events
-     WHERE user_id IN (${userIds.map(() => '?').join(', ')}) AND type = 'account_created' AND reason = 'imported'`,
+    `SELECT user_id AS userId, request_id AS requestId FROM audit_events
+     WHERE user_id IN (${userIds.map(() => '?').join(', ')}) AND type = 'account_created' AND reason = 'imported'
+     ORDER BY id`,
     userIds,
   );
-  return new Set(rows.map(({ userId }) => userId));
+  return new Map(rows.map(({ userId, requestId }) => [userId, requestId]));
 }
 
 /** What an account's owner may see of the trail. */

@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { AuditExport, type Break, type ExportedEvent } from '../audit/audit-export';
 import { AuditVerifier, type Verdict } from '../audit/audit-verifier';
 import type { Head } from '../audit/event-seal';
 import { type Command, CommandError, type Given, UsageError } from './command';
+import { lastLineOf } from './last-line';
 import type { Progress } from './progress';
 
 /** A head on the command line: `SEQUENCE:LINK`. */
@@ -106,22 +106,24 @@ async function* withWarning(
 /**
  * A head, as text or out of a file: what `audit head` printed, in either form, or what `audit export` did.
  *
- * @throws UsageError
+ * @throws UsageError, CommandError where it stands in a file that cannot be read
  */
 function headOf({ options }: Given, option: 'head' | 'after'): Head | undefined {
   const given = options[option];
   if (given === undefined) return undefined;
-  const text = HEAD.test(given) ? given : lastLineOf(given, option);
+  const text = HEAD.test(given) ? given : readHead(given, option);
   const [, sequence, link] = HEAD.exec(text) ?? HEAD.exec(fromJson(text)) ?? [];
   if (link === undefined) throw new UsageError(`--${option}: there is no head in '${given}'.`);
   return { sequence: Number(sequence), link };
 }
 
-function lastLineOf(file: string, option: string): string {
+function readHead(file: string, option: string): string {
   try {
-    return readFileSync(file, 'utf8').trimEnd().split('\n').at(-1) ?? '';
-  } catch {
-    throw new UsageError(`--${option}: '${file}' is neither SEQUENCE:LINK nor a file that can be read.`);
+    return lastLineOf(file);
+  } catch (error) {
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT') throw new CommandError(`--${option}: ${file} cannot be read (${code}).`);
+    throw new UsageError(`--${option}: '${file}' is neither SEQUENCE:LINK nor a file that is there.`);
   }
 }
 

@@ -55,6 +55,9 @@ describe('a command line', () => {
     ['no verb', ['key'], /'key' goes on with one of: list, disable/],
     ['a command that is nearly one', ['clenup'], /Did you mean 'cleanup'/],
     ['a command like no other', ['frobnicate'], /There is no command 'frobnicate'\.$/],
+    ['a command in quotes', ['user list', '--disabled'], /'user list' is one word; write each word/],
+    ['a line in quotes', ['user list --disabled'], /'user list --disabled' is one word/],
+    ['a word that goes on', ['user', 'list --disabled'], /There is no command 'user list --disabled'/],
     ['an option before the command', ['--json', 'user', 'list'], /The command comes before '--json'/],
   ])('is refused with %s, and what was meant is named', (_, line, sentence) => {
     expect(complaint(...line)).toMatch(sentence);

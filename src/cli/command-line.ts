@@ -39,9 +39,15 @@ export function parseLine(line: string[], commands: readonly Command[]): ParsedL
 
 /** @throws UsageError */
 export function findCommand(line: string[], commands: readonly Command[]): Command {
-  const found = commands.find(({ name }) => `${line.join(' ')} `.startsWith(`${name} `));
+  // Word by word: what is passed over as the command's name must be no option.
+  const found = commands.find(({ name }) => name.split(' ').every((word, index) => line[index] === word));
   if (found) return found;
   const [subject = '', verb] = line;
+  if (subject.includes(' ')) {
+    throw new UsageError(
+      `'${subject}' is one word; write each word of a command without quotes around them.`,
+    );
+  }
   if (subject.startsWith('-')) throw new UsageError(`The command comes before '${subject}'.`);
   const verbs = commands
     .map(({ name }) => name.split(' '))

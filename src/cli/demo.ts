@@ -8,6 +8,7 @@ import { UsersService } from '../users/users.service';
 import { CommandError } from './command';
 import { exitWith } from './failure';
 import { atTheConsole } from './operator';
+import { guardStandardStreams } from './standard-streams';
 
 /** The user of the documentation's examples. Her password is published, so she is no user for production. */
 const JANE: SignUpRequest = {
@@ -33,6 +34,7 @@ async function main(config: Config): Promise<void> {
   }
 }
 
+guardStandardStreams({ json: false, failure: 1 });
 Promise.resolve()
   .then(() => main(loadConfig(process.env)))
   .catch(exitWith);

@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream';
 import { IMPORT_BATCH_SIZE } from '../users/user-import';
 import { CommandError } from './command';
-import { type ImportFormat, LONGEST_LINE, readLines } from './import-source';
+import { type ImportFormat, readLines } from './import-source';
+import { LONGEST_LINE } from './source-lines';
 
 const HEADER = 'username,email,passwordHash\n';
 
@@ -42,26 +43,104 @@ describe('what an import reads', () => {
     expect(furthest).toBeLessThan(IMPORT_BATCH_SIZE);
   });
 
-  it('is told of in the order of the lines, those that do not fit among the others', async () => {
-    const csv = `${HEADER}one,,\ntwo\nthree,,\nfour",,\nfive`;
+  const OPEN = 'a quote is left open, and no cell goes on in the next line';
+  const MISPLACED = 'a quote stands in the middle of a cell';
+  const behind = (line: number) => `it stands behind the quote that line ${line} leaves open`;
+  const long = 'x'.repeat(2 * LONGEST_LINE);
 
-    const lines = await Readable.from(readLines(toBytes(csv), 'csv')).toArray();
+  it.each<[string, string, Record<number, object | string>]>([
+    [
+      'lines that do not fit among others',
+      'one,,\ntwo\nthree,,\nfour",,\nfive',
+      {
+        2: { username: 'one' },
+        3: 'the line does not have as many cells as the header: 1 and 3',
+        4: { username: 'three' },
+        5: MISPLACED,
+        6: 'the line does not have as many cells as the header: 1 and 3',
+      },
+    ],
+    [
+      'a cell that begins with a quote',
+      'one,,\n"two,,\nthree,,\n\nfour,,\n',
+      { 2: { username: 'one' }, 3: OPEN, 4: behind(3), 6: behind(3) },
+    ],
+    [
+      'a last cell without its closing quote',
+      '"one","a","b"\n"two","a","b\n"three","a","b"\n"four","a","b"\n',
+      {
+        2: { username: 'one', email: 'a', passwordHash: 'b' },
+        3: OPEN,
+        4: behind(3),
+        5: { username: 'four', email: 'a', passwordHash: 'b' },
+      },
+    ],
+    ['a line with several faults', 'four"x",a,b,c\nfive,,\n', { 2: MISPLACED, 3: { username: 'five' } }],
+    [
+      'a cell with a line break, though it hold what looks like a line',
+      '"one\r\nroot,root@example.com,hash\r\n",,\r\ntwo,,\r\n',
+      { 2: OPEN, 3: behind(2), 4: behind(2), 5: { username: 'two' } },
+    ],
+    [
+      'lines that are too long',
+      `${long},,\ntwo,,\n"${long}\nfour,,\n${long}",,\nsix,,\n`,
+      {
+        2: `the line is longer than ${LONGEST_LINE} bytes`,
+        3: { username: 'two' },
+        4: `the line is longer than ${LONGEST_LINE} bytes`,
+        5: behind(4),
+        6: behind(4),
+        7: { username: 'six' },
+      },
+    ],
+    [
+      'quotes that belong to a cell',
+      '"o""ne","",\n"""two""",,\n',
+      { 2: { username: 'o"ne' }, 3: { username: '"two"' } },
+    ],
+  ])('has one outcome for each line of CSV, under its own number: %s', async (_, body, expected) => {
+    const lines = await Readable.from(readLines(toBytes(HEADER + body), 'csv')).toArray();
+
+    expect(lines).toEqual(
+      Object.entries(expected).map(([line, outcome]) => ({
+        line: Number(line),
+        ...(typeof outcome === 'string' ? { unreadable: outcome } : { record: outcome }),
+      })),
+    );
+  });
+
+  it('is no line of CSV that is not UTF-8, and those behind it as if it were', async () => {
+    const bytes = Buffer.from(`${HEADER}one,,"p\xffq"\n"\xff,,\nthree,,\n",,\nfive,,\n`, 'latin1');
+
+    const lines = await Readable.from(readLines(Readable.from([bytes]), 'csv')).toArray();
 
     expect(lines).toEqual([
-      { line: 2, record: { username: 'one' } },
-      { line: 3, unreadable: expect.stringContaining('CSV_RECORD_INCONSISTENT_COLUMNS') as string },
-      { line: 4, record: { username: 'three' } },
-      { line: 5, unreadable: expect.stringContaining('INVALID_OPENING_QUOTE') as string },
-      { line: 6, unreadable: expect.stringContaining('CSV_RECORD_INCONSISTENT_COLUMNS') as string },
+      { line: 2, unreadable: 'the line is not UTF-8' },
+      { line: 3, unreadable: 'the line is not UTF-8' },
+      { line: 4, unreadable: behind(3) },
+      { line: 5, unreadable: behind(3) },
+      { line: 6, record: { username: 'five' } },
     ]);
   });
 
-  it('is given up at a line of CSV that is too long, instead of losing those behind it', async () => {
-    const csv = `${HEADER}one,,\n${'x'.repeat(2 * LONGEST_LINE)},,\nthree,,\n`;
+  it.each([
+    ['with a field that is none', 'username,mail\n', "The header names 'mail', which is no field"],
+    ['with a field twice', 'username,email,username\n', "The header names 'username' twice."],
+    [
+      'with a quote left open',
+      '\n"username,email\n',
+      'This cannot be read as CSV: line 2: a quote is left open',
+    ],
+    ['that is not UTF-8', 'username\xff\n', 'This cannot be read as CSV: line 1: the line is not UTF-8.'],
+    ['that is too long', long, 'This cannot be read as CSV: line 1: the line is longer than'],
+    ['of lines that end with CR', 'username,email\rone,\r', 'its lines end with CR alone; write LF or CRLF'],
+  ])('is nothing of CSV with a header %s', async (_, text, sentence) => {
+    const source = Readable.from([Buffer.from(text, 'latin1')]);
 
-    const reading = Readable.from(readLines(toBytes(csv), 'csv')).toArray();
+    const reading = Readable.from(readLines(source, 'csv')).toArray();
 
-    await expect(reading).rejects.toThrow(/cannot be read as CSV: Max Record Size: .* at line 3/);
+    await expect(reading).rejects.toThrow(sentence);
+    await expect(reading).rejects.toBeInstanceOf(CommandError);
   });
 
   it.each<ImportFormat>(['ndjson', 'csv'])(

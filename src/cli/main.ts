@@ -13,6 +13,7 @@ import { requireFounded } from './founded';
 import { asksForHelp, explain } from './help';
 import { Progress } from './progress';
 import { printAnswer } from './standard-output';
+import { guardStandardStreams } from './standard-streams';
 
 async function main(line: string[], environment: Surroundings['environment']): Promise<void> {
   // The database that a first command makes is its owner's only, like one that the server makes.
@@ -47,4 +48,6 @@ async function open(config: Config, { mayFound }: Command): Promise<INestApplica
 }
 
 const line = process.argv.slice(2);
-main(line, process.env).catch((error: unknown) => exitWith(error, line.includes('--json')));
+const json = line.includes('--json');
+guardStandardStreams({ json, failure: 1 });
+main(line, process.env).catch((error: unknown) => exitWith(error, json));

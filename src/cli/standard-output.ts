@@ -2,15 +2,6 @@ import { once } from 'node:events';
 import type { Listing, Report, Table } from './command';
 import type { Progress } from './progress';
 
-/**
- * Whoever reads our lines may have enough of them: `| head`. That is no failure, and does not hide one: the exit code
- * that was set stays.
- */
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit();
-});
-
 /** Writes what a command answers, row by row where there are rows. */
 export async function printAnswer(
   answer: Report | Listing,

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { validateSync } from 'class-validator';
 import { type EntityManager, In } from 'typeorm';
-import { ALL_SCOPES } from '../access/scopes';
+import { ALL_SCOPES, parseScopes } from '../access/scopes';
 import { AuditTrail } from '../audit/audit-trail';
 import { importedAmong } from '../audit/event-history';
 import { canonical } from '../core/canonical';
@@ -38,7 +38,7 @@ export interface Refusal {
   reason: string;
 }
 
-/** What became of a line; `present` was imported by an earlier run. */
+/** What became of a line; `present` was imported by an earlier run, or from an earlier line that says the same. */
 export type LineOutcome =
   { line: number; kind: 'imported' | 'present' } | ({ line: number; kind: 'refused' } & Refusal);
 
@@ -66,7 +66,8 @@ export class UserImport {
    * as it did there, and is hashed anew at the first sign-in; nothing is asked of it, since it is not known.
    *
    * A line whose account an earlier run has made is passed over, so a run that was cut short at whatever moment is simply
-   * repeated. Nobody who is there is changed: a line that somebody else stands in the way of is refused.
+   * repeated. Nobody who is there is changed: a line that somebody else stands in the way of is refused, and so is one that says
+   * otherwise than an earlier line of the same user: which of the two is right, nobody here can know.
    *
    * @throws ApiError `service_unavailable`; what was told of stays imported
    */
@@ -108,7 +109,7 @@ export class UserImport {
 
   private async take(candidates: Candidate[], origin: Origin): Promise<LineOutcome[]> {
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt += 1) {
-      const outcomes = await this.judge(candidates);
+      const outcomes = await this.judge(candidates, origin);
       const fresh = candidates.filter(({ line }) => !outcomes.has(line));
       if (await this.insert(fresh, origin)) {
         return candidates.map(({ line }) => outcomes.get(line) ?? { line, kind: 'imported' });
@@ -121,21 +122,24 @@ export class UserImport {
   }
 
   /** What is known of the lines before anything is written; those that nobody stands in the way of are left out. */
-  private async judge(candidates: Candidate[]): Promise<Map<number, LineOutcome>> {
+  private async judge(candidates: Candidate[], origin: Origin): Promise<Map<number, LineOutcome>> {
     return this.transactions.read(async (tx) => {
       const users = await findInTheWay(tx, candidates);
       const met = candidates.flatMap((candidate) => {
         const inTheWay = users.filter((user) => isInTheWay(candidate, user));
         return inTheWay.length === 0 ? [] : [{ candidate, inTheWay }];
       });
-      const imported = await importedAmong(
+      const runs = await importedAmong(
         tx,
         met.flatMap(({ candidate, inTheWay: [user] }) =>
-          user && user.passwordHash !== candidate.imported.passwordHash ? [user.id] : [],
+          user && differenceOf(candidate, user) !== undefined ? [user.id] : [],
         ),
       );
       return new Map(
-        met.map(({ candidate, inTheWay }) => [candidate.line, outcomeOf(candidate, inTheWay, imported)]),
+        met.map(({ candidate, inTheWay }) => [
+          candidate.line,
+          outcomeOf(candidate, inTheWay, runs, origin.requestId),
+        ]),
       );
     });
   }
@@ -164,7 +168,8 @@ export class UserImport {
 
   private toUser({ imported, usernameCanonical, emailCanonical }: Candidate): User {
     const now = this.clock.now();
-    const { username, email, passwordHash, createdAt, disabled = false, scopes = [ALL_SCOPES] } = imported;
+    const { username, email, passwordHash, createdAt } = imported;
+    const { disabled, scopes } = rightsOf(imported);
     return {
       id: imported.id ?? this.ids.next('user'),
       ...{ username, usernameCanonical, email, emailCanonical, passwordHash },
@@ -227,21 +232,43 @@ function isInTheWay({ usernameCanonical, emailCanonical, imported: { id } }: Can
   );
 }
 
+/** What an account may do, also where the line does not say. */
+function rightsOf({ disabled = false, scopes = [ALL_SCOPES] }: ImportedUser) {
+  return { disabled, scopes };
+}
+
+/** The first field in which an account is not as the line says, of those that decide who may do what. */
+function differenceOf({ imported }: Candidate, user: User): keyof ImportedUser | undefined {
+  const { disabled, scopes } = rightsOf(imported);
+  if (user.passwordHash !== imported.passwordHash) return 'passwordHash';
+  if ((user.disabledAt !== null) !== disabled) return 'disabled';
+  const had = new Set(parseScopes(user.scopes));
+  return had.size === scopes.length && scopes.every((scope) => had.has(scope)) ? undefined : 'scopes';
+}
+
 /**
  * Somebody who is called the same and has the same hash was imported before. So was, if the audit trail says so, whoever has
  * another hash by now: he has signed in, or changed the password. Anybody else may have signed up in a stranger's name.
+ *
+ * @param runs of those who are not as the line says, the run that has imported each
  */
 function outcomeOf(
-  { line, imported, usernameCanonical, emailCanonical }: Candidate,
+  candidate: Candidate,
   inTheWay: User[],
-  importedBefore: Set<string>,
+  runs: Map<string, string>,
+  thisRun: string,
 ): LineOutcome {
+  const { line, imported, usernameCanonical, emailCanonical } = candidate;
   const [user, ...others] = inTheWay as [User, ...User[]];
   const { username, email, id = user.id, passwordHash } = imported;
   const alike = others.length === 0 && user.username === username && user.email === email && user.id === id;
-  if (alike && (user.passwordHash === passwordHash || importedBefore.has(user.id))) {
-    return { line, kind: 'present' };
+  const run = runs.get(user.id);
+  const field = differenceOf(candidate, user);
+  // Of an earlier run it may have changed since.
+  if (alike && field !== undefined && run === thisRun) {
+    return refused(line, { field, reason: `${user.id} stands in the file twice, and not alike` });
   }
+  if (alike && (user.passwordHash === passwordHash || run !== undefined)) return { line, kind: 'present' };
   const taken = (field: string, owner: User) => refused(line, { field, reason: `taken by ${owner.id}` });
   const byName = inTheWay.find((other) => other.usernameCanonical === usernameCanonical);
   if (byName) return taken('username', byName);

@@ -82,7 +82,7 @@ export class Program {
   }
 
   /** Types `text`, and nothing more ever. */
-  typeLast(text: string): void {
+  typeLast(text: string | Buffer): void {
     this.child.stdin?.end(text);
   }
 
@@ -141,11 +141,13 @@ export async function runCommand(
   program: string,
   words: string[],
   environment: Record<string, string>,
-  input = '',
+  input: string | Buffer = '',
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const command = new Program([join('scripts', 'start.mjs'), program, ...words], environment);
   command.typeLast(input);
-  const typed = READ_PASSWORDS.includes(words.slice(0, 2).join(' ')) ? input.replace(/\r?\n$/, '') : '';
+  const typed = READ_PASSWORDS.includes(words.slice(0, 2).join(' '))
+    ? String(input).replace(/\r?\n$/, '')
+    : '';
   const code = await command.exitOnPassword(typed);
   return { code, stdout: command.stdout, stderr: command.stderr };
 }
