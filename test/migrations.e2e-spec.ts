@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type Connection, createConnection } from 'mysql2/promise';
 import { DataSource, type DataSourceOptions, type MigrationInterface, type QueryRunner } from 'typeorm';
 import { loadConfig } from '../src/config/load-config';
 import { createLog } from '../src/core/log';
@@ -239,6 +240,60 @@ describeOnSqlite('a migration on SQLite that is cut short', () => {
     expect(await applied()).toEqual(NAMES);
     expect(await schemaOf(database)).toEqual(undisturbed);
   }, 240_000);
+});
+
+describeOnMysql('a migration on MySQL of a table that somebody reads in an open transaction', () => {
+  const connect = async () => {
+    const connection = await createConnection(database.url);
+    // Longer than it waits, and no longer than anybody waits for an answer.
+    await connection.query('SET SESSION lock_wait_timeout = 3');
+    return connection;
+  };
+  const isHeldUp = async () =>
+    (
+      await database.rows(
+        "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'ALTER TABLE sessions%'",
+      )
+    ).length > 0;
+
+  let reader: Connection;
+  let others: Connection;
+  beforeEach(async () => {
+    await migrateTo(1);
+    [reader, others] = [await connect(), await connect()];
+    await reader.query('START TRANSACTION');
+    await reader.query('SELECT id FROM sessions');
+  });
+  afterEach(async () => {
+    for (const connection of [reader, others]) await connection.end();
+  });
+
+  it('waits for the end of that, and keeps nobody else from the table', async () => {
+    const running = migrateTo(2);
+    while (!(await isHeldUp())) await delay(10);
+
+    for (let calls = 0; calls < 5; calls += 1) {
+      await others.query('SELECT id FROM sessions');
+      while (!(await isHeldUp())) await delay(10);
+    }
+    await reader.query('COMMIT');
+    await running;
+
+    expect(await applied()).toEqual(NAMES.slice(0, 2));
+  });
+
+  it('is given up when the process is told to stop, and goes on at the next start', async () => {
+    const stop = new AbortController();
+    const running = migrate({ ...(await options()), migrations: migrations.slice(0, 2) }, stop.signal);
+    while (!(await isHeldUp())) await delay(10);
+
+    stop.abort(new Error('told to stop'));
+
+    await expect(running).rejects.toThrow('told to stop');
+    await reader.query('COMMIT');
+    await migrateTo(NAMES.length);
+    expect(await schemaOf(database)).toEqual(undisturbed);
+  });
 });
 
 describeOnMysql('a migration on MySQL that is cut short', () => {

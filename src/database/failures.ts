@@ -13,6 +13,9 @@ const MYSQL_FORBIDDEN = new Set([1044, 1142, 1143, 1227]);
 /** MySQL and MariaDB: nobody may write to this server, in this transaction, to InnoDB there, or as this member of a group. */
 const MYSQL_READ_ONLY = new Set([1290, 1792, 1836, 1874, 3100]);
 
+/** MySQL and MariaDB: somebody has had a lock, on rows or on a table's definition, for longer than was waited for it. */
+const MYSQL_LOCKED = 1205;
+
 /** SQLite's result code while another process writes; its extended codes have it in the lowest byte. */
 const SQLITE_BUSY = 5;
 
@@ -54,6 +57,11 @@ export function isDeadlock(error: unknown): boolean {
 /** Whether another process is writing to the SQLite file, and nothing has been done. */
 export function isBusy(error: unknown): boolean {
   return (driverErrorOf(error)?.errcode ?? 0) % 256 === SQLITE_BUSY;
+}
+
+/** Whether somebody else holds what the statement needs on MySQL, and it has done nothing. */
+export function isLocked(error: unknown): boolean {
+  return driverErrorOf(error)?.errno === MYSQL_LOCKED;
 }
 
 /** Whether the user of the database lacks a right. */

@@ -8,6 +8,12 @@ import { begin } from './transactions';
 /** Seconds to wait for another instance that is migrating, on MySQL. A second at a time, to hear of a stop meanwhile. */
 const LOCK_WAIT_SECONDS = 60;
 
+/**
+ * Seconds for which a statement of a migration waits, on MySQL, for whoever has read its table in a transaction that is still open.
+ * Everybody else who comes to that table waits behind it meanwhile, so it gives way after each, and they are served in between.
+ */
+const TABLE_WAIT_SECONDS = 1;
+
 /** How often to look whether another process still writes to the SQLite file, and the milliseconds in between. */
 const BUSY_TRIES = 100;
 const BUSY_PAUSE_MS = 50;
@@ -18,8 +24,8 @@ const BUSY_PAUSE_MS = 50;
  *
  * @param stop aborted when the process is to end: what is being waited for is given up, and on MySQL no further statement is begun
  * @param told the name of each migration when it is begun
- * @throws StartError when another instance holds the lock for longer than a minute, or another application's tables are in
- * the way; the reason of `stop`
+ * @throws StartError when another instance holds the lock for longer than a minute, somebody a table for longer than five, or another
+ * application's tables are in the way; the reason of `stop`
  */
 export async function migrate(
   options: DataSourceOptions,
@@ -88,6 +94,7 @@ async function migrateMysql(dataSource: DataSource, stop?: AbortSignal): Promise
   const runner = dataSource.createQueryRunner();
   try {
     await takeLock(runner, stop);
+    await runner.query(`SET SESSION lock_wait_timeout = ${TABLE_WAIT_SECONDS}`);
     await refuseOthersTable(runner, 'migrations', ['timestamp', 'name']);
     for (const migration of dataSource.migrations) {
       const up = migration.up.bind(migration);

@@ -13,11 +13,12 @@ export const LONGEST_IDLE_MS = 2_000;
 
 /**
  * What every connection is told first. READ COMMITTED, so that the loser of a guarded update reads what the winner
- * wrote; strict, so that nothing is cut to fit; a lock is waited for less long than a caller waits for an answer.
+ * wrote; strict, so that nothing is cut to fit; a lock, of a row or of a table's definition, is waited for less long than a caller
+ * waits for an answer.
  */
 const SESSION_SETUP = [
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
-  `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 2, wait_timeout = ${LONGEST_SILENCE_SECONDS}`,
+  `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 2, lock_wait_timeout = 2, wait_timeout = ${LONGEST_SILENCE_SECONDS}`,
 ];
 
 /** The part of `mysql2` that TypeORM uses, with connections set up for us and made by whoever `credentials` names by then. */

@@ -1,5 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { QueryRunner } from 'typeorm';
 import { StartError } from '../core/start-error';
+import { isLocked } from './failures';
 import { dialectOf } from './migrations/dialect';
 
 /** What a statement adds to the schema. It is there wholly or not at all, since each engine's DDL is atomic. */
@@ -8,6 +10,10 @@ interface Addition {
   table: string;
   name: string;
 }
+
+/** How often a statement is tried whose table somebody else holds, and the milliseconds in between: five minutes in all. */
+const LOCK_TRIES = 150;
+const LOCK_PAUSE_MS = 1_000;
 
 const ADDS_TABLE = /^CREATE TABLE (\w+) /;
 const ADDS_INDEX = /^CREATE (?:UNIQUE )?INDEX (\w+) ON (\w+) /;
@@ -72,7 +78,21 @@ export class StepwiseMigration {
     await this.execute(sql);
   }
 
+  /** Gives way to those who have come to the table meanwhile, each time that somebody's open transaction keeps it from its turn. */
   private async execute(sql: string): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.tryOnce(sql);
+      } catch (error) {
+        if (!isLocked(error)) throw error;
+        if (tries === LOCK_TRIES) throw new StartError(describeHolder(this.name), error);
+      }
+      this.stop?.throwIfAborted();
+      await delay(LOCK_PAUSE_MS);
+    }
+  }
+
+  private async tryOnce(sql: string): Promise<void> {
     await this.runner.query('START TRANSACTION');
     await this.note(this.step);
     try {
@@ -131,6 +151,10 @@ function additionOf(sql: string): Addition | undefined {
   if (changed !== undefined && column !== undefined) return { kind: 'column', table: changed, name: column };
   if (!CHANGES_ROWS.test(sql)) throw new Error(`No migration can go on behind this statement: ${sql}`);
   return undefined;
+}
+
+function describeHolder(migration: string): string {
+  return `Somebody has held a table of the database that ${migration} changes in an open transaction for five minutes, as a dump does; end that (SHOW PROCESSLIST names it), then start again: what has been done so far is kept.`;
 }
 
 function describeStranger(migration: string, { kind, table, name }: Addition): string {
