@@ -1,10 +1,10 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite';
-import { createConnection } from 'mysql2/promise';
+import type { Connection } from 'mysql2/promise';
 import type { DatabaseLocation, MysqlLocation } from '../config/database-location';
 import { StartError } from '../core/start-error';
-import { connectionTo, describeRefusal } from './mysql-connection';
+import { connectAlone, describeRefusal, hangUp } from './mysql-connection';
 
 /** Milliseconds to wait for whoever keeps others out. */
 export const READ_TIMEOUT_MS = 3_000;
@@ -67,21 +67,23 @@ function viewOf(database: DatabaseSyncInstance): ReadOnlyView {
 }
 
 async function openMysql(location: MysqlLocation): Promise<ReadOnlyView> {
+  let connection: Connection | undefined;
   try {
-    const connection = await createConnection({
-      ...connectionTo(location),
-      connectTimeout: READ_TIMEOUT_MS,
-      timezone: 'Z',
-    });
-    await connection.query('SET SESSION TRANSACTION READ ONLY');
-    return {
-      rows: async <Row>(sql: string) => {
-        const [rows] = await connection.query({ sql, timeout: READ_TIMEOUT_MS });
-        return rows as Row[];
-      },
-      close: () => connection.end(),
-    };
+    connection = await connectAlone(location, READ_TIMEOUT_MS);
+    await connection.query({ sql: 'SET SESSION TRANSACTION READ ONLY', timeout: READ_TIMEOUT_MS });
+    return mysqlViewOf(connection);
   } catch (error) {
+    if (connection) hangUp(connection);
     throw new StartError(describeRefusal(location, error as NodeJS.ErrnoException), error);
   }
+}
+
+function mysqlViewOf(connection: Connection): ReadOnlyView {
+  return {
+    rows: async <Row>(sql: string) => {
+      const [rows] = await connection.query({ sql, timeout: READ_TIMEOUT_MS });
+      return rows as Row[];
+    },
+    close: () => Promise.resolve(hangUp(connection)),
+  };
 }
