@@ -364,6 +364,32 @@ describe('an operator', () => {
     expect((await desk.report('user', 'show', impostor.id)).data).toMatchObject({ id: impostor.id });
   });
 
+  it('does nothing to whoever is called like the id of an account that is gone', async () => {
+    const victim = await signUp(app);
+    await desk.report('user', 'delete', victim.id);
+    const namesake = await signUp(app, { username: victim.id });
+    await logIn(app, namesake);
+    const kept = () =>
+      Promise.all([
+        app.rows('SELECT * FROM users'),
+        app.rows('SELECT id, revoked_at FROM sessions'),
+        eventTypes(app, namesake.id),
+      ]);
+    const before = await kept();
+
+    for (const line of [
+      ['user', 'scopes', victim.id, 'users:read'],
+      ['user', 'disable', victim.id],
+      ['session', 'revoke', '--user', victim.id],
+      ['user', 'delete', victim.id],
+      ['key', 'list', '--user', victim.id],
+    ])
+      await expect(desk.report(...line)).rejects.toThrow(`There is no user '${victim.id}'.`);
+
+    expect(await kept()).toEqual(before);
+    expect((await desk.report('user', 'show', namesake.id)).data).toMatchObject({ username: victim.id });
+  });
+
   const passwordOf = (username: string) => `kettle ${username.split('-')[1]} and brass lantern`;
 
   const storedUser = (index: number) => ({
