@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Not } from 'typeorm';
+import { And, LessThan, MoreThanOrEqual, Not } from 'typeorm';
 import { AccountService } from '../src/auth/account.service';
+import { LONGEST_TRANSACTION_MS } from '../src/database/transactions';
 import { type Ended, OperatorSessions } from '../src/sessions/operator-sessions';
 import { UsersService } from '../src/users/users.service';
 import { startApp, MASTER_SECRET, type TestApp } from './support/app';
@@ -29,6 +30,11 @@ jest.setTimeout(180_000);
 
 /** What a running server may take to learn of a revocation, without Redis. */
 const BOUND_MS = 1000;
+
+/** Of each of twenty accounts; `BUSY_SESSIONS` of 15,000 are those of a day of sign-ins without a pause. */
+const BUSY_SESSIONS = Number(process.env['BUSY_SESSIONS'] ?? 5_000);
+
+const ORIGIN = { ip: 'command line', userAgent: null, requestId: 'req_of_an_operator' };
 
 describe('what an operator does, while the server runs,', () => {
   let database: TestDatabase;
@@ -259,8 +265,7 @@ describe('an operator', () => {
     const ended: Ended[] = [];
 
     const sent = await statementsDuring(app, async () => {
-      const origin = { ip: 'command line', userAgent: null, requestId: 'req_1' };
-      for await (const batch of app.nest.get(OperatorSessions).endAll(origin)) ended.push(batch);
+      for await (const batch of app.nest.get(OperatorSessions).endAll(ORIGIN)) ended.push(batch);
     });
 
     expect(ended).toEqual([{ accounts: 1, sessions: 1 }]);
@@ -268,6 +273,58 @@ describe('an operator', () => {
     const plans = await Promise.all(sent.filter(searches).map((statement) => accessesOf(app, statement)));
     expect(plans.flat().filter(({ scans }) => scans)).toEqual([]);
   });
+
+  it('ends with session revoke --all those of everybody else where one account fails, and names it', async () => {
+    const [one, stuck, last] = [await newcomer(app), await newcomer(app), await newcomer(app)];
+    const refuse = onMysql ? "SIGNAL SQLSTATE '45000'" : "SELECT RAISE(ABORT, 'stuck')";
+    const body = onMysql
+      ? `IF OLD.user_id = '${stuck.id}' THEN ${refuse}; END IF;`
+      : `WHEN OLD.user_id = '${stuck.id}' BEGIN ${refuse}; END`;
+    await app.rows(`CREATE TRIGGER stuck BEFORE UPDATE ON sessions FOR EACH ROW ${body}`);
+
+    const { text, data, bad } = await desk.report('session', 'revoke', '--all');
+    await app.rows('DROP TRIGGER stuck');
+    const again = await desk.report('session', 'revoke', '--all');
+
+    expect([data, bad]).toEqual([{ accounts: 2, sessions: 2, failed: [stuck.id] }, true]);
+    expect(text).toMatch(
+      `Those of ${stuck.id} could not be ended; repeat it. Service temporarily unavailable: `,
+    );
+    expect(again).toMatchObject({ data: { accounts: 1, sessions: 1, failed: [] } });
+    for (const { id } of [one, stuck, last])
+      expect((await eventsWithReason(id)).map(({ type }) => type)).toEqual(['sessions_ended']);
+    expect(await app.rows('SELECT id FROM sessions WHERE revoked_at IS NULL')).toEqual([]);
+  });
+
+  it('reaches with session revoke --all whoever is behind accounts with thousands of sessions that have ended', async () => {
+    await newcomer(app);
+    const many = { users: 20, sessions: 20 * BUSY_SESSIONS, analyze: onMysql ? 'ANALYZE TABLE' : 'ANALYZE' };
+    await fillTables((sql, values) => app.rows(sql, values), many);
+    // All but one of each have ended, and an access token of each may still be valid.
+    const now = app.clock.now();
+    const ended = { revokedAt: now, accessEndsAt: new Date(now.getTime() + 3600 * 1000) };
+    const standing = `sess_${String(20).padStart(8, '0')}`;
+    for (const { id } of await app.rows<{ id: string }>("SELECT id FROM users WHERE id LIKE 'user_0000%'"))
+      await app.inDatabase((tx) =>
+        tx.update('Session', { userId: id, id: And(MoreThanOrEqual(standing), LessThan('sess_1')) }, ended),
+      );
+    const last = await newcomer(app);
+    const lasting: number[] = [];
+    const total: Ended = { accounts: 0, sessions: 0 };
+
+    let begun = performance.now();
+    for await (const batch of app.nest.get(OperatorSessions).endAll(ORIGIN)) {
+      lasting.push(performance.now() - begun);
+      begun = performance.now();
+      total.accounts += batch.accounts;
+      total.sessions += batch.sessions;
+    }
+
+    expect(total).toEqual({ accounts: 22, sessions: 22 });
+    expect(await eventsWithReason(last.id)).toMatchObject([{ type: 'sessions_ended' }]);
+    // Each is a transaction, which takes no further account after a second.
+    expect(Math.max(...lasting)).toBeLessThan(LONGEST_TRANSACTION_MS);
+  }, 240_000);
 
   it('writes no lines of the feed for a user who repeats that all sessions shall end', async () => {
     const person = await newcomer(app);

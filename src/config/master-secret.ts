@@ -51,6 +51,7 @@ function readOrCreate(file: string, random: Random): string {
  * The master secret kept in `file`, or undefined if there is none yet.
  *
  * @throws ConfigError when the file holds less than 32 bytes, or what is easy to guess
+ * @throws Error of the operating system when it cannot be read
  */
 export function readMasterSecret(file: string): string | undefined {
   let secret: string;
