@@ -159,12 +159,20 @@ async function examineClock(view: ReadOnlyView, clock: Clock): Promise<Finding> 
 
 async function examineSpace(file: string): Promise<Finding> {
   const folder = nearestFolder(file);
-  const { bavail, bsize } = await statfs(folder);
-  const free = bavail * bsize;
+  try {
+    const { bavail, bsize } = await statfs(folder);
+    // A backup or a migration may take as much again.
+    const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    return judgeSpace(folder, bavail * bsize, size);
+  } catch (error) {
+    const message = `What is free in ${folder} cannot be found out: ${(error as Error).message}.`;
+    return warn('disk', message, 'DATABASE_URL');
+  }
+}
+
+function judgeSpace(folder: string, free: number, size: number): Finding {
   const message = `${(free / MIB / 1024).toFixed(1)} GiB are free in ${folder}.`;
   if (free < TOO_LITTLE_SPACE) return fail('disk', `${message} Writes will fail; make room.`, 'DATABASE_URL');
-  // A backup or a migration may take as much again.
-  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
   if (free < Math.max(LITTLE_SPACE, 2 * size)) return warn('disk', `${message} Make room.`, 'DATABASE_URL');
   return ok('disk', message);
 }

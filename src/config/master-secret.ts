@@ -67,3 +67,21 @@ export function readMasterSecret(file: string): string | undefined {
   }
   return secret;
 }
+
+/**
+ * The same for whoever only looks, and may not be the user of the service.
+ *
+ * @throws ConfigError also when it cannot be read
+ */
+export function lookAtMasterSecret(file: string): string | undefined {
+  try {
+    return readMasterSecret(file);
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    const remedy = code === 'EACCES' ? 'run this as the user of the service' : 'restore the file';
+    throw new ConfigError([
+      `The master secret in ${file} cannot be read (${code}), ${remedy}, or set AUTH_SECRET`,
+    ]);
+  }
+}

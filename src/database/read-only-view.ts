@@ -1,4 +1,4 @@
-import { existsSync, realpathSync } from 'node:fs';
+import { accessSync, constants, existsSync, realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite';
 import type { Connection } from 'mysql2/promise';
@@ -23,12 +23,15 @@ export interface ReadOnlyView {
  */
 export async function openReadOnly(location: DatabaseLocation): Promise<ReadOnlyView | undefined> {
   if (location.engine === 'mysql') return openMysql(location);
-  if (!existsSync(location.file)) return undefined;
   try {
+    accessSync(location.file, constants.R_OK);
     return viewOf(openSqliteReadOnly(location.file));
   } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    const remedy = code === 'EACCES' ? 'run this as the user of the service' : 'check its permissions';
     throw new StartError(
-      `The database file ${location.file} cannot be read (${(error as Error).message}); check its permissions, or set DATABASE_URL.`,
+      `The database file ${location.file} cannot be read (${message}); ${remedy}, or set DATABASE_URL.`,
       error,
     );
   }
