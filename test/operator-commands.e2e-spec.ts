@@ -21,7 +21,7 @@ import {
   signUp,
   statusWith,
 } from './support/people';
-import { withFreshFeed } from './support/polls';
+import { withFreshFeed, withoutPolls } from './support/polls';
 import { type Program, runCommand, settingsFor, startServer } from './support/server-process';
 import { accessesOf, searches, statementsDuring } from './support/statements';
 
@@ -252,6 +252,30 @@ describe('an operator', () => {
 
     expect(await withFreshFeed(app, verified)).toBe(401);
     expect(await events()).toEqual(before);
+  });
+
+  it('tells all instances again by key disable of what was committed too late for them to read', async () => {
+    const { id, token } = await newcomer(app);
+    const { apiKey, keyId } = await createKey(app, token);
+    const verified = () => statusWith(app, { key: apiKey });
+    // As it is for an instance that remembers the key and has read past the line before it was there.
+    const stale = await withFreshFeed(app, () =>
+      withoutPolls(app, async () => {
+        await verified();
+        await desk.report('key', 'disable', keyId);
+        await app.rows('DELETE FROM revocation_entries');
+        return verified();
+      }),
+    );
+    const before = await eventTypes(app, id);
+
+    const again = await desk.report('key', 'disable', keyId);
+
+    expect(stale).toBe(200);
+    expect(again.text).toBe(`${keyId} was disabled already.`);
+    expect(await app.rows('SELECT subject_id FROM revocation_entries')).toEqual([{ subject_id: keyId }]);
+    expect(await withFreshFeed(app, verified)).toBe(401);
+    expect(await eventTypes(app, id)).toEqual(before);
   });
 
   it('goes on with session revoke --all where it was cut short, account by account, in no statement that passes over all of them', async () => {
