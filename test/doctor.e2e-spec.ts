@@ -20,6 +20,7 @@ import { MASTER_SECRET, newSecret, startApp } from './support/app';
 import { Certificates, keyOf, pemOf } from './support/certificates';
 import { callApi } from './support/call';
 import { createDatabase, onMysql } from './support/database';
+import { ImitatedMysql } from './support/imitated-mysql';
 import { describeWhereInstalled } from './support/installed';
 import { MariadbServer } from './support/mariadb-server';
 import { OperatorDesk } from './support/operator-desk';
@@ -204,6 +205,27 @@ describe('doctor', () => {
     expect(code).toBe(1);
     expect(stdout).toMatch(/^fail {2}database .*cannot be reached.*\[DATABASE_URL\]$/m);
     expect(stdout).not.toContain('kettle@');
+  });
+
+  it.each([
+    [
+      'goes on without what TiDB does not offer',
+      1235,
+      { severity: 'ok', message: /^TiDB v8\.5\.0, on which nobody/ },
+    ],
+    ['takes no other refusal for that', 1227, { severity: 'fail', message: /cannot be reached/ }],
+  ])('%s', async (_, errno, { severity, message }) => {
+    const server = await ImitatedMysql.saying('8.0.11-TiDB-v8.5.0', (sql) => {
+      if (sql.includes('VERSION()')) return { name: 'version', value: '8.0.11-TiDB-v8.5.0' };
+      if (sql.includes('UNIX_TIMESTAMP')) return { name: 'seconds', value: String(Date.now() / 1000) };
+      // Nothing has been migrated yet (`ER_NO_SUCH_TABLE`).
+      return { errno: sql.startsWith('SET SESSION TRANSACTION') ? errno : 1146 };
+    });
+
+    const { of } = await findingsOf({ DATABASE_URL: server.url, AUTH_SECRET: MASTER_SECRET });
+    server.close();
+
+    expect(of('database')).toMatchObject([{ severity, message: expect.stringMatching(message) as string }]);
   });
 
   it('takes settings that are not valid for findings', async () => {

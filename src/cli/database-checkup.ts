@@ -43,7 +43,7 @@ export async function examineDatabase(config: Config, clock: Clock): Promise<Fin
     const engine =
       database.engine === 'sqlite'
         ? [await examineSqlite(view, database.file)]
-        : [await examineVersion(view), await examineConnections(view), await examineClock(view, clock)];
+        : await examineServer(view, clock);
     const trail = await examineTrail(view, clock);
     const seal = trail ? await examineSeal(view, config) : [];
     const migrations = await examineMigrations(view);
@@ -101,9 +101,17 @@ function isWritable(path: string): boolean {
   }
 }
 
-async function examineVersion(view: ReadOnlyView): Promise<Finding> {
+async function examineServer(view: ReadOnlyView, clock: Clock): Promise<Finding[]> {
   const [row] = await view.rows<{ version: string }>('SELECT VERSION() AS version');
   const version = row?.version ?? '';
+  const time = await examineClock(view, clock);
+  // What stands first is the MySQL whose dialect it speaks, and connections are counted in another way there.
+  const tidb = version.split('TiDB-')[1];
+  if (tidb !== undefined) return [ok('database', `TiDB ${tidb}, on which nobody has tried this.`), time];
+  return [judgeVersion(version), await examineConnections(view), time];
+}
+
+function judgeVersion(version: string): Finding {
   const server = version.includes('MariaDB') ? 'MariaDB' : 'MySQL';
   const [major = 0, minor = 0] = version.split('.').map(Number.parseFloat);
   const [leastMajor, leastMinor] = LEAST_VERSION[server];
