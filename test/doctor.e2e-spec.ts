@@ -1,14 +1,26 @@
-import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { AuditSealer } from '../src/audit/audit-sealer';
 import type { Finding } from '../src/cli/findings';
+import { requireFounded } from '../src/cli/founded';
+import { loadConfig } from '../src/config/load-config';
 import { migrations } from '../src/database/migrations';
 import { MASTER_SECRET, newSecret, startApp } from './support/app';
 import { Certificates, keyOf, pemOf } from './support/certificates';
 import { callApi } from './support/call';
 import { createDatabase, onMysql } from './support/database';
+import { ImitatedMysql } from './support/imitated-mysql';
 import { describeWhereInstalled } from './support/installed';
 import { MariadbServer } from './support/mariadb-server';
 import { OperatorDesk } from './support/operator-desk';
@@ -20,6 +32,12 @@ const NAMES = migrations.map(({ name }) => name);
 
 /** No user of the machine. */
 const SOMEBODY = 54_321;
+
+/** Only root can be somebody else for a while. */
+const itAsRoot = process.getuid?.() === 0 ? it : it.skip;
+
+/** A line of a stack trace. */
+const STACK = / {4}at /;
 
 const findingsOf = async (settings: Record<string, string>) => {
   const { data, bad } = await new OperatorDesk(settings).report('doctor');
@@ -187,6 +205,27 @@ describe('doctor', () => {
     expect(code).toBe(1);
     expect(stdout).toMatch(/^fail {2}database .*cannot be reached.*\[DATABASE_URL\]$/m);
     expect(stdout).not.toContain('kettle@');
+  });
+
+  it.each([
+    [
+      'goes on without what TiDB does not offer',
+      1235,
+      { severity: 'ok', message: /^TiDB v8\.5\.0, on which nobody/ },
+    ],
+    ['takes no other refusal for that', 1227, { severity: 'fail', message: /cannot be reached/ }],
+  ])('%s', async (_, errno, { severity, message }) => {
+    const server = await ImitatedMysql.saying('8.0.11-TiDB-v8.5.0', (sql) => {
+      if (sql.includes('VERSION()')) return { name: 'version', value: '8.0.11-TiDB-v8.5.0' };
+      if (sql.includes('UNIX_TIMESTAMP')) return { name: 'seconds', value: String(Date.now() / 1000) };
+      // Nothing has been migrated yet (`ER_NO_SUCH_TABLE`).
+      return { errno: sql.startsWith('SET SESSION TRANSACTION') ? errno : 1146 };
+    });
+
+    const { of } = await findingsOf({ DATABASE_URL: server.url, AUTH_SECRET: MASTER_SECRET });
+    server.close();
+
+    expect(of('database')).toMatchObject([{ severity, message: expect.stringMatching(message) as string }]);
   });
 
   it('takes settings that are not valid for findings', async () => {
@@ -372,6 +411,52 @@ describeWhereInstalled('redis-server', 'doctor, with a Redis', () => {
 
     expect(trouble.of('database')).toMatchObject([{ severity: 'warn', setting: 'DATABASE_URL' }]);
     expect(mended.of('database')).toMatchObject([{ severity: 'ok' }]);
+  });
+
+  it.each(['doctor', 'config check'])(
+    'names the file of the secret that cannot be read: %s, with and without --json',
+    async (command) => {
+      mkdirSync(join(folder, 'auth-secret'));
+
+      for (const json of [[], ['--json']]) {
+        const words = [...command.split(' '), ...json];
+        const { code, stdout, stderr } = await runCommand('latchkey', words, {
+          DATABASE_URL: `sqlite:${file}`,
+        });
+
+        expect([code, stderr]).toEqual([1, '']);
+        expect(stdout).toContain(`${join(folder, 'auth-secret')} cannot be read (EISDIR), restore the file`);
+        expect(stdout).not.toMatch(STACK);
+      }
+    },
+  );
+
+  itAsRoot('tells who may not look into the folder of the service to be its user', async () => {
+    const settings = { DATABASE_URL: `sqlite:${file}` };
+    const desk = new OperatorDesk(settings);
+    await desk.rows('user', 'list');
+    await desk.close();
+    const look = async () => ({
+      doctor: await findingsOf(settings),
+      check: await new OperatorDesk(settings).report('config', 'check'),
+      list: await requireFounded(loadConfig(settings)).catch((error: unknown) => error as Error),
+    });
+    // Whatever is loaded by the first look is readable then.
+    const allowed = await look();
+
+    process.seteuid?.(SOMEBODY);
+    const refused = await look().finally(() => process.seteuid?.(0));
+
+    expect([allowed.doctor.bad, allowed.check.bad, allowed.list]).toEqual([false, undefined, undefined]);
+    expect([refused.doctor.bad, refused.check.bad]).toEqual([true, true]);
+    const asUser = /cannot be read \(EACCES.*run this as the user of the service/;
+    for (const check of ['secret', 'database'])
+      expect(refused.doctor.of(check)).toMatchObject([
+        { severity: 'fail', message: expect.stringMatching(asUser) as string },
+      ]);
+    expect(refused.doctor.of('disk')).toMatchObject([{ severity: 'warn' }]);
+    expect(refused.check.text).toMatch(asUser);
+    expect(refused.list).toMatchObject({ message: expect.stringMatching(asUser) as string });
   });
 
   it('fails where the file is no database', async () => {

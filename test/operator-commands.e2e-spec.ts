@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Not } from 'typeorm';
+import { And, LessThan, MoreThanOrEqual, Not } from 'typeorm';
 import { AccountService } from '../src/auth/account.service';
+import { LONGEST_TRANSACTION_MS } from '../src/database/transactions';
 import { type Ended, OperatorSessions } from '../src/sessions/operator-sessions';
 import { UsersService } from '../src/users/users.service';
 import { startApp, MASTER_SECRET, type TestApp } from './support/app';
@@ -20,7 +21,7 @@ import {
   signUp,
   statusWith,
 } from './support/people';
-import { withFreshFeed } from './support/polls';
+import { withFreshFeed, withoutPolls } from './support/polls';
 import { type Program, runCommand, settingsFor, startServer } from './support/server-process';
 import { accessesOf, searches, statementsDuring } from './support/statements';
 
@@ -29,6 +30,11 @@ jest.setTimeout(180_000);
 
 /** What a running server may take to learn of a revocation, without Redis. */
 const BOUND_MS = 1000;
+
+/** Of each of twenty accounts; `BUSY_SESSIONS` of 15,000 are those of a day of sign-ins without a pause. */
+const BUSY_SESSIONS = Number(process.env['BUSY_SESSIONS'] ?? 5_000);
+
+const ORIGIN = { ip: 'command line', userAgent: null, requestId: 'req_of_an_operator' };
 
 describe('what an operator does, while the server runs,', () => {
   let database: TestDatabase;
@@ -248,6 +254,30 @@ describe('an operator', () => {
     expect(await events()).toEqual(before);
   });
 
+  it('tells all instances again by key disable of what was committed too late for them to read', async () => {
+    const { id, token } = await newcomer(app);
+    const { apiKey, keyId } = await createKey(app, token);
+    const verified = () => statusWith(app, { key: apiKey });
+    // As it is for an instance that remembers the key and has read past the line before it was there.
+    const stale = await withFreshFeed(app, () =>
+      withoutPolls(app, async () => {
+        await verified();
+        await desk.report('key', 'disable', keyId);
+        await app.rows('DELETE FROM revocation_entries');
+        return verified();
+      }),
+    );
+    const before = await eventTypes(app, id);
+
+    const again = await desk.report('key', 'disable', keyId);
+
+    expect(stale).toBe(200);
+    expect(again.text).toBe(`${keyId} was disabled already.`);
+    expect(await app.rows('SELECT subject_id FROM revocation_entries')).toEqual([{ subject_id: keyId }]);
+    expect(await withFreshFeed(app, verified)).toBe(401);
+    expect(await eventTypes(app, id)).toEqual(before);
+  });
+
   it('goes on with session revoke --all where it was cut short, account by account, in no statement that passes over all of them', async () => {
     const person = await newcomer(app);
     const many = { users: 1_100, sessions: 1_100, analyze: onMysql ? 'ANALYZE TABLE' : 'ANALYZE' };
@@ -259,8 +289,7 @@ describe('an operator', () => {
     const ended: Ended[] = [];
 
     const sent = await statementsDuring(app, async () => {
-      const origin = { ip: 'command line', userAgent: null, requestId: 'req_1' };
-      for await (const batch of app.nest.get(OperatorSessions).endAll(origin)) ended.push(batch);
+      for await (const batch of app.nest.get(OperatorSessions).endAll(ORIGIN)) ended.push(batch);
     });
 
     expect(ended).toEqual([{ accounts: 1, sessions: 1 }]);
@@ -268,6 +297,58 @@ describe('an operator', () => {
     const plans = await Promise.all(sent.filter(searches).map((statement) => accessesOf(app, statement)));
     expect(plans.flat().filter(({ scans }) => scans)).toEqual([]);
   });
+
+  it('ends with session revoke --all those of everybody else where one account fails, and names it', async () => {
+    const [one, stuck, last] = [await newcomer(app), await newcomer(app), await newcomer(app)];
+    const refuse = onMysql ? "SIGNAL SQLSTATE '45000'" : "SELECT RAISE(ABORT, 'stuck')";
+    const body = onMysql
+      ? `IF OLD.user_id = '${stuck.id}' THEN ${refuse}; END IF;`
+      : `WHEN OLD.user_id = '${stuck.id}' BEGIN ${refuse}; END`;
+    await app.rows(`CREATE TRIGGER stuck BEFORE UPDATE ON sessions FOR EACH ROW ${body}`);
+
+    const { text, data, bad } = await desk.report('session', 'revoke', '--all');
+    await app.rows('DROP TRIGGER stuck');
+    const again = await desk.report('session', 'revoke', '--all');
+
+    expect([data, bad]).toEqual([{ accounts: 2, sessions: 2, failed: [stuck.id] }, true]);
+    expect(text).toMatch(
+      `Those of ${stuck.id} could not be ended; repeat it. Service temporarily unavailable: `,
+    );
+    expect(again).toMatchObject({ data: { accounts: 1, sessions: 1, failed: [] } });
+    for (const { id } of [one, stuck, last])
+      expect((await eventsWithReason(id)).map(({ type }) => type)).toEqual(['sessions_ended']);
+    expect(await app.rows('SELECT id FROM sessions WHERE revoked_at IS NULL')).toEqual([]);
+  });
+
+  it('reaches with session revoke --all whoever is behind accounts with thousands of sessions that have ended', async () => {
+    await newcomer(app);
+    const many = { users: 20, sessions: 20 * BUSY_SESSIONS, analyze: onMysql ? 'ANALYZE TABLE' : 'ANALYZE' };
+    await fillTables((sql, values) => app.rows(sql, values), many);
+    // All but one of each have ended, and an access token of each may still be valid.
+    const now = app.clock.now();
+    const ended = { revokedAt: now, accessEndsAt: new Date(now.getTime() + 3600 * 1000) };
+    const standing = `sess_${String(20).padStart(8, '0')}`;
+    for (const { id } of await app.rows<{ id: string }>("SELECT id FROM users WHERE id LIKE 'user_0000%'"))
+      await app.inDatabase((tx) =>
+        tx.update('Session', { userId: id, id: And(MoreThanOrEqual(standing), LessThan('sess_1')) }, ended),
+      );
+    const last = await newcomer(app);
+    const lasting: number[] = [];
+    const total: Ended = { accounts: 0, sessions: 0 };
+
+    let begun = performance.now();
+    for await (const batch of app.nest.get(OperatorSessions).endAll(ORIGIN)) {
+      lasting.push(performance.now() - begun);
+      begun = performance.now();
+      total.accounts += batch.accounts;
+      total.sessions += batch.sessions;
+    }
+
+    expect(total).toEqual({ accounts: 22, sessions: 22 });
+    expect(await eventsWithReason(last.id)).toMatchObject([{ type: 'sessions_ended' }]);
+    // Each is a transaction, which takes no further account after a second.
+    expect(Math.max(...lasting)).toBeLessThan(LONGEST_TRANSACTION_MS);
+  }, 240_000);
 
   it('writes no lines of the feed for a user who repeats that all sessions shall end', async () => {
     const person = await newcomer(app);
@@ -362,6 +443,32 @@ describe('an operator', () => {
 
     expect((await desk.report('user', 'show', victim.id)).data).toMatchObject({ id: victim.id });
     expect((await desk.report('user', 'show', impostor.id)).data).toMatchObject({ id: impostor.id });
+  });
+
+  it('does nothing to whoever is called like the id of an account that is gone', async () => {
+    const victim = await signUp(app);
+    await desk.report('user', 'delete', victim.id);
+    const namesake = await signUp(app, { username: victim.id });
+    await logIn(app, namesake);
+    const kept = () =>
+      Promise.all([
+        app.rows('SELECT * FROM users'),
+        app.rows('SELECT id, revoked_at FROM sessions'),
+        eventTypes(app, namesake.id),
+      ]);
+    const before = await kept();
+
+    for (const line of [
+      ['user', 'scopes', victim.id, 'users:read'],
+      ['user', 'disable', victim.id],
+      ['session', 'revoke', '--user', victim.id],
+      ['user', 'delete', victim.id],
+      ['key', 'list', '--user', victim.id],
+    ])
+      await expect(desk.report(...line)).rejects.toThrow(`There is no user '${victim.id}'.`);
+
+    expect(await kept()).toEqual(before);
+    expect((await desk.report('user', 'show', namesake.id)).data).toMatchObject({ username: victim.id });
   });
 
   const passwordOf = (username: string) => `kettle ${username.split('-')[1]} and brass lantern`;

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MASTER_SECRET, startApp, type TestApp } from './support/app';
 import { callApi } from './support/call';
@@ -10,7 +11,7 @@ import { bearer } from './support/instances';
 import { MariadbServer } from './support/mariadb-server';
 import { type LoginBody, newcomer, sessionIdOf, signUp } from './support/people';
 import { Scrape } from './support/scrape';
-import { type Program, settingsFor, startServer } from './support/server-process';
+import { Program, settingsFor, startServer } from './support/server-process';
 import { type Cut, type Passage, TcpProxy } from './support/tcp-proxy';
 import { faultRounds, longFaults } from './support/thoroughness';
 
@@ -21,6 +22,12 @@ const LONGEST_ANSWER_MS = 3_500;
 
 /** Milliseconds that a machine adds on which everything else is tested at the same time, as it is not in the long run. */
 const BUSY_MACHINE_MS = longFaults ? 0 : 1_000;
+
+/** Milliseconds within which an operator's command must have ended, its start among them. */
+const LONGEST_COMMAND_MS = 15_000 + BUSY_MACHINE_MS;
+
+/** The whole packet by which a client takes leave of a MySQL server. */
+const COM_QUIT = '\u0001\u0000\u0000\u0000\u0001';
 
 /** Milliseconds within which the service must be well again. */
 const RECOVERY_MS = 20_000;
@@ -320,6 +327,69 @@ describe('a database that hangs on some of its connections', () => {
       expect(afterwards.status).toBe(200);
       // Nobody was let in, so nothing counts as a failure.
       expect(await app.rows('SELECT id FROM password_attempts WHERE in_a_row > 0')).toEqual([]);
+    },
+    60_000,
+  );
+});
+
+describe("an operator's command, where the database hangs on whoever says certain words,", () => {
+  let app: TestApp;
+  let proxy: TcpProxy;
+  beforeAll(async () => {
+    app = await startApp({ AUTH_SECRET: MASTER_SECRET });
+    proxy = await TcpProxy.to(Number(new URL(app.database.url).port || 3306));
+    await newcomer(app);
+  }, 60_000);
+  afterEach(() => {
+    proxy.muteAt(undefined);
+    proxy.endMuted();
+  });
+  afterAll(async () => {
+    await proxy.close();
+    await app.close();
+  });
+
+  /** One that has not ended by itself in time is killed, and has no exit code then. */
+  const endOf = async (line: string) => {
+    const through = { ...app.database, url: proxy.leadingTo(app.database.url) };
+    const script = [join('scripts', 'start.mjs'), 'latchkey', ...line.split(' ')];
+    const program = new Program(script, settingsFor(through));
+    const patience = setTimeout(() => program.signal('SIGKILL'), LONGEST_COMMAND_MS);
+    const code = await program.exit();
+    clearTimeout(patience);
+    return { code, said: program.stdout + program.stderr };
+  };
+
+  it('ends also where the server hears of no leave that is taken, and ends no connection', async () => {
+    proxy.muteAt(COM_QUIT);
+
+    const { code, said } = await endOf('user show somebody');
+
+    expect([code, said]).toEqual([1, "There is no user 'somebody'.\n"]);
+    expect(proxy.endMuted()).toBeGreaterThan(0);
+  }, 60_000);
+
+  it.each<[string, string, RegExp]>([
+    ['doctor', 'TRANSACTION READ ONLY', /^fail {2}database .* has let us in and then not answered; /m],
+    ['doctor', 'FROM migrations', /^fail {2}database .* cannot be read: /m],
+    ['migrate status', 'FROM migrations', /^The migrations cannot be read /],
+    ['session revoke --all', 'TRANSACTION READ ONLY', / has let us in and then not answered; .*\.\n$/],
+    ['migrate up', 'SELECT VERSION()', / has let us in and then not answered; .*\.\n$/],
+    [
+      'session revoke --all',
+      'UPDATE sessions',
+      /could not be ended; repeat it\. Service temporarily unavailable: .*\.\n$/,
+    ],
+    ['session revoke --all', 'ISOLATION LEVEL', /^The database .* cannot be prepared .*\.\n$/],
+  ])(
+    '%s ends, saying why, at %s',
+    async (line, words, sentence) => {
+      proxy.muteAt(words);
+
+      const { code, said } = await endOf(line);
+
+      expect(code).toBe(1);
+      expect(said).toMatch(sentence);
     },
     60_000,
   );

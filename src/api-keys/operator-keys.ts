@@ -90,7 +90,9 @@ export class OperatorKeys {
   }
 
   /**
-   * Disables a key. From the commit on no instance lets it in for more than a second. Its owner can enable it again.
+   * Disables a key. From the commit on no instance lets it in for more than a second. Its owner can enable it again. Repeated, it
+   * tells all instances again: a commit that a stall has held up comes too late for those that have read past its line, and its
+   * caller was answered 503.
    *
    * @returns whether it was enabled before; undefined where there is no such key
    * @throws ApiError `service_unavailable`
@@ -102,10 +104,10 @@ export class OperatorKeys {
       if (found) await takeAccount(tx, found.userId);
       const key = await lockKey(tx, keyId);
       if (!key) return undefined;
+      await this.changes.announce(tx, [keyId]);
       if (key.disabledAt !== null) return false;
       const { userId } = key;
       await tx.update(ApiKey, { id: keyId }, { disabledAt: this.clock.now() });
-      await this.changes.announce(tx, [keyId]);
       await this.audit.record(tx, { type: 'api_key_disabled', userId, keyId, reason: 'by_operator' }, origin);
       return true;
     });

@@ -43,7 +43,7 @@ export async function examineDatabase(config: Config, clock: Clock): Promise<Fin
     const engine =
       database.engine === 'sqlite'
         ? [await examineSqlite(view, database.file)]
-        : [await examineVersion(view), await examineConnections(view), await examineClock(view, clock)];
+        : await examineServer(view, clock);
     const trail = await examineTrail(view, clock);
     const seal = trail ? await examineSeal(view, config) : [];
     const migrations = await examineMigrations(view);
@@ -101,9 +101,17 @@ function isWritable(path: string): boolean {
   }
 }
 
-async function examineVersion(view: ReadOnlyView): Promise<Finding> {
+async function examineServer(view: ReadOnlyView, clock: Clock): Promise<Finding[]> {
   const [row] = await view.rows<{ version: string }>('SELECT VERSION() AS version');
   const version = row?.version ?? '';
+  const time = await examineClock(view, clock);
+  // What stands first is the MySQL whose dialect it speaks, and connections are counted in another way there.
+  const tidb = version.split('TiDB-')[1];
+  if (tidb !== undefined) return [ok('database', `TiDB ${tidb}, on which nobody has tried this.`), time];
+  return [judgeVersion(version), await examineConnections(view), time];
+}
+
+function judgeVersion(version: string): Finding {
   const server = version.includes('MariaDB') ? 'MariaDB' : 'MySQL';
   const [major = 0, minor = 0] = version.split('.').map(Number.parseFloat);
   const [leastMajor, leastMinor] = LEAST_VERSION[server];
@@ -159,12 +167,20 @@ async function examineClock(view: ReadOnlyView, clock: Clock): Promise<Finding> 
 
 async function examineSpace(file: string): Promise<Finding> {
   const folder = nearestFolder(file);
-  const { bavail, bsize } = await statfs(folder);
-  const free = bavail * bsize;
+  try {
+    const { bavail, bsize } = await statfs(folder);
+    // A backup or a migration may take as much again.
+    const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    return judgeSpace(folder, bavail * bsize, size);
+  } catch (error) {
+    const message = `What is free in ${folder} cannot be found out: ${(error as Error).message}.`;
+    return warn('disk', message, 'DATABASE_URL');
+  }
+}
+
+function judgeSpace(folder: string, free: number, size: number): Finding {
   const message = `${(free / MIB / 1024).toFixed(1)} GiB are free in ${folder}.`;
   if (free < TOO_LITTLE_SPACE) return fail('disk', `${message} Writes will fail; make room.`, 'DATABASE_URL');
-  // A backup or a migration may take as much again.
-  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
   if (free < Math.max(LITTLE_SPACE, 2 * size)) return warn('disk', `${message} Make room.`, 'DATABASE_URL');
   return ok('disk', message);
 }

@@ -1,6 +1,6 @@
 import { toConfig } from '../config/config';
 import { ConfigError, isSecret, loadConfig, loadSettings } from '../config/load-config';
-import { readMasterSecret } from '../config/master-secret';
+import { lookAtMasterSecret } from '../config/master-secret';
 import { type SettingName, SETTINGS, type Settings } from '../config/settings';
 import { SystemClock } from '../core/clock';
 import type { Command, Report, Surroundings } from './command';
@@ -36,7 +36,7 @@ function checkSettings(environment: Surroundings['environment']): Report {
   try {
     const settings = loadSettings(environment);
     const { secretFile, authSecret, jwtAudience } = toConfig(settings);
-    const kept = authSecret === undefined && secretFile !== undefined && readMasterSecret(secretFile);
+    const kept = authSecret === undefined && secretFile !== undefined && lookAtMasterSecret(secretFile);
     const shown = {
       ...shownSettings(settings, environment),
       ...(kept && { AUTH_SECRET: `*** (from ${secretFile})` }),

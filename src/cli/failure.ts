@@ -6,12 +6,13 @@ import { CommandError, UsageError } from './command';
 
 /** Ends the process: with a sentence for what was to be expected, with everything for a defect of ours. */
 export function exitWith(error: unknown, json = false): void {
-  const sentence = describe(error);
+  const sentence = sentenceOf(error);
   process.stderr.write(`${json ? JSON.stringify({ error: sentence }) : sentence}\n`);
   process.exitCode = error instanceof UsageError ? 2 : 1;
 }
 
-function describe(error: unknown): string {
+/** What may be said of a failure to whoever is at the console. */
+export function sentenceOf(error: unknown): string {
   if (error instanceof UsageError) return `${error.message} See --help.`;
   if (error instanceof ApiError) {
     return error.details?.map(({ message }) => message).join('; ') ?? `${error.message}${reasonOf(error)}.`;

@@ -11,10 +11,11 @@ import { CommandError } from './command';
  */
 export async function requireFounded({ database, authSecret, secretFile }: Config): Promise<void> {
   const hint = 'set DATABASE_URL as the server has it, or start the server first.';
+  // First: it tells a file that may not be looked at from one that is not there.
+  const { applied } = await migrationStatusAt(database);
   if (database.engine === 'sqlite' && !existsSync(database.file)) {
     throw new CommandError(`There is no database ${database.file}: ${hint}`);
   }
-  const { applied } = await migrationStatusAt(database);
   // A newer release has done what this one knows of as well: others' migrations alone are another application's.
   if (applied.length === 0) {
     const name = database.engine === 'sqlite' ? database.file : database.database;

@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { INestApplicationContext } from '@nestjs/common';
 import { createContext } from '../app';
 import type { Config } from '../config/config';
@@ -12,8 +13,14 @@ import { exitWith } from './failure';
 import { requireFounded } from './founded';
 import { asksForHelp, explain } from './help';
 import { Progress } from './progress';
-import { printAnswer } from './standard-output';
+import { flushed, printAnswer } from './standard-output';
 import { guardStandardStreams } from './standard-streams';
+
+/** Milliseconds for closing what a command has opened, which a server that hangs can hold up for ever. What it did is done by then. */
+const LONGEST_CLOSE_MS = 3_000;
+
+/** Milliseconds in which the process ends by itself, once all is done and said. */
+const LONGEST_END_MS = 500;
 
 async function main(line: string[], environment: Surroundings['environment']): Promise<void> {
   // The database that a first command makes is its owner's only, like one that the server makes.
@@ -35,10 +42,7 @@ async function main(line: string[], environment: Surroundings['environment']): P
   } finally {
     progress.end();
     // One that could not be opened has been told of already.
-    await opened?.then(
-      (context) => context.close(),
-      () => undefined,
-    );
+    await opened?.then(close, () => undefined);
   }
 }
 
@@ -47,7 +51,16 @@ async function open(config: Config, { mayFound }: Command): Promise<INestApplica
   return createContext(config, createLog('warn', STANDARD_ERROR));
 }
 
+async function close(context: INestApplicationContext): Promise<void> {
+  await Promise.race([context.close(), delay(LONGEST_CLOSE_MS)]);
+}
+
 const line = process.argv.slice(2);
 const json = line.includes('--json');
 guardStandardStreams({ json, failure: 1 });
-main(line, process.env).catch((error: unknown) => exitWith(error, json));
+void main(line, process.env)
+  .catch((error: unknown) => exitWith(error, json))
+  .then(flushed)
+  // Whatever is open still, such as a connection that a hung server does not end, is let be. By itself the process ends tidily: an
+  // SQLite file is closed only when its last statement is gone from memory.
+  .finally(() => setTimeout(() => process.exit(), LONGEST_END_MS).unref());

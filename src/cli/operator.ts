@@ -14,14 +14,14 @@ export function atTheConsole(services: INestApplicationContext): Origin {
 }
 
 /**
- * The account of that id or name. What looks like an id is one: somebody may call himself like another's id.
+ * The account of that id or name. What looks like an id is one, also where nobody has it any more: somebody may call himself like
+ * another's id, and would be done to what was meant for him.
  *
  * @throws CommandError
  */
 export async function findUser(services: INestApplicationContext, nameOrId: string): Promise<User> {
   const users = services.get(UsersService);
-  const byId = isId('user', nameOrId) ? await users.find(nameOrId) : null;
-  const user = byId ?? (await users.findByUsername(nameOrId));
+  const user = await (isId('user', nameOrId) ? users.find(nameOrId) : users.findByUsername(nameOrId));
   if (!user) throw new CommandError(`There is no user '${nameOrId}'.`);
   return user;
 }

@@ -1,8 +1,10 @@
 import { formatInstant } from '../core/instant';
+import type { Origin } from '../core/origin';
 import { OperatorSessions, type SessionOfUser } from '../sessions/operator-sessions';
 import { type Command, CommandError, type Given, type Report, type Table, UsageError } from './command';
+import { sentenceOf } from './failure';
 import { atTheConsole, findUser, OWNER_OPTION, ownerAndSince, sinceOption } from './operator';
-import { lookedAt } from './progress';
+import { lookedAt, type Progress } from './progress';
 
 interface ListedSession {
   id: string;
@@ -70,14 +72,7 @@ export const SESSION_COMMANDS: Command[] = [
         const ended = await sessions.endAllOf(user.id, origin);
         return { text: `Ended ${ended.sessions} sessions of ${user.username}.`, data: { ...ended } };
       }
-      const total = { accounts: 0, sessions: 0 };
-      for await (const ended of sessions.endAll(origin)) {
-        total.accounts += ended.accounts;
-        total.sessions += ended.sessions;
-        surroundings.progress.show(`${total.sessions} sessions ended`);
-      }
-      const text = `Ended ${total.sessions} sessions of ${total.accounts} users.`;
-      return { text, data: { ...total } };
+      return endEverybodys(sessions, origin, surroundings.progress);
     },
   },
 ];
@@ -93,6 +88,28 @@ function targetOf({ words: [id], options: { user }, flags }: Given): Target {
   const [target] = targets;
   if (!target || targets.length > 1) throw new UsageError('Name one of: a session, --user NAME, --all.');
   return target;
+}
+
+async function endEverybodys(
+  sessions: OperatorSessions,
+  origin: Origin,
+  progress: Progress,
+): Promise<Report> {
+  const data = { accounts: 0, sessions: 0, failed: [] as string[] };
+  let reason = '';
+  for await (const ended of sessions.endAll(origin)) {
+    data.accounts += ended.accounts;
+    data.sessions += ended.sessions;
+    if (ended.failed) {
+      data.failed.push(ended.failed.userId);
+      reason = sentenceOf(ended.failed.error);
+    }
+    progress.show(`${data.sessions} sessions ended`);
+  }
+  const text = `Ended ${data.sessions} sessions of ${data.accounts} users.`;
+  if (data.failed.length === 0) return { text, data };
+  const failure = `Those of ${data.failed.join(', ')} could not be ended; repeat it. ${reason}`;
+  return { text: `${text} ${failure}`, data, bad: true };
 }
 
 function describeOne(sessionId: string, ended: boolean | undefined): Report {

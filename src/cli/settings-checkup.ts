@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import type { Config } from '../config/config';
 import { endOf } from '../config/certificates';
 import { ConfigError } from '../config/load-config';
-import { readMasterSecret } from '../config/master-secret';
+import { lookAtMasterSecret } from '../config/master-secret';
 import type { Clock } from '../core/clock';
 import { formatInstant } from '../core/instant';
 import { fail, type Finding, ok, warn } from './findings';
@@ -35,19 +35,20 @@ export type KnownSecret = { secret: string | undefined } | { unreadable: string 
 export function secretOf({ authSecret, secretFile }: Config): KnownSecret {
   if (authSecret !== undefined || secretFile === undefined) return { secret: authSecret };
   try {
-    return { secret: readMasterSecret(secretFile) };
+    return { secret: lookAtMasterSecret(secretFile) };
   } catch (error) {
-    return { unreadable: error instanceof ConfigError ? error.faults.join('; ') : (error as Error).message };
+    if (!(error instanceof ConfigError)) throw error;
+    return { unreadable: error.faults.join('; ') };
   }
 }
 
 function examineSecret(config: Config): Finding {
   const { authSecret, secretFile } = config;
   if (authSecret !== undefined || secretFile === undefined) return ok('secret', 'AUTH_SECRET is set.');
+  const known = secretOf(config);
+  if ('unreadable' in known) return fail('secret', `${known.unreadable}.`, 'AUTH_SECRET');
   const found = statSync(secretFile, { throwIfNoEntry: false });
   if (!found) return ok('secret', `${secretFile} is made at the first start.`);
-  const known = secretOf(config);
-  if ('unreadable' in known) return fail('secret', known.unreadable, 'AUTH_SECRET');
   const mode = (found.mode & 0o777).toString(8).padStart(4, '0');
   if ((found.mode & 0o077) !== 0) {
     return fail(

@@ -21,6 +21,14 @@ export async function printAnswer(
   }
 }
 
+/** Waits until what was written has been taken, by whoever takes it. */
+export async function flushed(): Promise<void> {
+  const written = [process.stdout, process.stderr].map(
+    (stream) => new Promise<void>((resolve) => stream.write('', () => resolve())),
+  );
+  await Promise.all(written);
+}
+
 /** Writes a line, and waits while the reader is behind, so that lines do not pile up in memory. */
 async function print(line: string): Promise<void> {
   if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain');

@@ -51,6 +51,7 @@ function readOrCreate(file: string, random: Random): string {
  * The master secret kept in `file`, or undefined if there is none yet.
  *
  * @throws ConfigError when the file holds less than 32 bytes, or what is easy to guess
+ * @throws Error of the operating system when it cannot be read
  */
 export function readMasterSecret(file: string): string | undefined {
   let secret: string;
@@ -65,4 +66,22 @@ export function readMasterSecret(file: string): string | undefined {
     throw new ConfigError([`The master secret in ${file} ${weakness}, restore the file, or set AUTH_SECRET`]);
   }
   return secret;
+}
+
+/**
+ * The same for whoever only looks, and may not be the user of the service.
+ *
+ * @throws ConfigError also when it cannot be read
+ */
+export function lookAtMasterSecret(file: string): string | undefined {
+  try {
+    return readMasterSecret(file);
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    const remedy = code === 'EACCES' ? 'run this as the user of the service' : 'restore the file';
+    throw new ConfigError([
+      `The master secret in ${file} cannot be read (${code}), ${remedy}, or set AUTH_SECRET`,
+    ]);
+  }
 }

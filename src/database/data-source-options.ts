@@ -1,10 +1,10 @@
-import { type Connection, createConnection } from 'mysql2/promise';
+import type { Connection } from 'mysql2/promise';
 import type { DataSourceOptions, EntitySchema, MixedList } from 'typeorm';
 import type { DatabaseLocation, MysqlLocation } from '../config/database-location';
 import type { Log } from '../core/log';
 import { StartError } from '../core/start-error';
 import { migrations } from './migrations';
-import { connectionTo, describeRefusal } from './mysql-connection';
+import { connectAlone, connectionTo, describeRefusal, hangUp } from './mysql-connection';
 import { MysqlCredentials } from './mysql-credentials';
 import { mysqlDriver } from './mysql-pool';
 import { QuietLogger } from './quiet-logger';
@@ -69,20 +69,16 @@ export async function dataSourceOptions(
 
 /** MySQL or MariaDB: TypeORM reads their schemas differently, so it must know before it connects. */
 async function askServerType(location: MysqlLocation): Promise<'mysql' | 'mariadb'> {
-  let connection: Connection;
+  let connection: Connection | undefined;
   try {
-    connection = await createConnection({
-      ...connectionTo(location),
-      connectTimeout: CONNECT_TIMEOUT_MS,
-    });
-  } catch (error) {
-    throw new StartError(describeRefusal(location, error as NodeJS.ErrnoException), error);
-  }
-  try {
-    const [rows] = await connection.query('SELECT VERSION() AS version');
+    connection = await connectAlone(location, CONNECT_TIMEOUT_MS);
+    const asked = { sql: 'SELECT VERSION() AS version', timeout: STATEMENT_TIMEOUT_MS };
+    const [rows] = await connection.query(asked);
     const [{ version }] = rows as [{ version: string }];
     return version.includes('MariaDB') ? 'mariadb' : 'mysql';
+  } catch (error) {
+    throw new StartError(describeRefusal(location, error as NodeJS.ErrnoException), error);
   } finally {
-    await connection.end();
+    if (connection) hangUp(connection);
   }
 }

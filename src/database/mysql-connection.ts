@@ -1,4 +1,6 @@
+import type { Duplex } from 'node:stream';
 import type { ConnectionOptions } from 'mysql2';
+import { type Connection, createConnection } from 'mysql2/promise';
 import type { MysqlLocation } from '../config/database-location';
 
 /**
@@ -23,6 +25,41 @@ export function connectionTo({
   return { host, port, user, password, database, ...(ssl && { ssl }) };
 }
 
+/**
+ * A connection of its own, that is not of the pool.
+ *
+ * @throws what `describeRefusal` puts into words
+ */
+export async function connectAlone(location: MysqlLocation, timeoutMs: number): Promise<Connection> {
+  const connection = await createConnection({
+    ...connectionTo(location),
+    connectTimeout: timeoutMs,
+    timezone: 'Z',
+  });
+  // Whoever waits for an answer is told of an error by it; with nobody to hear it, it would end the process.
+  connection.on('error', () => undefined);
+  return connection;
+}
+
+/**
+ * Ends a connection, and has everything fail that is still to be done on it. By itself the driver would only take leave, and then
+ * not mind how the connection ends: a statement behind another that a hung server never answers would never fail, and whoever
+ * waits for it, and for his turn behind it, would wait for ever.
+ */
+export function cutOff(connection: { destroy?: () => void; stream?: Duplex }): void {
+  connection.destroy?.();
+  connection.stream?.destroy(new Error('The connection was given up'));
+}
+
+/**
+ * Takes leave of the server and ends the connection, whether it has heard that or not. Waits for nothing: behind a statement that
+ * is never answered the driver would never come to say it.
+ */
+export function hangUp(connection: Connection): void {
+  void connection.end();
+  cutOff((connection as unknown as { connection: Parameters<typeof cutOff>[0] }).connection);
+}
+
 /** Why the server is of no use, and what to change. */
 export function describeRefusal(location: MysqlLocation, { code, message }: NodeJS.ErrnoException): string {
   const server = `The MySQL server at ${location.host}:${location.port}`;
@@ -38,6 +75,8 @@ export function describeRefusal(location: MysqlLocation, { code, message }: Node
       return `${server} speaks no TLS, which ssl-mode=VERIFY_IDENTITY in DATABASE_URL asks for; give it a certificate.`;
     case 'HANDSHAKE_SSL_ERROR':
       return `${server} does not prove that it is ${location.host} (${message}); check its certificate, the name in DATABASE_URL, and the authority in TLS_CA.`;
+    case 'PROTOCOL_SEQUENCE_TIMEOUT':
+      return `${server} has let us in and then not answered; see what it is waiting for, or point DATABASE_URL elsewhere.`;
     default:
       return `${server} cannot be reached (${code ?? 'no answer'}); start it, or point DATABASE_URL elsewhere.`;
   }

@@ -1,4 +1,5 @@
 import { createPool, type Pool, type PoolOptions } from 'mysql2';
+import { cutOff } from './mysql-connection';
 import type { MysqlCredentials } from './mysql-credentials';
 
 /**
@@ -10,6 +11,9 @@ const LONGEST_SILENCE_SECONDS = 5;
 
 /** Milliseconds after which the pool ends a connection that nobody has needed, looking each second: well before the server would. */
 export const LONGEST_IDLE_MS = 2_000;
+
+/** Milliseconds for each statement of the setup. Nobody else bounds it where what comes behind it may take as long as it likes, as a migration may. */
+const SETUP_TIMEOUT_MS = 3_000;
 
 /**
  * What every connection is told first. READ COMMITTED, so that the loser of a guarded update reads what the winner
@@ -38,7 +42,9 @@ export function mysqlDriver(credentials: MysqlCredentials) {
         connection.on('error', () => undefined);
         for (const statement of SESSION_SETUP) {
           // A connection that refuses its setup must not serve anybody.
-          connection.query(statement, (error) => error && connection.destroy());
+          connection.query({ sql: statement, timeout: SETUP_TIMEOUT_MS }, (error) => {
+            if (error) cutOff(connection);
+          });
         }
       });
       renewWhenRefused(pool, credentials);

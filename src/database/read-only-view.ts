@@ -1,13 +1,16 @@
-import { existsSync, realpathSync } from 'node:fs';
+import { accessSync, constants, existsSync, realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite';
-import { createConnection } from 'mysql2/promise';
+import type { Connection } from 'mysql2/promise';
 import type { DatabaseLocation, MysqlLocation } from '../config/database-location';
 import { StartError } from '../core/start-error';
-import { connectionTo, describeRefusal } from './mysql-connection';
+import { connectAlone, describeRefusal, hangUp } from './mysql-connection';
 
 /** Milliseconds to wait for whoever keeps others out. */
 export const READ_TIMEOUT_MS = 3_000;
+
+/** `ER_NOT_SUPPORTED_YET`. */
+const MYSQL_NOT_SUPPORTED = 1235;
 
 /** A look at a database that changes nothing of it, and makes none where there is none. */
 export interface ReadOnlyView {
@@ -23,12 +26,15 @@ export interface ReadOnlyView {
  */
 export async function openReadOnly(location: DatabaseLocation): Promise<ReadOnlyView | undefined> {
   if (location.engine === 'mysql') return openMysql(location);
-  if (!existsSync(location.file)) return undefined;
   try {
+    accessSync(location.file, constants.R_OK);
     return viewOf(openSqliteReadOnly(location.file));
   } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    const remedy = code === 'EACCES' ? 'run this as the user of the service' : 'check its permissions';
     throw new StartError(
-      `The database file ${location.file} cannot be read (${(error as Error).message}); check its permissions, or set DATABASE_URL.`,
+      `The database file ${location.file} cannot be read (${message}); ${remedy}, or set DATABASE_URL.`,
       error,
     );
   }
@@ -67,21 +73,32 @@ function viewOf(database: DatabaseSyncInstance): ReadOnlyView {
 }
 
 async function openMysql(location: MysqlLocation): Promise<ReadOnlyView> {
+  let connection: Connection | undefined;
   try {
-    const connection = await createConnection({
-      ...connectionTo(location),
-      connectTimeout: READ_TIMEOUT_MS,
-      timezone: 'Z',
-    });
-    await connection.query('SET SESSION TRANSACTION READ ONLY');
-    return {
-      rows: async <Row>(sql: string) => {
-        const [rows] = await connection.query({ sql, timeout: READ_TIMEOUT_MS });
-        return rows as Row[];
-      },
-      close: () => connection.end(),
-    };
+    connection = await connectAlone(location, READ_TIMEOUT_MS);
+    await forbidWriting(connection);
+    return mysqlViewOf(connection);
   } catch (error) {
+    if (connection) hangUp(connection);
     throw new StartError(describeRefusal(location, error as NodeJS.ErrnoException), error);
   }
+}
+
+/** A second lock: what is sent through a view only reads. By its documentation, TiDB has none to offer, and refuses. */
+async function forbidWriting(connection: Connection): Promise<void> {
+  try {
+    await connection.query({ sql: 'SET SESSION TRANSACTION READ ONLY', timeout: READ_TIMEOUT_MS });
+  } catch (error) {
+    if ((error as { errno?: number }).errno !== MYSQL_NOT_SUPPORTED) throw error;
+  }
+}
+
+function mysqlViewOf(connection: Connection): ReadOnlyView {
+  return {
+    rows: async <Row>(sql: string) => {
+      const [rows] = await connection.query({ sql, timeout: READ_TIMEOUT_MS });
+      return rows as Row[];
+    },
+    close: () => Promise.resolve(hangUp(connection)),
+  };
 }

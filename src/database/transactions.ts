@@ -1,5 +1,4 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager, QueryFailedError, type QueryRunner } from 'typeorm';
@@ -12,6 +11,7 @@ import { ConnectionUse } from './connection-use';
 import { QUEUE_LIMIT } from './data-source-options';
 import { isBusy, isDeadlock, isReadOnly, isUniqueViolation } from './failures';
 import { Lease } from './lease';
+import { cutOff } from './mysql-connection';
 import { SerialQueue } from './serial-queue';
 
 /**
@@ -248,13 +248,7 @@ function isTimeout(error: unknown): boolean {
   return (error as { driverError: { code?: string } }).driverError.code === 'PROTOCOL_SEQUENCE_TIMEOUT';
 }
 
-/**
- * Ends a connection, and has everything fail that is still to be done on it. By itself the driver would only take leave, and then
- * not mind how the connection ends: a statement behind another that a hung server never answers would never fail, and whoever
- * waits for it, and for his turn behind it, would wait for ever.
- */
+/** Its connection is not used again by anybody. */
 async function discard(runner: QueryRunner): Promise<void> {
-  const connection = (await runner.connect()) as { destroy?: () => void; stream?: Duplex };
-  connection.destroy?.();
-  connection.stream?.destroy(new Error('The connection was given up'));
+  cutOff((await runner.connect()) as Parameters<typeof cutOff>[0]);
 }

@@ -163,14 +163,19 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     this.gapListeners.push(listener);
   }
 
+  /** Of what is revoked, only what expires after this is told: the rest has not been valid for a while, by a clock that may be believed. */
+  get toldAfter(): Date {
+    return this.clock.isTrusted ? addSeconds(this.clock.now(), -TOLD_SECONDS) : EVER;
+  }
+
   /**
-   * Tells all instances, as part of the transaction that revokes. This one knows as soon as it has committed. Nothing
-   * is told about what has not been valid for a while anyway, by a clock that may be believed.
+   * Tells all instances, as part of the transaction that revokes. This one knows as soon as it has committed. Of what
+   * expired before `toldAfter` nobody is told.
    */
   async announce(tx: EntityManager, subject: RevocationSubject, revocations: Revocation[]): Promise<void> {
-    const recently = addSeconds(this.clock.now(), -TOLD_SECONDS);
+    const { toldAfter } = this;
     const lines = revocations
-      .filter(({ expiresAt }) => expiresAt > recently || !this.clock.isTrusted)
+      .filter(({ expiresAt }) => expiresAt > toldAfter)
       .map(({ id, expiresAt }) => ({ subject, subjectId: id, expiresAt }));
     if (lines.length === 0) return;
     for (let first = 0; first < lines.length; first += LINES_AT_ONCE)

@@ -3,15 +3,27 @@ import type { EntityManager } from 'typeorm';
 import { takeAccount } from '../access/account-lock';
 import { AuditTrail } from '../audit/audit-trail';
 import { Clock } from '../core/clock';
+import { ApiError } from '../core/errors';
 import type { Origin } from '../core/origin';
+import { isReadOnly } from '../database/failures';
 import { inPages } from '../database/pages';
 import { select, toInstant } from '../database/sql';
 import { Transactions } from '../database/transactions';
+import { RevocationFeed } from '../revocation/revocation-feed';
 import { Session } from './session.entity';
 import { SessionsService } from './sessions.service';
 
 /** Accounts whose sessions are ended in one transaction, so that nobody waits long behind it. */
 const ACCOUNTS_PER_BATCH = 20;
+
+/**
+ * Milliseconds after which a transaction takes no further account: some have thousands of sessions whose end is to be told, and
+ * twenty of these would take longer than a transaction may.
+ */
+const LONG_BATCH_MS = 1_000;
+
+/** Accounts that fail one by one before it is given up: then it is not they. */
+const MOST_FAILED = 100;
 
 /** Accounts that are looked at in one statement. */
 const ACCOUNTS_PER_PAGE = 500;
@@ -57,12 +69,18 @@ export interface Ended {
   sessions: number;
 }
 
+/** What was ended of everybody's, or whose sessions could not be. */
+export interface EndedOrFailed extends Ended {
+  failed?: { userId: string; error: ApiError };
+}
+
 /** Everybody's sessions, for an operator. */
 @Injectable()
 export class OperatorSessions {
   constructor(
     private readonly transactions: Transactions,
     private readonly sessions: SessionsService,
+    private readonly feed: RevocationFeed,
     private readonly audit: AuditTrail,
     private readonly clock: Clock,
   ) {}
@@ -116,34 +134,84 @@ export class OperatorSessions {
    * @throws ApiError `service_unavailable`
    */
   async endAllOf(userId: string, origin: Origin): Promise<Ended> {
-    return this.transactions.run((tx) => this.endOf(tx, [userId], origin));
+    const { ended } = await this.transactions.run((tx) => this.endOf(tx, [userId], origin));
+    return ended;
   }
 
   /**
    * Ends every session of everybody that was opened before the call, some accounts at a time, and tells after each batch what
    * it has ended. Cut short, it has ended what it told of; called again it goes on, and tells all instances again of what has ended.
+   * An account whose sessions cannot be ended is told of, and keeps nobody behind it from being reached.
    *
-   * @throws ApiError `service_unavailable`
+   * @throws ApiError `service_unavailable`, also where a hundred accounts have failed
    */
-  async *endAll(origin: Origin): AsyncGenerator<Ended> {
+  async *endAll(origin: Origin): AsyncGenerator<EndedOrFailed> {
+    let failures = 0;
     for (let behind = ''; ;) {
       const owners = await this.transactions.read((tx) => readOwners(tx, behind));
       const last = owners.at(-1);
       if (last === undefined) return;
       for (let begin = 0; begin < owners.length; begin += ACCOUNTS_PER_BATCH) {
-        const batch = owners.slice(begin, begin + ACCOUNTS_PER_BATCH);
-        const concerned = await this.transactions.read((tx) => concernedAmong(tx, batch, this.clock.now()));
-        if (concerned.length > 0)
-          yield await this.transactions.run((tx) => this.endOf(tx, concerned, origin));
+        const concerned = await this.concernedAmong(owners.slice(begin, begin + ACCOUNTS_PER_BATCH));
+        for await (const ended of this.endBatch(concerned, origin)) {
+          if (ended.failed && (failures += 1) > MOST_FAILED) throw ended.failed.error;
+          yield ended;
+        }
       }
       behind = last;
     }
   }
 
-  /** One event tells of all sessions of an account. */
-  private async endOf(tx: EntityManager, userIds: string[], origin: Origin): Promise<Ended> {
+  /** All in one transaction, if it does not take long; one by one, where that fails. */
+  private async *endBatch(userIds: string[], origin: Origin): AsyncGenerator<EndedOrFailed> {
+    let atOnce = userIds.length;
+    for (let rest = userIds; rest.length > 0;) {
+      const batch = rest.slice(0, atOnce);
+      const outcome = await this.tryToEnd(batch, origin);
+      if ('ended' in outcome) {
+        yield outcome.ended;
+        rest = rest.slice(outcome.reached);
+        continue;
+      }
+      atOnce = 1;
+      if (batch.length > 1) continue;
+      yield { accounts: 0, sessions: 0, failed: outcome.failed };
+      rest = rest.slice(1);
+    }
+  }
+
+  /** @throws ApiError where the trouble is the database's, and not of one of these accounts */
+  private async tryToEnd(userIds: string[], origin: Origin) {
+    try {
+      return await this.transactions.run((tx) => this.endOf(tx, userIds, origin));
+    } catch (error) {
+      if (!(error instanceof ApiError) || isReadOnly(error.cause)) throw error;
+      await this.concernedAmong(userIds);
+      return { failed: { userId: userIds[0] as string, error } };
+    }
+  }
+
+  /** Who of them has a session that stands, or one that has ended before its last access token does. */
+  private concernedAmong(owners: string[]): Promise<string[]> {
+    return this.transactions.read((tx) => readConcerned(tx, owners, this.feed.toldAfter));
+  }
+
+  /**
+   * One event tells of all sessions of an account.
+   *
+   * @returns also how many of the accounts have been reached, at least the first
+   */
+  private async endOf(
+    tx: EntityManager,
+    userIds: string[],
+    origin: Origin,
+  ): Promise<{ ended: Ended; reached: number }> {
+    const begun = this.clock.monotonic();
     const ended: Ended = { accounts: 0, sessions: 0 };
+    let reached = 0;
     for (const userId of userIds) {
+      if (reached > 0 && this.clock.monotonic() - begun > LONG_BATCH_MS) break;
+      reached += 1;
       await takeAccount(tx, userId);
       const count = await this.sessions.revokeAllForOperator(tx, userId, 'ended_by_operator');
       if (count === 0) continue;
@@ -151,7 +219,7 @@ export class OperatorSessions {
       ended.sessions += count;
       await this.audit.record(tx, { type: 'sessions_ended', userId, reason: 'by_operator' }, origin);
     }
-    return ended;
+    return { ended, reached };
   }
 }
 
@@ -168,14 +236,13 @@ async function readOwners(tx: EntityManager, behindId: string): Promise<string[]
   return rows.map(({ userId }) => userId);
 }
 
-/** Who of them has a session that stands, or one that has ended before its last access token does. */
-async function concernedAmong(tx: EntityManager, owners: string[], now: Date): Promise<string[]> {
+async function readConcerned(tx: EntityManager, owners: string[], endingAfter: Date): Promise<string[]> {
   const rows = await select<{ userId: string }>(
     tx,
     `SELECT DISTINCT user_id AS userId FROM sessions
      WHERE user_id IN (${owners.map(() => '?').join(', ')}) AND (revoked_at IS NULL OR access_ends_at > ?)
      ORDER BY user_id`,
-    [...owners, now],
+    [...owners, endingAfter],
   );
   return rows.map(({ userId }) => userId);
 }

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { type EntityManager, IsNull, Not } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import { AuditTrail } from '../audit/audit-trail';
 import { Clock } from '../core/clock';
 import { Failpoints } from '../core/failpoints';
@@ -11,7 +11,7 @@ import { KeyRing } from '../crypto/key-ring';
 import { NONCE_BYTES, type RefreshToken, RefreshTokenFormat } from '../crypto/refresh-token-format';
 import { sha256Hex } from '../crypto/sha256';
 import { findOne, insertOne } from '../database/rows';
-import { execute, select } from '../database/sql';
+import { execute, select, toInstant } from '../database/sql';
 import { Transactions } from '../database/transactions';
 import { RevocationFeed } from '../revocation/revocation-feed';
 import { RateLimits } from '../rate-limit/rate-limits';
@@ -41,6 +41,9 @@ export interface SessionGrant {
   /** When the session ends if it is not refreshed. */
   idleEnd: Date;
 }
+
+/** Until when access tokens of a session may be valid. */
+type EndOfAccess = Pick<Session, 'id' | 'accessEndsAt'>;
 
 /** How a refresh ended. A value, so that what it wrote commits also when the caller is refused. */
 export type RefreshOutcome =
@@ -193,7 +196,7 @@ export class SessionsService {
    * written again and again.
    */
   async announceEnded(tx: EntityManager, userId: string): Promise<void> {
-    await this.announce(tx, await tx.findBy(Session, { userId, revokedAt: Not(IsNull()) }));
+    await this.announce(tx, await readEnded(tx, userId, this.feed.toldAfter));
   }
 
   /**
@@ -286,7 +289,7 @@ export class SessionsService {
     }
   }
 
-  private announce(tx: EntityManager, sessions: Session[]): Promise<void> {
+  private announce(tx: EntityManager, sessions: EndOfAccess[]): Promise<void> {
     return this.feed.announce(
       tx,
       'session',
@@ -322,4 +325,15 @@ function endStanding(
     "UPDATE sessions SET revoked_at = ?, revocation_reason = ? WHERE user_id = ? AND revoked_at IS NULL AND id <> COALESCE(?, '')",
     [now, reason, userId, sparedId],
   );
+}
+
+/** An account that signs in all day has thousands of them, and an access token of few may still be valid. */
+async function readEnded(tx: EntityManager, userId: string, endingAfter: Date): Promise<EndOfAccess[]> {
+  const rows = await select<{ id: string; accessEndsAt: Date | string }>(
+    tx,
+    `SELECT id, access_ends_at AS accessEndsAt FROM sessions
+     WHERE user_id = ? AND revoked_at IS NOT NULL AND access_ends_at > ?`,
+    [userId, endingAfter],
+  );
+  return rows.map(({ id, accessEndsAt }) => ({ id, accessEndsAt: toInstant(accessEndsAt) }));
 }

@@ -119,6 +119,7 @@ export class TcpProxy {
     this.relay(server, 'server', (chunk) => void (this.muted.has(client) || client.write(chunk)));
     client.on('close', () => hostLost || server.end());
     server.on('close', () => {
+      if (this.muted.has(client)) return;
       if (this.passage === 'nothing passes') this.unaware.add(client);
       else client.end();
     });
