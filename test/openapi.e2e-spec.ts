@@ -72,7 +72,22 @@ describe('the OpenAPI document', () => {
     const without = bodies.filter(({ examples }) => Object.keys(examples ?? {}).length === 0);
     expect(without.map(({ name }) => name)).toEqual([]);
   });
+
+  it('says `integer` of everything that is counted, since nothing has a fraction', () => {
+    const numbers = schemasIn(openApiDocument).filter(({ type }) => [type].flat().includes('number'));
+    const integers = schemasIn(openApiDocument).filter(({ type }) => [type].flat().includes('integer'));
+
+    expect(numbers).toEqual([]);
+    expect(integers.length).toBeGreaterThan(6);
+  });
 });
+
+/** Everything in the document that says of what type a value is. */
+function schemasIn(part: unknown): { type: unknown }[] {
+  if (part === null || typeof part !== 'object') return [];
+  const own = 'type' in part ? [part] : [];
+  return [...own, ...Object.values(part).flatMap(schemasIn)];
+}
 
 describe('its publication', () => {
   let app: TestApp;
