@@ -459,6 +459,29 @@ describe('CORS', () => {
     await app.restart();
   });
 
+  it('lets apps in a web view and extensions call whose origins are configured, and no others', async () => {
+    const origins = [
+      'capacitor://localhost',
+      'ionic://localhost',
+      'tauri://localhost',
+      'chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb',
+      'moz-extension://4f0a5c1e-91b2-4f2b-a7d1-3d1b4a0c7f10',
+    ];
+    await app.restart({ NODE_ENV: 'production', CORS_ORIGINS: origins.join(',') });
+
+    for (const origin of origins) expect(await allowedOrigin(origin)).toBe(origin);
+    for (const origin of [
+      'capacitor://localhost:1',
+      'capacitor://localhost.evil.example',
+      'chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllclec',
+      'http://localhost',
+      'null',
+    ]) {
+      expect(await allowedOrigin(origin)).toBeNull();
+    }
+    await app.restart();
+  });
+
   it('answers a preflight and lets pages read what they need', async () => {
     const preflight = await app.fetch('/api/v1/auth/refresh', {
       method: 'OPTIONS',
