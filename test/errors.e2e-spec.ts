@@ -488,7 +488,7 @@ describe('CORS', () => {
       headers: {
         origin: 'http://localhost:5173',
         'access-control-request-method': 'POST',
-        'access-control-request-headers': 'content-type,idempotency-key',
+        'access-control-request-headers': 'content-type,idempotency-key,traceparent,tracestate',
       },
     });
     const { headers } = await app.fetch('/api/v1/users/me', { headers: { origin: 'http://localhost:5173' } });
@@ -499,6 +499,8 @@ describe('CORS', () => {
       'Content-Type',
       'Idempotency-Key',
       'X-API-Key',
+      'traceparent',
+      'tracestate',
     ]);
     expect(preflight.headers.get('access-control-allow-methods')).toBe('GET, POST, PATCH, DELETE');
     expect(headers.get('access-control-expose-headers')?.split(', ')).toEqual([
