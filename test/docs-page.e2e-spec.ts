@@ -159,11 +159,14 @@ describeWhereInstalled('chromium', 'the documentation page in a browser', () => 
     expect(complaints).toEqual([]);
   });
 
-  it('keeps the policy that every other answer has, but for what it needs itself', async () => {
-    const { headers } = await app.fetch('/docs');
+  it.each(['/docs', '/docs?x=1'])(
+    'keeps the policy that every other answer has, but for what it needs itself: %s',
+    async (path) => {
+      const { headers } = await app.fetch(path);
 
-    expect(headers.get('content-security-policy')).toContain("script-src 'self';");
-    expect(headers.get('content-security-policy')).not.toContain('upgrade-insecure-requests');
-    expect(headers.get('x-frame-options')).toBe('DENY');
-  });
+      expect(headers.get('content-security-policy')).toContain("script-src 'self';");
+      expect(headers.get('content-security-policy')).not.toContain('upgrade-insecure-requests');
+      expect(headers.get('x-frame-options')).toBe('DENY');
+    },
+  );
 });

@@ -98,7 +98,8 @@ function makeOnce(route: RouteOptions, made: Map<string, MadeAnswer>, name: stri
 export function serveApiDocs(app: NestFastifyApplication): void {
   const server = app.getHttpAdapter().getInstance();
   server.addHook('onRequest', (request, reply, done) => {
-    if (request.url === '/docs' || request.url.startsWith('/docs/')) {
+    // The framework serves the page whatever query stands behind its path.
+    if (/^\/docs([/?]|$)/.test(request.url)) {
       void reply.header('content-security-policy', PAGE_POLICY).header('cache-control', 'no-cache');
     }
     done();
