@@ -1,7 +1,7 @@
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { startApp, type TestApp } from './support/app';
 import { describeWhereInstalled, programPath } from './support/installed';
-import { newcomer, sessionIdOf, signUp } from './support/people';
+import { createKey, newcomer, sessionIdOf, signUp } from './support/people';
 
 /** A host name that is not localhost, as of a machine in the office. */
 const HOST = 'latchkey.test';
@@ -82,6 +82,26 @@ describeWhereInstalled('chromium', 'the documentation page in a browser', () => 
 
     expect(complaints).toEqual([]);
     expect(foreign).toEqual([]);
+  }, 60_000);
+
+  it('sends a key that was entered in place of the token that it has of itself', async () => {
+    const { username, password, token } = await newcomer(app);
+    const { apiKey } = await createKey(app, token);
+    await open('/docs');
+    expect(await execute('login', { username, password })).toMatch(/^200/);
+    await page.locator('button.authorize.locked').waitFor();
+
+    await page.locator('button.authorize.locked').click();
+    const dialog = page.locator('.dialog-ux');
+    await dialog.locator('#api_key_value').fill(apiKey);
+    await dialog.locator('.auth-container', { hasText: 'apiKey' }).locator('button.authorize').click();
+    await dialog.locator('button.btn-done').first().click();
+    const called = page.waitForRequest((request) => request.url().endsWith('/users/me'));
+    expect(await execute('getProfile')).toMatch(/^200/);
+
+    const headers = (await called).headers();
+    expect([headers['x-api-key'], headers['authorization']]).toEqual([apiKey, undefined]);
+    expect(complaints).toEqual([]);
   }, 60_000);
 
   it('forgets the token with a logout, and keeps nothing of it in the browser', async () => {

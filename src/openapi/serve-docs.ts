@@ -17,6 +17,11 @@ const PAGE_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
+/** What Swagger UI hands to its request interceptor, as far as it is read here. */
+interface UiRequest {
+  headers: { 'X-API-Key'?: string; Authorization?: string };
+}
+
 /** What Swagger UI hands to its response interceptor, as far as it is read here. */
 interface UiResponse {
   status: number;
@@ -61,6 +66,15 @@ function authorizePage(response: UiResponse): UiResponse {
         (list === 'sessions' && isOwn(ended))));
   if (over) ui.authActions.logoutWithPersistOption(['bearer']);
   return response;
+}
+
+/**
+ * Runs in the browser too: a key was entered by hand, the token came by itself. Of the two, which together are refused, the key
+ * is meant.
+ */
+function preferKey(request: UiRequest): UiRequest {
+  if ('X-API-Key' in request.headers) delete request.headers.Authorization;
+  return request;
 }
 
 /** Hundreds of kilobytes each, and always the same. */
@@ -118,6 +132,7 @@ export function serveApiDocs(app: NestFastifyApplication): void {
     customSiteTitle: 'Latchkey API',
     customCss: '.swagger-ui .topbar { display: none }',
     swaggerOptions: {
+      requestInterceptor: preferKey,
       responseInterceptor: authorizePage,
       tryItOutEnabled: true,
       displayRequestDuration: true,
