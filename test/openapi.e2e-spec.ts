@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ResponseObject } from '@nestjs/swagger';
+import type { RequestBodyObject, ResponseObject } from '@nestjs/swagger';
 import { DataSource } from 'typeorm';
 import { parse as parseYaml } from 'yaml';
 import { API_ERRORS } from '../src/core/errors';
@@ -452,6 +452,20 @@ describe('every example of the document, executed', () => {
       return () => void (door.enter = enter);
     },
   };
+
+  it.each(
+    operations.flatMap((of): [string, DocumentedOperation][] =>
+      of.operation.requestBody ? [[of.id, of]] : [],
+    ),
+  )('says of a body that it is required where it is, and nowhere else: %s', async (_, of) => {
+    const { body: __, ...call } = requestOf(of);
+
+    const { status, headers } = await send(of, call, 'application/json');
+
+    const { required } = of.operation.requestBody as RequestBodyObject;
+    const refused = status === 400 && headers.get('x-error-code') === 'validation_failed';
+    expect([required, refused || status < 300]).toEqual([refused, true]);
+  });
 
   const named = (wanted: (name: string) => boolean): [string, AnswerExample][] =>
     examples

@@ -53,6 +53,8 @@ function finishOperation(path: string, operation: OperationObject, schemas: Sche
   const body = operation.requestBody;
   if (body && 'content' in body) {
     codes.unshift(...BODY_ERRORS);
+    // No body is one without fields, which will do where none is required.
+    body.required = Object.values(body.content).some((media) => requiresFields(media, schemas));
     for (const media of Object.values(body.content)) {
       closeSchema(media, schemas);
       addExample(media, schemas, 'A complete request');
@@ -98,9 +100,18 @@ function countInWholes(schema: SchemaObject | ReferenceObject): void {
 }
 
 /** Unknown fields of a request are refused, so its schema says so. */
-function closeSchema({ schema }: MediaTypeObject, schemas: Schemas): void {
+function closeSchema(media: MediaTypeObject, schemas: Schemas): void {
+  const target = schemaOf(media, schemas);
+  if (target) target.additionalProperties = false;
+}
+
+function requiresFields(media: MediaTypeObject, schemas: Schemas): boolean {
+  return (schemaOf(media, schemas)?.required ?? []).length > 0;
+}
+
+function schemaOf({ schema }: MediaTypeObject, schemas: Schemas): SchemaObject | undefined {
   const target = schema && '$ref' in schema ? schemas[nameOf(schema)] : schema;
-  if (target && !('$ref' in target)) target.additionalProperties = false;
+  return target && '$ref' in target ? undefined : target;
 }
 
 function addExample(media: MediaTypeObject, schemas: Schemas, summary: string): void {
