@@ -280,6 +280,7 @@ describe('every example of the document, executed', () => {
     },
     unsupported_media_type: (call) => {
       call.headers = { 'content-type': 'text/plain' };
+      call.body ??= 'text';
     },
     ambiguous_credentials: (call) => {
       call.token = jane.token;
@@ -466,6 +467,55 @@ describe('every example of the document, executed', () => {
     const refused = status === 400 && headers.get('x-error-code') === 'validation_failed';
     expect([required, refused || status < 300]).toEqual([refused, true]);
   });
+
+  it.each(
+    operations.flatMap((of): [string, DocumentedOperation][] =>
+      of.method !== 'GET' && !of.operation.requestBody ? [[of.id, of]] : [],
+    ),
+  )('lists what a body is refused for that nobody asked for: %s', async (_, of) => {
+    const faults = ['malformed_json', 'json_too_complex', 'payload_too_large', 'unsupported_media_type'];
+    for (const fault of faults) {
+      const call = requestOf(of);
+      await provocations[fault]?.(call, of);
+
+      // Whether that is listed is looked at with every answer.
+      const { headers } = await send(of, call, 'application/json');
+
+      expect(headers.get('x-error-code')).toBe(fault);
+      expect(examples.some((example) => example.of === of && example.name === fault)).toBe(true);
+    }
+  });
+
+  it.each(operations.map((of): [string, DocumentedOperation] => [of.id, of]))(
+    'lists the headers that tell of the end of a key wherever they are sent: %s',
+    async (_, of) => {
+      const { apiKey: old, keyId: ending } = await createKey(app, jane.token, {
+        scopes: ['users:read', 'introspect'],
+        expiresAt: new Date(app.clock.now().getTime() + 86_400_000).toISOString(),
+      });
+      const rotation = { token: jane.token, body: { overlapSeconds: 60 } };
+      await app.call('POST', `/auth/keys/${ending}/rotate`, rotation);
+      const { token: __, ...call } = { ...requestOf(of), key: old };
+      const faulty = { ...call };
+      await provocations['validation_failed']?.(faulty, of);
+
+      const answers: [status: number, sent: string[], listed: string[]][] = [];
+      for (const one of [call, faulty, { ...call, query: '?scope=invoices:write' }]) {
+        const { status, headers } = await send(of, one, 'application/json');
+        const response = of.operation.responses[String(status)] as ResponseObject;
+        const names = ['Deprecation', 'Sunset'];
+        answers.push([
+          status,
+          names.filter((name) => headers.has(name)),
+          names.filter((name) => response.headers?.[name]),
+        ]);
+      }
+
+      const telling = answers.filter(([, sent]) => sent.length > 0);
+      expect(telling.length > 0).toBe(of.operation.security?.length !== 0);
+      expect(telling.filter(([, sent, listed]) => sent.join() !== listed.join())).toEqual([]);
+    },
+  );
 
   const named = (wanted: (name: string) => boolean): [string, AnswerExample][] =>
     examples
