@@ -5,6 +5,7 @@ import { writeLastUses } from './support/last-uses';
 import { createKey, type CreatedKeyBody, listKeys, logIn, newcomer, statusWith } from './support/people';
 import { withFreshFeed } from './support/polls';
 import { quiet } from './support/quiet';
+import { sendRaw } from './support/raw-http';
 import { statementsDuring } from './support/statements';
 
 interface Refusal {
@@ -315,6 +316,19 @@ describe('API keys', () => {
       expect([status, body]).toEqual([204, undefined]);
       expect(await statusWith(app, { key: apiKey })).toBe(401);
       expect(await list(token)).toEqual([]);
+    });
+
+    it('is done also where the request declares a media type and has no body', async () => {
+      const { token } = await newcomer(app);
+      const { keyId, apiKey } = await createKey(app, token);
+
+      const [answer] = await sendRaw(
+        app.url,
+        `DELETE /api/v1/auth/keys/${keyId} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ${token}\r\nContent-Type: text/plain\r\n\r\n`,
+      );
+
+      expect(answer?.status).toBe(204);
+      expect(await statusWith(app, { key: apiKey })).toBe(401);
     });
 
     it('is answered 404 the second time', async () => {

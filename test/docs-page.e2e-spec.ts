@@ -1,7 +1,7 @@
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { startApp, type TestApp } from './support/app';
 import { describeWhereInstalled, programPath } from './support/installed';
-import { newcomer, sessionIdOf, signUp } from './support/people';
+import { createKey, newcomer, sessionIdOf, signUp } from './support/people';
 
 /** A host name that is not localhost, as of a machine in the office. */
 const HOST = 'latchkey.test';
@@ -84,6 +84,26 @@ describeWhereInstalled('chromium', 'the documentation page in a browser', () => 
     expect(foreign).toEqual([]);
   }, 60_000);
 
+  it('sends a key that was entered in place of the token that it has of itself', async () => {
+    const { username, password, token } = await newcomer(app);
+    const { apiKey } = await createKey(app, token);
+    await open('/docs');
+    expect(await execute('login', { username, password })).toMatch(/^200/);
+    await page.locator('button.authorize.locked').waitFor();
+
+    await page.locator('button.authorize.locked').click();
+    const dialog = page.locator('.dialog-ux');
+    await dialog.locator('#api_key_value').fill(apiKey);
+    await dialog.locator('.auth-container', { hasText: 'apiKey' }).locator('button.authorize').click();
+    await dialog.locator('button.btn-done').first().click();
+    const called = page.waitForRequest((request) => request.url().endsWith('/users/me'));
+    expect(await execute('getProfile')).toMatch(/^200/);
+
+    const headers = (await called).headers();
+    expect([headers['x-api-key'], headers['authorization']]).toEqual([apiKey, undefined]);
+    expect(complaints).toEqual([]);
+  }, 60_000);
+
   it('forgets the token with a logout, and keeps nothing of it in the browser', async () => {
     const { username, password } = await newcomer(app);
     await open('/docs');
@@ -159,11 +179,14 @@ describeWhereInstalled('chromium', 'the documentation page in a browser', () => 
     expect(complaints).toEqual([]);
   });
 
-  it('keeps the policy that every other answer has, but for what it needs itself', async () => {
-    const { headers } = await app.fetch('/docs');
+  it.each(['/docs', '/docs?x=1'])(
+    'keeps the policy that every other answer has, but for what it needs itself: %s',
+    async (path) => {
+      const { headers } = await app.fetch(path);
 
-    expect(headers.get('content-security-policy')).toContain("script-src 'self';");
-    expect(headers.get('content-security-policy')).not.toContain('upgrade-insecure-requests');
-    expect(headers.get('x-frame-options')).toBe('DENY');
-  });
+      expect(headers.get('content-security-policy')).toContain("script-src 'self';");
+      expect(headers.get('content-security-policy')).not.toContain('upgrade-insecure-requests');
+      expect(headers.get('x-frame-options')).toBe('DENY');
+    },
+  );
 });

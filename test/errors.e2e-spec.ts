@@ -459,13 +459,36 @@ describe('CORS', () => {
     await app.restart();
   });
 
+  it('lets apps in a web view and extensions call whose origins are configured, and no others', async () => {
+    const origins = [
+      'capacitor://localhost',
+      'ionic://localhost',
+      'tauri://localhost',
+      'chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb',
+      'moz-extension://4f0a5c1e-91b2-4f2b-a7d1-3d1b4a0c7f10',
+    ];
+    await app.restart({ NODE_ENV: 'production', CORS_ORIGINS: origins.join(',') });
+
+    for (const origin of origins) expect(await allowedOrigin(origin)).toBe(origin);
+    for (const origin of [
+      'capacitor://localhost:1',
+      'capacitor://localhost.evil.example',
+      'chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllclec',
+      'http://localhost',
+      'null',
+    ]) {
+      expect(await allowedOrigin(origin)).toBeNull();
+    }
+    await app.restart();
+  });
+
   it('answers a preflight and lets pages read what they need', async () => {
     const preflight = await app.fetch('/api/v1/auth/refresh', {
       method: 'OPTIONS',
       headers: {
         origin: 'http://localhost:5173',
         'access-control-request-method': 'POST',
-        'access-control-request-headers': 'content-type,idempotency-key',
+        'access-control-request-headers': 'content-type,idempotency-key,traceparent,tracestate',
       },
     });
     const { headers } = await app.fetch('/api/v1/users/me', { headers: { origin: 'http://localhost:5173' } });
@@ -476,6 +499,8 @@ describe('CORS', () => {
       'Content-Type',
       'Idempotency-Key',
       'X-API-Key',
+      'traceparent',
+      'tracestate',
     ]);
     expect(preflight.headers.get('access-control-allow-methods')).toBe('GET, POST, PATCH, DELETE');
     expect(headers.get('access-control-expose-headers')?.split(', ')).toEqual([

@@ -267,8 +267,12 @@ describe('a forged token', () => {
     ['the id of a session for sub', () => `Bearer ${claiming({ sub: claims['sid'] })}`],
   ];
 
-  it.each(FORGERIES)('is refused: with %s', async (_, token, code = 'token_invalid') => {
-    const expected = [401, 'Authentication required', code, 'Bearer error="invalid_token"'];
+  const OTHER_SCHEMES = ['another scheme', 'another scheme before it', 'DPoP for its scheme', 'no scheme'];
+
+  it.each(FORGERIES)('is refused: with %s', async (name, token, code = 'token_invalid') => {
+    // Who comes by another scheme has sent no token whose fault could be named (RFC 6750 section 3.1).
+    const challenge = OTHER_SCHEMES.includes(name) ? 'Bearer' : 'Bearer error="invalid_token"';
+    const expected = [401, 'Authentication required', code, challenge];
     // What a token claims is remembered once it was found good: the genuine one is known, and this one must not become it.
     await refusal(`Bearer ${genuine}`);
     const sent = token();

@@ -1,5 +1,6 @@
 import { startApp, type TestApp } from './support/app';
 import { createKey, logIn, newcomer, statusWith, type TokensBody } from './support/people';
+import { sendRaw } from './support/raw-http';
 
 describe('logout', () => {
   let app: TestApp;
@@ -82,6 +83,26 @@ describe('logout', () => {
     });
 
     expect(response.status).toBe(200);
+  });
+
+  it.each([
+    [
+      'a form of no length, as `curl -d ""` sends it',
+      'application/x-www-form-urlencoded',
+      'Content-Length: 0\r\n',
+    ],
+    ['a text that does not follow', 'text/plain', ''],
+    ['a media type that is none', 'nothing', 'Content-Length: 0\r\n'],
+  ])('ends the session also where the request declares %s', async (_, type, length) => {
+    const { token } = await newcomer(app);
+
+    const [answer] = await sendRaw(
+      app.url,
+      `POST /api/v1/auth/logout HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ${token}\r\nContent-Type: ${type}\r\n${length}\r\n`,
+    );
+
+    expect([answer?.status, answer?.body]).toEqual([200, '{"message":"Successfully logged out"}']);
+    expect(await statusWith(app, { token })).toBe(401);
   });
 
   it('still holds after a restart', async () => {

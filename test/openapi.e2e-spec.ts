@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ResponseObject } from '@nestjs/swagger';
+import type { RequestBodyObject, ResponseObject } from '@nestjs/swagger';
 import { DataSource } from 'typeorm';
 import { parse as parseYaml } from 'yaml';
 import { API_ERRORS } from '../src/core/errors';
@@ -72,7 +72,22 @@ describe('the OpenAPI document', () => {
     const without = bodies.filter(({ examples }) => Object.keys(examples ?? {}).length === 0);
     expect(without.map(({ name }) => name)).toEqual([]);
   });
+
+  it('says `integer` of everything that is counted, since nothing has a fraction', () => {
+    const numbers = schemasIn(openApiDocument).filter(({ type }) => [type].flat().includes('number'));
+    const integers = schemasIn(openApiDocument).filter(({ type }) => [type].flat().includes('integer'));
+
+    expect(numbers).toEqual([]);
+    expect(integers.length).toBeGreaterThan(6);
+  });
 });
+
+/** Everything in the document that says of what type a value is. */
+function schemasIn(part: unknown): { type: unknown }[] {
+  if (part === null || typeof part !== 'object') return [];
+  const own = 'type' in part ? [part] : [];
+  return [...own, ...Object.values(part).flatMap(schemasIn)];
+}
 
 describe('its publication', () => {
   let app: TestApp;
@@ -265,6 +280,7 @@ describe('every example of the document, executed', () => {
     },
     unsupported_media_type: (call) => {
       call.headers = { 'content-type': 'text/plain' };
+      call.body ??= 'text';
     },
     ambiguous_credentials: (call) => {
       call.token = jane.token;
@@ -437,6 +453,69 @@ describe('every example of the document, executed', () => {
       return () => void (door.enter = enter);
     },
   };
+
+  it.each(
+    operations.flatMap((of): [string, DocumentedOperation][] =>
+      of.operation.requestBody ? [[of.id, of]] : [],
+    ),
+  )('says of a body that it is required where it is, and nowhere else: %s', async (_, of) => {
+    const { body: __, ...call } = requestOf(of);
+
+    const { status, headers } = await send(of, call, 'application/json');
+
+    const { required } = of.operation.requestBody as RequestBodyObject;
+    const refused = status === 400 && headers.get('x-error-code') === 'validation_failed';
+    expect([required, refused || status < 300]).toEqual([refused, true]);
+  });
+
+  it.each(
+    operations.flatMap((of): [string, DocumentedOperation][] =>
+      of.method !== 'GET' && !of.operation.requestBody ? [[of.id, of]] : [],
+    ),
+  )('lists what a body is refused for that nobody asked for: %s', async (_, of) => {
+    const faults = ['malformed_json', 'json_too_complex', 'payload_too_large', 'unsupported_media_type'];
+    for (const fault of faults) {
+      const call = requestOf(of);
+      await provocations[fault]?.(call, of);
+
+      // Whether that is listed is looked at with every answer.
+      const { headers } = await send(of, call, 'application/json');
+
+      expect(headers.get('x-error-code')).toBe(fault);
+      expect(examples.some((example) => example.of === of && example.name === fault)).toBe(true);
+    }
+  });
+
+  it.each(operations.map((of): [string, DocumentedOperation] => [of.id, of]))(
+    'lists the headers that tell of the end of a key wherever they are sent: %s',
+    async (_, of) => {
+      const { apiKey: old, keyId: ending } = await createKey(app, jane.token, {
+        scopes: ['users:read', 'introspect'],
+        expiresAt: new Date(app.clock.now().getTime() + 86_400_000).toISOString(),
+      });
+      const rotation = { token: jane.token, body: { overlapSeconds: 60 } };
+      await app.call('POST', `/auth/keys/${ending}/rotate`, rotation);
+      const { token: __, ...call } = { ...requestOf(of), key: old };
+      const faulty = { ...call };
+      await provocations['validation_failed']?.(faulty, of);
+
+      const answers: [status: number, sent: string[], listed: string[]][] = [];
+      for (const one of [call, faulty, { ...call, query: '?scope=invoices:write' }]) {
+        const { status, headers } = await send(of, one, 'application/json');
+        const response = of.operation.responses[String(status)] as ResponseObject;
+        const names = ['Deprecation', 'Sunset'];
+        answers.push([
+          status,
+          names.filter((name) => headers.has(name)),
+          names.filter((name) => response.headers?.[name]),
+        ]);
+      }
+
+      const telling = answers.filter(([, sent]) => sent.length > 0);
+      expect(telling.length > 0).toBe(of.operation.security?.length !== 0);
+      expect(telling.filter(([, sent, listed]) => sent.join() !== listed.join())).toEqual([]);
+    },
+  );
 
   const named = (wanted: (name: string) => boolean): [string, AnswerExample][] =>
     examples

@@ -21,6 +21,10 @@ describe('address ranges', () => {
     [['::ffff:192.0.2.0/120'], '192.0.3.0', false],
     [['::ffff:0:0/96'], '203.0.113.9', true],
     [['::ffff:0:0/95'], '203.0.113.9', false],
+    [['::0.0.0.0/96'], '203.0.113.9', false],
+    [['::192.0.2.7'], '192.0.2.7', false],
+    [['::192.0.2.7'], '::c000:207', true],
+    [['::192.0.2.0/120'], '::c000:2ff', true],
   ])('%j hold %s: %s', (ranges, address, expected) => {
     expect(new AddressRanges(ranges).includes(address)).toBe(expected);
   });

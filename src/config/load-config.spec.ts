@@ -82,6 +82,18 @@ describe('settings', () => {
     });
   });
 
+  it('reads origins of sites, and of apps and extensions, to which the URL standard gives none', () => {
+    const origins = [
+      'https://app.example.com',
+      'http://[::1]:5173',
+      'capacitor://localhost',
+      'tauri://localhost:1430',
+      'chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb',
+    ];
+
+    expect(loadConfig({ CORS_ORIGINS: origins.join(', ') }).corsOrigins).toEqual(origins);
+  });
+
   it('count as unset when they are empty, as compose files leave them', () => {
     expect(loadConfig({ PORT: '', AUTH_SECRET: '', REFRESH_GRACE: '' })).toMatchObject({
       port: 3000,
@@ -161,6 +173,14 @@ describe('settings', () => {
     ['CORS_ORIGINS', { CORS_ORIGINS: '*' }],
     ['CORS_ORIGINS', { CORS_ORIGINS: 'https://app.example.com/' }],
     ['CORS_ORIGINS', { CORS_ORIGINS: 'app.example.com' }],
+    ['CORS_ORIGINS', { CORS_ORIGINS: 'null' }],
+    ['CORS_ORIGINS', { CORS_ORIGINS: 'capacitor://*' }],
+    ['CORS_ORIGINS', { CORS_ORIGINS: 'capacitor://localhost/' }],
+    ['CORS_ORIGINS', { CORS_ORIGINS: 'capacitor://Localhost' }],
+    ['CORS_ORIGINS', { CORS_ORIGINS: 'capacitor://user@localhost' }],
+    ['CORS_ORIGINS', { CORS_ORIGINS: 'file://localhost' }],
+    ['CORS_ORIGINS', { CORS_ORIGINS: 'file:///' }],
+    ['CORS_ORIGINS', { CORS_ORIGINS: 'javascript:alert' }],
     ['BREACHED_PASSWORDS_URL', { BREACHED_PASSWORDS_URL: 'http://passwords.example.com/range' }],
     ['BREACHED_PASSWORDS_URL', { BREACHED_PASSWORDS_URL: 'https://user@passwords.example.com/range' }],
     ['BREACHED_PASSWORDS_URL', { BREACHED_PASSWORDS_URL: 'https://passwords.example.com/range?mode=ntlm' }],

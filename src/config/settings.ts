@@ -65,9 +65,20 @@ const origins = z
   .string()
   .transform(list)
   .refine(
-    (values) => values.every((value) => URL.canParse(value) && new URL(value).origin === value),
+    (values) => values.every(isOrigin),
     "must be a comma-separated list of exact origins such as https://app.example.com, without a path or a '*'",
   );
+
+/** An app in a web view and an extension: their pages send `capacitor://localhost`, of which the URL standard knows no origin. */
+const ORIGIN_OF_APP = /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9.-]+(:\d+)?$/;
+
+/** Whether browsers send exactly that. Pages of files send `null`, whichever they are. */
+function isOrigin(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, origin } = new URL(text);
+  if (origin !== 'null') return origin === text;
+  return protocol !== 'file:' && ORIGIN_OF_APP.test(text);
+}
 
 const LOOPBACK = ['127.0.0.1', '[::1]', 'localhost'];
 
@@ -260,7 +271,8 @@ export const SETTINGS = z.object({
   }),
   CORS_ORIGINS: origins.optional().meta({
     default: 'none; any `localhost` origin outside production',
-    description: 'comma-separated origins whose pages may call the API',
+    description:
+      'comma-separated origins whose pages may call the API, those of apps such as `capacitor://localhost` included',
   }),
   API_DOCS: choice('on', 'off')
     .default('on')

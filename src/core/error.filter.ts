@@ -22,6 +22,9 @@ const BY_STATUS: Record<number, ErrorCode> = {
  */
 const EXPECTED: ReadonlySet<ErrorCode> = new Set(['draining', 'overloaded']);
 
+/** The scheme of a token, with or without one behind it. Of other schemes no token has a fault. */
+const BEARER = /^bearer(\s|$)/i;
+
 /** Milliseconds during which an outage is logged once; the next line tells how many were left out. */
 const ONE_LINE_MS = 1_000;
 
@@ -43,7 +46,7 @@ export class ErrorFilter implements ExceptionFilter {
     const response = toErrorResponse(error, {
       requestId: request.id,
       accept: request.headers.accept,
-      sentToken: request.headers.authorization !== undefined,
+      sentToken: BEARER.test(request.headers.authorization ?? ''),
     });
     void reply.code(response.status).headers(response.headers).send(response.body);
   }

@@ -5,6 +5,16 @@ import type { Config } from '../config/config';
 /** Pages on the developer's own machine, whatever their port. */
 const LOCAL_ORIGIN = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
 
+/** What pages may send. The last two carry a trace on (W3C Trace Context): a page that is traced sends them with every call. */
+const ALLOWED_HEADERS = [
+  'Authorization',
+  'Content-Type',
+  'Idempotency-Key',
+  'X-API-Key',
+  'traceparent',
+  'tracestate',
+];
+
 /** What pages may read of an answer beside its body. */
 const EXPOSED_HEADERS = [
   'X-Error-Code',
@@ -27,7 +37,7 @@ export async function shareWithOrigins(server: FastifyInstance, config: Config):
   await server.register(cors, {
     origin,
     methods: ['GET', 'POST', 'PATCH', 'DELETE'],
-    allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'X-API-Key'],
+    allowedHeaders: ALLOWED_HEADERS,
     exposedHeaders: EXPOSED_HEADERS,
     maxAge: 600,
   });

@@ -70,7 +70,7 @@ export const SHARED_HEADERS: Record<string, HeaderObject> = {
     example: 'Tue, 24 Nov 2026 10:00:00 GMT',
   },
   'WWW-Authenticate': {
-    description: '`Bearer`; with `error="invalid_token"` where a token was sent (RFC 6750).',
+    description: '`Bearer`; with `error="invalid_token"` where a Bearer token was sent (RFC 6750).',
     required: true,
     schema: { type: 'string' },
   },

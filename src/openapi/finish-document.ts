@@ -7,7 +7,7 @@ import type {
   ResponseObject,
   SchemaObject,
 } from '@nestjs/swagger';
-import type { ErrorCode } from '../core/errors';
+import { API_ERRORS, type ErrorCode } from '../core/errors';
 import { ERROR_EXTENSION } from './api-errors.decorator';
 import { SHARED_HEADERS, SHARED_SCHEMAS } from './components';
 import { errorResponses } from './error-responses';
@@ -20,6 +20,20 @@ const BODY_ERRORS: ErrorCode[] = [
   'payload_too_large',
   'unsupported_media_type',
 ];
+
+/** What a request without one fails for if a body comes along all the same: it is read before anybody knows. */
+const UNASKED_BODY_ERRORS = BODY_ERRORS.filter((code) => code !== 'validation_failed');
+
+/** What is answered before a key has been found good: its caller learns nothing of its end. */
+const BEFORE_THE_KEY: ReadonlySet<ErrorCode> = new Set([
+  ...UNASKED_BODY_ERRORS,
+  'ambiguous_credentials',
+  'authentication_required',
+  'token_invalid',
+  'token_expired',
+  'token_revoked',
+  'api_key_invalid',
+]);
 
 /** What every operation can fail for, unless it is one of these. */
 const OWN_TROUBLE: ErrorCode[] = ['internal_error', 'service_unavailable'];
@@ -39,43 +53,72 @@ export function finishDocument(document: OpenAPIObject): OpenAPIObject {
   const components = (document.components ??= {});
   const schemas = (components.schemas = { ...components.schemas, ...SHARED_SCHEMAS });
   components.headers = SHARED_HEADERS;
+  for (const schema of Object.values(schemas)) countInWholes(schema);
   for (const [path, item] of Object.entries(document.paths)) {
-    for (const operation of [item.get, item.post, item.patch, item.delete]) {
-      if (operation) finishOperation(path, operation, schemas);
+    if (item.get) finishOperation(path, item.get, schemas);
+    for (const operation of [item.post, item.patch, item.delete]) {
+      if (operation) finishOperation(path, operation, schemas, UNASKED_BODY_ERRORS);
     }
   }
   return document;
 }
 
-function finishOperation(path: string, operation: OperationObject, schemas: Schemas): void {
+/** @param unasked what is answered to a body where the operation has none */
+function finishOperation(
+  path: string,
+  operation: OperationObject,
+  schemas: Schemas,
+  unasked: ErrorCode[] = [],
+): void {
   const codes = takeErrorCodes(operation);
   const body = operation.requestBody;
   if (body && 'content' in body) {
     codes.unshift(...BODY_ERRORS);
+    // No body is one without fields, which will do where none is required.
+    body.required = Object.values(body.content).some((media) => requiresFields(media, schemas));
     for (const media of Object.values(body.content)) {
       closeSchema(media, schemas);
       addExample(media, schemas, 'A complete request');
     }
+  } else {
+    codes.unshift(...unasked);
   }
   codes.push(...(LESS_TROUBLE[path] ?? OWN_TROUBLE));
   for (const [status, response] of Object.entries(operation.responses)) {
     if (!response || '$ref' in response) continue;
     response.description ||= STATUS_CODES[status] ?? status;
-    response.headers = { ...response.headers, ...headersOf(operation) };
+    response.headers = {
+      ...response.headers,
+      ...refer('X-Request-Id'),
+      ...(takesKeys(operation) && refer(...END_OF_KEY)),
+    };
     for (const media of Object.values(response.content ?? {}))
       addExample(media, schemas, 'A complete answer');
   }
   Object.assign(operation.responses, errorResponses(codes));
+  for (const code of codes.filter((one) => tellsOfEnd(one, operation))) {
+    const refusal = operation.responses[API_ERRORS[code].status] as ResponseObject;
+    refusal.headers = { ...refusal.headers, ...refer(...END_OF_KEY) };
+  }
   // `@Public()` says that no credential is needed; OpenAPI says it with an empty list.
   if (operation.security?.some((scheme) => Object.keys(scheme).length === 0)) operation.security = [];
 }
 
-/** What every answer carries, and what it carries where an old secret of a key may be presented. */
-function headersOf({ security }: OperationObject): ResponseObject['headers'] {
-  const names = ['X-Request-Id'];
-  if (security?.some((scheme) => 'apiKey' in scheme)) names.push('Deprecation', 'Sunset');
-  return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
+/** What answers carry where an old secret of a key, or a key that is about to end, may be presented. */
+const END_OF_KEY = ['Deprecation', 'Sunset'];
+
+/** Whether that failure is answered to a good key: where keys are let in, and where they are not, since they are looked at first. */
+function tellsOfEnd(code: ErrorCode, operation: OperationObject): boolean {
+  return takesKeys(operation) ? !BEFORE_THE_KEY.has(code) : code === 'session_required';
 }
+
+function takesKeys({ security }: OperationObject): boolean {
+  return security?.some((scheme) => 'apiKey' in scheme) ?? false;
+}
+
+/** Headers that operations share. */
+const refer = (...names: string[]): ResponseObject['headers'] =>
+  Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
 
 /** The codes that `@ApiErrors` left, without duplicates, in their order; the marks are taken off. */
 function takeErrorCodes(operation: OperationObject): ErrorCode[] {
@@ -85,10 +128,30 @@ function takeErrorCodes(operation: OperationObject): ErrorCode[] {
   return marks.map((mark) => mark.slice(ERROR_EXTENSION.length) as ErrorCode);
 }
 
+/**
+ * TypeScript has one word for all numbers, and none of ours has a fraction. Of a `number` generators make 32 bits with one, which
+ * tell no two moments apart that lie a minute from each other.
+ */
+function countInWholes(schema: SchemaObject | ReferenceObject): void {
+  if ('$ref' in schema) return;
+  for (const property of Object.values(schema.properties ?? {})) {
+    if ('type' in property && property.type === 'number') property.type = 'integer';
+  }
+}
+
 /** Unknown fields of a request are refused, so its schema says so. */
-function closeSchema({ schema }: MediaTypeObject, schemas: Schemas): void {
+function closeSchema(media: MediaTypeObject, schemas: Schemas): void {
+  const target = schemaOf(media, schemas);
+  if (target) target.additionalProperties = false;
+}
+
+function requiresFields(media: MediaTypeObject, schemas: Schemas): boolean {
+  return (schemaOf(media, schemas)?.required ?? []).length > 0;
+}
+
+function schemaOf({ schema }: MediaTypeObject, schemas: Schemas): SchemaObject | undefined {
   const target = schema && '$ref' in schema ? schemas[nameOf(schema)] : schema;
-  if (target && !('$ref' in target)) target.additionalProperties = false;
+  return target && '$ref' in target ? undefined : target;
 }
 
 function addExample(media: MediaTypeObject, schemas: Schemas, summary: string): void {

@@ -17,6 +17,11 @@ const PAGE_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
+/** What Swagger UI hands to its request interceptor, as far as it is read here. */
+interface UiRequest {
+  headers: { 'X-API-Key'?: string; Authorization?: string };
+}
+
 /** What Swagger UI hands to its response interceptor, as far as it is read here. */
 interface UiResponse {
   status: number;
@@ -63,6 +68,15 @@ function authorizePage(response: UiResponse): UiResponse {
   return response;
 }
 
+/**
+ * Runs in the browser too: a key was entered by hand, the token came by itself. Of the two, which together are refused, the key
+ * is meant.
+ */
+function preferKey(request: UiRequest): UiRequest {
+  if ('X-API-Key' in request.headers) delete request.headers.Authorization;
+  return request;
+}
+
 /** Hundreds of kilobytes each, and always the same. */
 const LARGE_ANSWERS = ['/openapi.json', '/openapi.yaml', '/docs/swagger-ui-init.js'];
 
@@ -98,7 +112,8 @@ function makeOnce(route: RouteOptions, made: Map<string, MadeAnswer>, name: stri
 export function serveApiDocs(app: NestFastifyApplication): void {
   const server = app.getHttpAdapter().getInstance();
   server.addHook('onRequest', (request, reply, done) => {
-    if (request.url === '/docs' || request.url.startsWith('/docs/')) {
+    // The framework serves the page whatever query stands behind its path.
+    if (/^\/docs([/?]|$)/.test(request.url)) {
       void reply.header('content-security-policy', PAGE_POLICY).header('cache-control', 'no-cache');
     }
     done();
@@ -117,6 +132,7 @@ export function serveApiDocs(app: NestFastifyApplication): void {
     customSiteTitle: 'Latchkey API',
     customCss: '.swagger-ui .topbar { display: none }',
     swaggerOptions: {
+      requestInterceptor: preferKey,
       responseInterceptor: authorizePage,
       tryItOutEnabled: true,
       displayRequestDuration: true,
