@@ -7,6 +7,7 @@ import { ProxyWatch } from './access/proxy-watch';
 import { AppModule } from './app.module';
 import { AuditSealer } from './audit/audit-sealer';
 import type { Config } from './config/config';
+import { refuseSharedSecret } from './config/load-config';
 import { readOrCreateMasterSecret } from './config/master-secret';
 import { projectRoot } from './config/project-root';
 import { type Clock, KeptClock, SystemClock } from './core/clock';
@@ -69,8 +70,10 @@ async function assemble(
     random = new SystemRandom(),
     failpoints = new Failpoints(),
   } = replacements;
+  const master = config.authSecret ?? readOrCreateMasterSecret(config.secretFile as string, random);
+  refuseSharedSecret(config, master);
   const secrets = {
-    master: config.authSecret ?? readOrCreateMasterSecret(config.secretFile as string, random),
+    master,
     previous: config.previousAuthSecrets,
     accessToken: config.jwtSecret,
   };

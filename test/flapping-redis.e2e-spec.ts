@@ -1,4 +1,4 @@
-import { type Redis, ReplyError } from 'ioredis';
+import { Redis, ReplyError } from 'ioredis';
 import { LIMITS, type WindowLimitName } from '../src/rate-limit/limits';
 import { RateLimits, type Taken } from '../src/rate-limit/rate-limits';
 import { RedisLink, SETTLED_MS } from '../src/redis/redis-link';
@@ -6,6 +6,7 @@ import { startApp, type TestApp } from './support/app';
 import { describeWhereInstalled } from './support/installed';
 import { logIn, newcomer, statusWith } from './support/people';
 import { RedisServer } from './support/redis-server';
+import { TcpProxy } from './support/tcp-proxy';
 import { faultRounds } from './support/thoroughness';
 
 const ROUNDS = faultRounds(3, 20);
@@ -239,4 +240,44 @@ describeWhereInstalled('redis-server', 'a Redis that dies and comes back, again 
     },
     30_000 + ROUNDS * 10_000,
   );
+});
+
+describeWhereInstalled('redis-server', 'a Redis that has handed over to another one', () => {
+  let first: RedisServer;
+  let second: RedisServer;
+  let way: TcpProxy;
+  let app: TestApp;
+  let direct: Redis;
+  beforeAll(async () => {
+    [first, second] = [await RedisServer.create(), await RedisServer.create()];
+    way = await TcpProxy.to(first.port);
+    app = await startApp({ REDIS_URL: way.leadingTo(first.url) });
+    direct = new Redis(first.url);
+  });
+  afterAll(async () => {
+    direct.disconnect();
+    await app.close();
+    await way.close();
+    for (const server of [first, second]) await server.remove();
+  });
+
+  it('is left for that one, though it keeps its connections and can be read', async () => {
+    const client = app.nest.get(RedisLink).client as Redis;
+    const signUp = () => app.call('POST', '/users', { body: {} });
+    await signUp();
+    const before = await direct.dbsize();
+    const again = new Promise((resolve) => client.once('ready', resolve));
+    way.leadTo(second.port);
+    await direct.replicaof('127.0.0.1', second.port);
+
+    const { status } = await signUp();
+    await again;
+    app.clock.push(AVOIDED_SECONDS);
+    await signUp();
+
+    expect(status).toBe(400);
+    expect(before).toBeGreaterThan(0);
+    expect(await client.info('replication')).toContain('role:master');
+    expect(await client.dbsize()).toBeGreaterThan(0);
+  }, 10_000);
 });

@@ -104,3 +104,36 @@ describe('a log that goes to a disk that is full', () => {
     expect(server.stdout).not.toContain('fatal');
   }, 60_000);
 });
+
+describe('a log that goes into a pipe whose reader stands still', () => {
+  let database: TestDatabase;
+  let server: Program & { url: string };
+  beforeAll(async () => {
+    database = await createDatabase();
+    server = await startServer(settingsFor(database, { LOG_LEVEL: 'debug' }));
+  });
+  afterAll(async () => {
+    server.signal('SIGKILL');
+    await server.exit();
+    await database.drop();
+  });
+
+  it('holds up no call and no stop', async () => {
+    const ask = () => fetch(`${server.url}/health/live`, { signal: AbortSignal.timeout(2_000) });
+    server.letOutputLie();
+
+    // Their lines are more than the system keeps for a reader and the service for the system.
+    for (let answered = 0; answered < 4_000; answered += 20) {
+      const answers = await Promise.all(Array.from({ length: 20 }, ask));
+      for (const { status } of answers) expect(status).toBe(200);
+    }
+    const begun = performance.now();
+    server.signal('SIGTERM');
+
+    expect(await server.exit()).toBe(0);
+    expect(performance.now() - begun).toBeLessThan(10_000);
+    const written = server.stdout.split('\n').filter((line) => line.includes('"/health/live"')).length;
+    expect(written).toBeGreaterThan(100);
+    expect(written).toBeLessThan(4_000);
+  }, 60_000);
+});

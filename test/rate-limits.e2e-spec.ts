@@ -328,3 +328,43 @@ describe('RATE_LIMITS=off', () => {
     );
   });
 });
+
+describe('a limit that is reached while the database takes no events', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp({ TRUST_PROXY: 'loopback' })));
+  afterAll(() => app.close());
+
+  const attempts = (count: number, address: string) =>
+    times(count, () => app.call('POST', '/users', { body: {}, headers: { 'X-Forwarded-For': address } }));
+  const linesOfLimits = () =>
+    app.logged.filter(({ msg }) =>
+      /^(A limit is|Limits that are|Service temp|Other calls)/.test(String(msg)),
+    );
+
+  it('refuses as ever, is one line however many are refused, and is made up for later', async () => {
+    const addresses = ['192.0.2.11', '192.0.2.12'] as const;
+    for (const address of addresses) await attempts(100, address);
+    await app.inDatabase((tx) => tx.query('ALTER TABLE audit_events RENAME TO audit_events_hidden'));
+
+    const refused = [...(await attempts(50, addresses[0])), ...(await attempts(5, addresses[1]))];
+    app.clock.push(1);
+    refused.push(...(await attempts(5, addresses[0])));
+    const meanwhile = linesOfLimits();
+    await app.inDatabase((tx) => tx.query('ALTER TABLE audit_events_hidden RENAME TO audit_events'));
+    app.clock.push(1);
+    refused.push(...(await attempts(2, addresses[0])));
+
+    expect(new Set(refused.map(({ status }) => status))).toEqual(new Set([429]));
+    expect(meanwhile).toEqual([
+      expect.objectContaining({ level: 'warn', msg: 'Limits that are reached cannot be written down' }),
+    ]);
+    expect(linesOfLimits().slice(1)).toEqual([
+      expect.objectContaining({ msg: 'Limits that are reached are written down again' }),
+      ...addresses.map((ip) => expect.objectContaining({ msg: 'A limit is reached', ip }) as object),
+    ]);
+    const events = await app.rows<{ ip: string }>(
+      "SELECT ip FROM audit_events WHERE type = 'limit_reached' ORDER BY id",
+    );
+    expect(events.map(({ ip }) => ip)).toEqual(addresses);
+  });
+});

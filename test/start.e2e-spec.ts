@@ -15,7 +15,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { WAITING_PER_THREAD } from '../src/crypto/password-hasher';
-import { MASTER_SECRET } from './support/app';
+import { MASTER_SECRET, newSecret } from './support/app';
 import { createDatabase, onMysql, type TestDatabase } from './support/database';
 import { freePort } from './support/mariadb-server';
 import { Program, settingsFor, startServer } from './support/server-process';
@@ -169,6 +169,30 @@ describe('the start', () => {
     expect(program.stderr).toMatch(
       /^Latchkey cannot start\. The master secret .*auth-secret .* set AUTH_SECRET\.\n$/,
     );
+  });
+
+  it('is refused with one sentence where the secret of the access tokens is the master secret that was made', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'latchkey-secret-'));
+    const secret = newSecret();
+    writeFileSync(join(folder, 'auth-secret'), `${secret}\n`, { mode: 0o600 });
+    const environment = {
+      ...{ PORT: '0', DATABASE_URL: `sqlite:${join(folder, 'auth.sqlite')}` },
+      JWT_SECRET_FILE: join(folder, 'auth-secret'),
+    };
+
+    const program = new Program([START, 'main'], environment);
+
+    void program.says(/Ctrl\+C/).then(
+      () => program.signal('SIGKILL'),
+      () => undefined,
+    );
+    expect(await program.exit()).toBe(1);
+    expect(program.stderr).toMatch(
+      /^Latchkey cannot start\. .*\n {2}JWT_SECRET must not be the master secret in .*auth-secret: .*\n$/,
+    );
+    expect(program.stderr).not.toContain(secret);
+    expect(readdirSync(folder)).toEqual(['auth-secret']);
+    rmSync(folder, { recursive: true });
   });
 
   it('ends cleanly, requests under way answered, however often it is told to', async () => {

@@ -28,6 +28,7 @@ const KEY = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', fo
 
 /** Written nowhere, and the same in every run, whose tests are named after it. */
 const SECRET = createHash('sha256').update('load-config.spec').digest('base64url');
+const OTHER_SECRET = createHash('sha256').update('another').digest('base64url');
 
 let folder: string;
 beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'latchkey-config-'))));
@@ -129,6 +130,7 @@ describe('settings', () => {
     ['AUTH_SECRET_PREVIOUS', { AUTH_SECRET_PREVIOUS: `${SECRET},${'y'.repeat(40)}` }],
     ['JWT_SECRET', { JWT_SECRET: 'a-string-secret-at-least-256-bits-long' }],
     ['JWT_SECRET', { AUTH_SECRET: SECRET, JWT_SECRET: SECRET }],
+    ['JWT_SECRET', { AUTH_SECRET_PREVIOUS: `${OTHER_SECRET}, ${SECRET}`, JWT_SECRET: SECRET }],
     ['DATABASE_URL', { NODE_ENV: 'production', AUTH_SECRET: SECRET, DATABASE_URL: 'mysql://user@host/name' }],
     [
       'DATABASE_URL',
@@ -192,6 +194,9 @@ describe('settings', () => {
     ['OTEL_EXPORTER_OTLP_ENDPOINT', { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://user:pass@collector:4318' }],
     ['OTEL_EXPORTER_OTLP_HEADERS', { OTEL_EXPORTER_OTLP_HEADERS: 'no header' }],
     ['OTEL_EXPORTER_OTLP_HEADERS', { OTEL_EXPORTER_OTLP_HEADERS: 'key=100%' }],
+    ['OTEL_EXPORTER_OTLP_HEADERS', { OTEL_EXPORTER_OTLP_HEADERS: 'key=a%0Ab' }],
+    ['OTEL_EXPORTER_OTLP_HEADERS', { OTEL_EXPORTER_OTLP_HEADERS: 'key=%00' }],
+    ['OTEL_EXPORTER_OTLP_HEADERS', { OTEL_EXPORTER_OTLP_HEADERS: 'other=x,key=%E2%82%AC' }],
     ['OTEL_TRACES_SAMPLER_ARG', { OTEL_TRACES_SAMPLER_ARG: '1.5' }],
     ['SHUTDOWN_DELAY', { SHUTDOWN_DELAY: '301' }],
     ['TRUST_PROXY', { TRUST_PROXY: 'true' }],

@@ -60,6 +60,20 @@ export function loadSettings(environment: Readonly<Record<string, string | undef
   return parsed.data;
 }
 
+/** What is wrong where other services, which verify tokens, have a secret that is more than that. */
+function sharedSecret(where: string): string {
+  return `JWT_SECRET must not be ${where}: who verifies tokens with it could make anything else`;
+}
+
+/**
+ * Refuses a master secret that was kept in a file and read after the settings, where `JWT_SECRET` is the same.
+ *
+ * @throws ConfigError
+ */
+export function refuseSharedSecret({ jwtSecret, secretFile }: Config, master: string): void {
+  if (jwtSecret === master) throw new ConfigError([sharedSecret(`the master secret in ${secretFile}`)]);
+}
+
 /** What is wrong with settings that are right each by itself. */
 function faultsBetween(settings: Settings): string[] {
   const { DATABASE_URL: database, AUTH_SECRET, JWT_SECRET, NODE_ENV } = settings;
@@ -68,7 +82,11 @@ function faultsBetween(settings: Settings): string[] {
     faults.push('AUTH_SECRET is required with MySQL; make one with: openssl rand -base64 48');
   }
   if (AUTH_SECRET !== undefined && AUTH_SECRET === JWT_SECRET) {
-    faults.push('JWT_SECRET must not be AUTH_SECRET: who verifies tokens with it could make anything else');
+    faults.push(sharedSecret('AUTH_SECRET'));
+  }
+  // They sign nothing, but what is made with one of them is believed.
+  if (JWT_SECRET !== undefined && settings.AUTH_SECRET_PREVIOUS.includes(JWT_SECRET)) {
+    faults.push(sharedSecret('in AUTH_SECRET_PREVIOUS'));
   }
   if (NODE_ENV === 'production') faults.push(...faultsOfPassword(database));
   if (NODE_ENV === 'production' && settings.REDIS_URL !== undefined) {

@@ -114,12 +114,19 @@ function bareUrl(text: string): URL | undefined {
   return url;
 }
 
+/** What a header may hold (RFC 9110 section 5.5), as Node sends it: with anything else no span would ever leave. */
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
 /** `name=value,name=value`, values percent-encoded, as the OpenTelemetry specification has it. */
 const headerList = z
   .string()
   .transform(list)
   .refine(
-    (pairs) => pairs.every((pair) => /^[\w-]+=[\x21-\x7e]*$/.test(pair) && decodePart(pair) !== undefined),
+    (pairs) =>
+      pairs.every((pair) => {
+        const decoded = decodePart(pair);
+        return /^[\w-]+=[\x21-\x7e]*$/.test(pair) && decoded !== undefined && HEADER_VALUE.test(decoded);
+      }),
     'must be a comma-separated list of headers such as api-key=abc',
   )
   .transform((pairs) =>

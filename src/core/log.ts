@@ -30,6 +30,7 @@ export function createLog(level: string, destination?: DestinationStream): Log {
   const output = openLogOutput(process.stdout.fd, (lines) =>
     log.warn({ lines }, 'Lines of the log are lost'),
   );
+  process.once('exit', () => output.writeLast());
   const log = pino(options, output);
   return log;
 }

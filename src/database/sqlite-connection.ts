@@ -54,10 +54,15 @@ export class SqliteConnection {
   }
 
   close(): void {
-    this.database.exec(`PRAGMA busy_timeout = ${CLOSE_TIMEOUT_MS}`);
-    // Leaves everything in the one file, which can then be copied as it is; the write-ahead log beside it is empty.
-    this.database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-    this.database.close();
+    try {
+      this.database.exec(`PRAGMA busy_timeout = ${CLOSE_TIMEOUT_MS}`);
+      // Leaves everything in the one file, which can then be copied as it is; the write-ahead log beside it is empty.
+      this.database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch {
+      // A full disk, for one, has no room for it. The log is left behind, which is as good: the next one to open the file reads it.
+    } finally {
+      this.database.close();
+    }
   }
 
   /** On a full disk SQLite has ended the transaction itself; ending it again would fail, and TypeORM believe it open. */

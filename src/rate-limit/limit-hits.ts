@@ -2,9 +2,11 @@ import { Inject, Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { AuditTrail } from '../audit/audit-trail';
 import { Clock } from '../core/clock';
+import { ApiError } from '../core/errors';
 import { LOG, type Log } from '../core/log';
 import { Metrics } from '../core/metrics';
 import type { Origin } from '../core/origin';
+import { OutageLog } from '../core/outage-log';
 import { Transactions } from '../database/transactions';
 import { type LimitName, LIMITS } from './limits';
 
@@ -21,11 +23,28 @@ const ONE_EVENT_SECONDS = 3600;
 /** Subjects whose last event is remembered. When one is forgotten too early, an event more is written. */
 const REMEMBERED_SUBJECTS = 10_000;
 
+/** Hits that wait to be written down while that fails. Of others, the next call that is refused is another try. */
+const MOST_WAITING = 100;
+
+/** Milliseconds after a failure in which nothing is tried: whoever is refused must not cost a statement each that fails. */
+const PAUSE_MS = 1_000;
+
+/** A hit that is to be written down. */
+interface Hit {
+  name: LimitName;
+  caller: Caller;
+}
+
 /** Counts who runs into limits, and has it written down once, not once a request: a flood must not flood the audit trail. */
 @Injectable()
 export class LimitHits {
-  /** When the last event of a limit and subject was written, in milliseconds. */
+  /** When the last event of a limit and subject was written, or left waiting, in milliseconds. */
   private readonly told = new LRUCache<string, number>({ max: REMEMBERED_SUBJECTS });
+  /** By limit and subject. */
+  private readonly waiting = new Map<string, Hit>();
+  private readonly outage: OutageLog;
+  /** By the monotonic clock. */
+  private pausedUntil = -Infinity;
 
   constructor(
     private readonly transactions: Transactions,
@@ -34,31 +53,63 @@ export class LimitHits {
     @Inject(LOG) private readonly log: Log,
     private readonly metrics: Metrics,
   ) {
+    this.outage = new OutageLog(log, {
+      begun: 'Limits that are reached cannot be written down',
+      over: 'Limits that are reached are written down again',
+    });
     for (const limit of Object.keys(LIMITS)) metrics.count('latchkey_limit_hits_total', { limit }, 0);
   }
 
   /**
-   * Notes that a call is refused.
+   * Notes that a call is refused. It is refused all the same where that cannot be written down, which is made up for when
+   * one is refused later on.
    *
    * @param subject digest of what is limited
-   * @throws ApiError `service_unavailable` when the event cannot be written
    */
-  async note(name: LimitName, subject: string, { userId: whose, origin }: Caller): Promise<void> {
+  async note(name: LimitName, subject: string, caller: Caller): Promise<void> {
     this.metrics.count('latchkey_limit_hits_total', { limit: name });
     const key = `${name}:${subject}`;
     const now = this.clock.now().getTime();
-    if (now < (this.told.get(key) ?? -Infinity) + ONE_EVENT_SECONDS * 1000) return;
-    this.told.set(key, now);
+    const isTold = now < (this.told.get(key) ?? -Infinity) + ONE_EVENT_SECONDS * 1000;
+    if (!isTold) this.keep(key, { name, caller });
+    if (this.waiting.size === 0 || this.clock.monotonic() < this.pausedUntil) return;
+    await this.writeWaiting();
+  }
+
+  private keep(key: string, hit: Hit): void {
+    if (this.waiting.size >= MOST_WAITING) return void this.told.delete(key);
+    this.told.set(key, this.clock.now().getTime());
+    this.waiting.set(key, hit);
+  }
+
+  private async writeWaiting(): Promise<void> {
+    // Nobody else writes the same meanwhile.
+    const batch = [...this.waiting];
+    this.waiting.clear();
     try {
-      const userId = typeof whose === 'function' ? await whose() : whose;
-      const { ip, requestId } = origin;
-      this.log.warn({ limit: name, userId, ip, requestId }, 'A limit is reached');
-      await this.transactions.run((tx) =>
-        this.audit.recordBounded(tx, { type: 'limit_reached', userId, reason: name }, origin),
-      );
+      const hits = await Promise.all(batch.map(([, hit]) => identify(hit)));
+      await this.transactions.run(async (tx) => {
+        for (const { name, userId, origin } of hits)
+          await this.audit.recordBounded(tx, { type: 'limit_reached', userId, reason: name }, origin);
+      });
+      this.outage.succeeded();
+      // Not before: while it fails, each further try would be another line.
+      for (const { name: limit, userId, origin } of hits) {
+        const { ip, requestId } = origin;
+        this.log.warn({ limit, userId, ip, requestId }, 'A limit is reached');
+      }
     } catch (error) {
-      this.told.delete(key);
-      throw error;
+      if (!(error instanceof ApiError)) {
+        for (const [key] of batch) this.told.delete(key);
+        throw error;
+      }
+      this.pausedUntil = this.clock.monotonic() + PAUSE_MS;
+      for (const [key, hit] of batch) this.keep(key, hit);
+      this.outage.failed(error.cause ?? error);
     }
   }
+}
+
+async function identify({ name, caller: { userId: whose, origin } }: Hit) {
+  return { name, origin, userId: typeof whose === 'function' ? await whose() : whose };
 }

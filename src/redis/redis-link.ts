@@ -163,6 +163,8 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
       connectTimeout: CONNECT_TIMEOUT_MS,
       commandTimeout: COMMAND_TIMEOUT_MS,
       retryStrategy: () => RETRY_MS,
+      // After a failover the address may lead to another server, while this connection still stands to the one that was demoted.
+      reconnectOnError: ({ message }) => message.startsWith('READONLY'),
     });
     const failing = new Map<RedisUse | 'answering', Failure>();
     this.failing.set(redis, failing);

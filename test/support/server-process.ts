@@ -91,6 +91,13 @@ export class Program {
     this.child.stdout?.destroy();
   }
 
+  /** Reads nothing more of it either, until it has ended; but the pipe stays open, and fills. */
+  letOutputLie(): void {
+    const { stdout } = this.child;
+    stdout?.pause();
+    this.child.once('exit', () => stdout?.resume());
+  }
+
   /** Waits until it has written what matches. */
   async says(pattern: RegExp): Promise<RegExpMatchArray> {
     const deadline = Date.now() + START_TIMEOUT_MS;
