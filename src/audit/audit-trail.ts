@@ -68,8 +68,9 @@ export class AuditTrail {
   /**
    * Records what somebody can cause as often as he likes: no more than so many an hour, and a few more when they come
    * at the same moment. One too many is written under no type and taken away again inside `tx`: whether somebody's events are
-   * used up depends on whether there is such an account, and the time that it takes must not tell. Counted in the insert, which
-   * reads without locks where a DELETE would not.
+   * used up depends on whether there is such an account, and the time that it takes must not tell. For the same reason those of nobody are
+   * counted whoever the event is about, since there may be five times as many. Counted in the insert, which reads without locks where a
+   * DELETE would not.
    *
    * @returns whether it was kept: not, where as many of the hour are there already
    */
@@ -77,13 +78,19 @@ export class AuditTrail {
     const row = this.toRow(event, origin);
     const since = earliestId('evt', addSeconds(row.occurredAt, -WINDOW_SECONDS));
     const [id, occurredAt, ...values] = valuesOf(row) as [SqlValue, SqlValue, ...SqlValue[]];
-    const most = row.userId === NOBODY ? MOST_OF_NOBODY : MOST_OF_AN_ACCOUNT;
+    const isNobodys = row.userId === NOBODY;
     await execute(
       tx,
       `${INSERT} SELECT ?, ?,
-         CASE WHEN (SELECT COUNT(*) FROM audit_events WHERE user_id = ? AND id > ? AND type = ?) < ? THEN ? ELSE '' END,
+         CASE WHEN (SELECT COUNT(*) FROM audit_events WHERE user_id = ? AND id > ? AND type = ?) < ?
+           AND (SELECT COUNT(*) FROM audit_events WHERE user_id = ? AND id > ? AND type = ?) < ? THEN ? ELSE '' END,
          ?, ?, ?, ?, ?, ?, ?, ? FROM (SELECT 1 AS one) AS once`,
-      [id, occurredAt, row.userId, since, row.type, most, ...values],
+      [
+        ...[id, occurredAt],
+        ...[NOBODY, since, row.type, isNobodys ? MOST_OF_NOBODY : Number.MAX_SAFE_INTEGER],
+        ...[row.userId, since, row.type, isNobodys ? Number.MAX_SAFE_INTEGER : MOST_OF_AN_ACCOUNT],
+        ...values,
+      ],
     );
     return (await execute(tx, "DELETE FROM audit_events WHERE id = ? AND type = ''", [row.id])) === 0;
   }
