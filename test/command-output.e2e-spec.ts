@@ -56,6 +56,22 @@ const users = (): string => {
   return file;
 };
 
+it('is a process that ends by itself when it is through, and need not be ended', async () => {
+  const hook = join(folder, 'tell-of-exit.cjs');
+  writeFileSync(
+    hook,
+    "const { exit } = process; process.exit = (code) => { process.stderr.write('was ended'); exit(code); };",
+  );
+
+  const settings = settingsFor(app.database, {
+    AUTH_SECRET: MASTER_SECRET,
+    NODE_OPTIONS: `--require ${hook}`,
+  });
+  const { code, stderr } = await runCommand('latchkey', ['user', 'list', '--json'], settings);
+
+  expect([code, stderr]).toEqual([0, '']);
+});
+
 describe('a command that may take long', () => {
   /** Lists of which no row is printed. */
   const FITTING_NOTHING = / --(disabled|since)$/;

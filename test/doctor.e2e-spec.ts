@@ -431,6 +431,23 @@ describeWhereInstalled('redis-server', 'doctor, with a Redis', () => {
     },
   );
 
+  it.each(['doctor', 'config check'])(
+    'refuses the secret that was made as that of the access tokens too: %s',
+    async (command) => {
+      writeFileSync(join(folder, 'auth-secret'), MASTER_SECRET, { mode: 0o600 });
+
+      const { code, stdout } = await runCommand('latchkey', command.split(' '), {
+        DATABASE_URL: `sqlite:${file}`,
+        JWT_SECRET: MASTER_SECRET,
+      });
+
+      expect(code).toBe(1);
+      expect(stdout).toMatch(
+        /JWT_SECRET .*auth-secret: who verifies tokens with it could make anything else/,
+      );
+    },
+  );
+
   itAsRoot('tells who may not look into the folder of the service to be its user', async () => {
     const settings = { DATABASE_URL: `sqlite:${file}` };
     const desk = new OperatorDesk(settings);

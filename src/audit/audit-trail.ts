@@ -68,9 +68,10 @@ export class AuditTrail {
   /**
    * Records what somebody can cause as often as he likes: no more than so many an hour, and a few more when they come
    * at the same moment. One too many is written under no type and taken away again inside `tx`: whether somebody's events are
-   * used up depends on whether there is such an account, and the time that it takes must not tell. For the same reason those of nobody are
-   * counted whoever the event is about, since there may be five times as many. Counted in the insert, which reads without locks where a
-   * DELETE would not.
+   * used up depends on whether there is such an account, and the time that it takes must not tell. For the same reason those
+   * of nobody are counted whoever the event is about, since there may be five times as many, and beside them those of the account;
+   * of an event about nobody there are none by that count. Counted in the insert, which reads without locks where a DELETE
+   * would not.
    *
    * @returns whether it was kept: not, where as many of the hour are there already
    */
@@ -88,7 +89,8 @@ export class AuditTrail {
       [
         ...[id, occurredAt],
         ...[NOBODY, since, row.type, isNobodys ? MOST_OF_NOBODY : Number.MAX_SAFE_INTEGER],
-        ...[row.userId, since, row.type, isNobodys ? Number.MAX_SAFE_INTEGER : MOST_OF_AN_ACCOUNT],
+        // No account has the id of an event.
+        ...[isNobodys ? row.id : row.userId, since, row.type, MOST_OF_AN_ACCOUNT],
         ...values,
       ],
     );

@@ -44,8 +44,8 @@ export class AuthController {
    *
    * @remarks Exchanges a refresh token for a new access token and a new refresh token; the old one is replaced. If the
    * answer is lost, repeat the call: within `REFRESH_GRACE` (10 seconds), or at any time with the same
-   * `Idempotency-Key`, it gives the same refresh token again. Any other use of a replaced token ends the session. On 503
-   * keep the token and repeat.
+   * `Idempotency-Key`, it gives the same refresh token again. Any other use of a replaced token ends the session, unless
+   * its client has hung up by then. On 503 keep the token and repeat.
    */
   @Post('refresh')
   @HttpCode(200)

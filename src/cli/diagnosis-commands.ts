@@ -1,5 +1,5 @@
 import { toConfig } from '../config/config';
-import { ConfigError, isSecret, loadConfig, loadSettings } from '../config/load-config';
+import { ConfigError, isSecret, loadConfig, loadSettings, refuseSharedSecret } from '../config/load-config';
 import { lookAtMasterSecret } from '../config/master-secret';
 import { type SettingName, SETTINGS, type Settings } from '../config/settings';
 import { SystemClock } from '../core/clock';
@@ -35,8 +35,10 @@ export const DIAGNOSIS_COMMANDS: Command[] = [
 function checkSettings(environment: Surroundings['environment']): Report {
   try {
     const settings = loadSettings(environment);
-    const { secretFile, authSecret, jwtAudience } = toConfig(settings);
+    const config = toConfig(settings);
+    const { secretFile, authSecret, jwtAudience } = config;
     const kept = authSecret === undefined && secretFile !== undefined && lookAtMasterSecret(secretFile);
+    if (kept) refuseSharedSecret(config, kept);
     const shown = {
       ...shownSettings(settings, environment),
       ...(kept && { AUTH_SECRET: `*** (from ${secretFile})` }),

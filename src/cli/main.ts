@@ -52,7 +52,10 @@ async function open(config: Config, { mayFound }: Command): Promise<INestApplica
 }
 
 async function close(context: INestApplicationContext): Promise<void> {
-  await Promise.race([context.close(), delay(LONGEST_CLOSE_MS)]);
+  const closed = new AbortController();
+  const longest = delay(LONGEST_CLOSE_MS, undefined, closed).catch(() => undefined);
+  // A pause that nobody ends would keep the process from ending by itself.
+  await Promise.race([context.close(), longest]).finally(() => closed.abort());
 }
 
 const line = process.argv.slice(2);

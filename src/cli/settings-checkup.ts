@@ -57,6 +57,13 @@ function examineSecret(config: Config): Finding {
       'AUTH_SECRET',
     );
   }
+  if (known.secret !== undefined && known.secret === config.jwtSecret) {
+    return fail(
+      'secret',
+      `JWT_SECRET is the secret in ${secretFile}: who verifies tokens with it could make anything else.`,
+      'JWT_SECRET',
+    );
+  }
   return ok('secret', `${secretFile} has mode ${mode}.`);
 }
 

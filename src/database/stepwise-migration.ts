@@ -87,8 +87,8 @@ export class StepwiseMigration {
         if (!isLocked(error)) throw error;
         if (tries === LOCK_TRIES) throw new StartError(describeHolder(this.name), error);
       }
-      this.stop?.throwIfAborted();
       await delay(LOCK_PAUSE_MS);
+      this.stop?.throwIfAborted();
     }
   }
 

@@ -164,7 +164,8 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
       commandTimeout: COMMAND_TIMEOUT_MS,
       retryStrategy: () => RETRY_MS,
       // After a failover the address may lead to another server, while this connection still stands to the one that was demoted.
-      reconnectOnError: ({ message }) => message.startsWith('READONLY'),
+      // Before Redis 7 a script puts words of its own in front.
+      reconnectOnError: ({ message }) => message.includes('READONLY'),
     });
     const failing = new Map<RedisUse | 'answering', Failure>();
     this.failing.set(redis, failing);

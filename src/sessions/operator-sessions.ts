@@ -154,7 +154,7 @@ export class OperatorSessions {
       for (let begin = 0; begin < owners.length; begin += ACCOUNTS_PER_BATCH) {
         const concerned = await this.concernedAmong(owners.slice(begin, begin + ACCOUNTS_PER_BATCH));
         for await (const ended of this.endBatch(concerned, origin)) {
-          if (ended.failed && (failures += 1) > MOST_FAILED) throw ended.failed.error;
+          if (ended.failed && (failures += 1) >= MOST_FAILED) throw ended.failed.error;
           yield ended;
         }
       }
