@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type autocannon from 'autocannon';
+import { SESSIONS_PER_ACCOUNT } from '../src/sessions/sessions.service';
 import { type Account, logins, makeAccounts, makeKey, refreshes, signIn } from './accounts';
 import { fill } from './fill';
 import { type Load, measure, type Measurement } from './load';
@@ -9,7 +10,8 @@ import { type Cores, runToEnd, Server } from './servers';
 
 const CONNECTIONS = 50;
 const LOGIN_CONNECTIONS = 10;
-const ACCOUNTS = 40;
+/** More than any machine that this has run on hashes with two cores. */
+const LOGINS_PER_SECOND = 250;
 /** For five runs: see `refreshes`. */
 const SESSIONS = 10 * CONNECTIONS;
 /** GETs whose latency is taken while logins storm. */
@@ -69,8 +71,9 @@ export async function compare(run: Run): Promise<Compared> {
   let ours = await startOurs(run);
   const minimal = await startFloor(run, 'minimal-server.cjs', '/health/ready');
   try {
-    const accounts = await makeAccounts(ours, ACCOUNTS);
-    for (let turn = 0; turn < SESSIONS; turn += 1) await signIn(ours, accounts[turn % ACCOUNTS] as Account);
+    const accounts = await makeAccounts(ours, accountsFor(run));
+    for (let turn = 0; turn < SESSIONS; turn += 1)
+      await signIn(ours, accounts[turn % accounts.length] as Account);
     if (run.million) {
       // A service would have seen each of these rows come.
       await ours.stop();
@@ -86,6 +89,17 @@ export async function compare(run: Run): Promise<Compared> {
     await minimal.stop();
     await ours.stop();
   }
+}
+
+/**
+ * So many that none comes to its hundredth session: the oldest would have to give way, which costs a login more, and takes the token
+ * away that the reads show.
+ */
+function accountsFor({ seconds, rounds }: Run): number {
+  // Of a login: by itself and on all cores, with a turn to warm up; in a storm each round on the floor, alone, and beside reads.
+  const measurements = 2 * (rounds + 1) + 3 * rounds;
+  const sessions = measurements * seconds * LOGINS_PER_SECOND + 2 * SESSIONS;
+  return Math.ceil(sessions / (SESSIONS_PER_ACCOUNT - 10));
 }
 
 /** `GET /auth/verify` by token, which asks no database, beside a guard on the bare framework. */
@@ -146,7 +160,7 @@ async function reading({ run, ours, minimal, accounts, key }: Stage): Promise<Co
 async function refreshing({ run, ours, minimal, accounts }: Stage): Promise<Comparison> {
   const theirs: string[] = [];
   for (let turn = 0; turn < SESSIONS; turn += 1) {
-    const holder: Account = { ...(accounts[turn % ACCOUNTS] as Account), refreshTokens: theirs };
+    const holder: Account = { ...(accounts[turn % accounts.length] as Account), refreshTokens: theirs };
     await signIn(minimal, holder);
   }
   return {
