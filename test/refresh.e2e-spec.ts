@@ -5,7 +5,7 @@ import type { ServerResponse } from 'node:http';
 import { setImmediate } from 'node:timers/promises';
 import { KeyRing } from '../src/crypto/key-ring';
 import { RefreshTokenFormat } from '../src/crypto/refresh-token-format';
-import { type RefreshOutcome, SessionsService } from '../src/sessions/sessions.service';
+import { type RefreshOutcome, SessionRotation } from '../src/sessions/session-rotation';
 import { type Answer, MASTER_SECRET, newSecret, startApp, type TestApp } from './support/app';
 import { holdConnections } from './support/connections';
 import { onMysql } from './support/database';
@@ -433,7 +433,7 @@ describe('a refresh that has to wait for the database', () => {
     'ends the session when it comes too late, unless its client has hung up: %s',
     async (hangsUp, status) => {
       const { refreshToken, id } = await newcomer(app);
-      const rotation = jest.spyOn(app.nest.get(SessionsService), 'rotate');
+      const rotation = jest.spyOn(app.nest.get(SessionRotation), 'rotate');
       const held = failpoints.hold('rotate:row_read');
       const client = new AbortController();
       const answering = once(app.nest.getHttpServer(), 'request') as Promise<[unknown, ServerResponse]>;

@@ -116,7 +116,7 @@ describe('the source', () => {
       'sessions/operator-sessions.ts: ACCOUNTS_PER_PAGE',
       "sessions/operator-sessions.ts: owners.map(() => '?').join(', ')",
       "sessions/operator-sessions.ts: userId === undefined ? '' : 'AND s.user_id = ?'",
-      'sessions/sessions.service.ts: RAISE_ACCESS_END',
+      'sessions/session-rotation.ts: RAISE_ACCESS_END',
     ]);
     expect(concatenated).toEqual([]);
   });

@@ -8,7 +8,7 @@ import { isId } from '../core/ids';
 import { toNumericDate } from '../core/instant';
 import { Random } from '../core/random';
 import type { SessionHolder } from '../sessions/held-session';
-import type { SessionGrant } from '../sessions/sessions.service';
+import type { SessionGrant } from '../sessions/session-grants';
 
 /** Seconds by which the clock of an instance that issued a token may be ahead. Expiry has no such leeway. */
 const CLOCK_LEEWAY_SECONDS = 5;
@@ -58,7 +58,7 @@ export class AccessTokens {
   /** Who the holder is and what he may do goes into the token, so that nobody has to look it up for each request. */
   issue(grant: SessionGrant, holder: SessionHolder): IssuedAccessToken {
     const iat = toNumericDate(grant.issuedAt);
-    const exp = toNumericDate(grant.accessTokenEnd);
+    const exp = toNumericDate(grant.accessTokenExpiry);
     const claims: AccessTokenClaims = {
       iss: this.config.jwtIssuer,
       aud: this.config.jwtAudience,

@@ -12,7 +12,9 @@ import { Transactions } from '../database/transactions';
 import { settleBy } from '../rate-limit/password-attempts';
 import type { SessionHolder } from '../sessions/held-session';
 import type { RefreshCall } from '../sessions/refresh-call';
-import { type SessionGrant, SessionsService } from '../sessions/sessions.service';
+import type { SessionGrant } from '../sessions/session-grants';
+import { SessionRotation } from '../sessions/session-rotation';
+import { SessionsService } from '../sessions/sessions.service';
 import type { User } from '../users/user.entity';
 import { UsersService } from '../users/users.service';
 import type { LoginRequest } from './auth.dto';
@@ -38,6 +40,7 @@ export class AuthService {
   constructor(
     private readonly users: UsersService,
     private readonly sessions: SessionsService,
+    private readonly rotation: SessionRotation,
     private readonly limits: SignInLimits,
     private readonly transactions: Transactions,
     private readonly audit: AuditTrail,
@@ -62,7 +65,7 @@ export class AuthService {
    * @throws ApiError `refresh_token_invalid`, `rate_limited`, `service_unavailable`
    */
   async refresh(call: RefreshCall): Promise<SignedIn> {
-    const outcome = await this.outcomes.ofRefresh(this.sessions.rotate(call));
+    const outcome = await this.outcomes.ofRefresh(this.rotation.rotate(call));
     if (outcome.kind !== 'granted') throw new ApiError('refresh_token_invalid');
     return outcome;
   }

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { ApiError, type ErrorCode } from '../core/errors';
 import { Metrics } from '../core/metrics';
-import type { RefreshOutcome } from '../sessions/sessions.service';
+import type { RefreshOutcome } from '../sessions/session-rotation';
 
 /** What a login or refresh ends with, as exported before any has. */
 const LOGINS = [

@@ -8,7 +8,7 @@ export class SessionLifetimes {
   constructor(private readonly config: Config) {}
 
   /** When a session opened now ends, however busy. */
-  end(now: Date): Date {
+  absoluteEnd(now: Date): Date {
     return addSeconds(now, this.config.sessionMaxAge);
   }
 
@@ -18,13 +18,13 @@ export class SessionLifetimes {
   }
 
   /** When an access token handed out now expires: never after its session. */
-  accessTokenEnd(now: Date, idleEnd: Date): Date {
+  accessTokenExpiry(now: Date, idleEnd: Date): Date {
     return earlier(addSeconds(now, this.config.accessTokenTtl), idleEnd);
   }
 
   /** No access token handed out now, or within the grace as the answer to a repeated refresh, is valid beyond this. */
-  accessEnd(now: Date, idleEnd: Date): Date {
-    return this.accessTokenEnd(addSeconds(now, this.config.refreshGrace), idleEnd);
+  latestAccessTokenExpiry(now: Date, idleEnd: Date): Date {
+    return this.accessTokenExpiry(addSeconds(now, this.config.refreshGrace), idleEnd);
   }
 
   /** Whether a refresh may be repeated at all. */
