@@ -1,5 +1,6 @@
 import { REQUEST_BUDGET_MS } from '../src/core/request-budget';
 import { Transactions } from '../src/database/transactions';
+import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { startApp, type TestApp } from './support/app';
 import { CONNECTIONS, holdConnections } from './support/connections';
 import { onMysql } from './support/database';
@@ -63,7 +64,7 @@ describe('a pool of which every connection is in use', () => {
     let [held, refused] = [true, 0];
     const ask = async (): Promise<Reply> => {
       const begun = performance.now();
-      const { status, headers } = await app.fetch('/api/v1/auth/sessions', {
+      const { status, headers } = await app.fetch('/api/v1/users/me', {
         headers: { authorization: `Bearer ${person.token}` },
       });
       const milliseconds = performance.now() - begun;
@@ -109,7 +110,28 @@ describe('a pool of which every connection is in use', () => {
     },
     30_000 + ROUNDS * 10_000,
   );
+
+  it('reads what has been revoked before everybody who waits, however many they are', async () => {
+    const feed = app.nest.get(RevocationFeed);
+    let served = 0;
+    const letGo = await holdConnections(app);
+    // The service itself may have taken some of the places.
+    const waiting = Array.from({ length: PLACES }, () => app.rows('SELECT 1').then(() => (served += 1)));
+    await expect(app.rows('SELECT 1')).rejects.toMatchObject({ code: 'service_unavailable' });
+    const begun = app.clock.monotonic();
+    const poll = feed.poll();
+    const released = letGo();
+    await poll;
+
+    expect(served).toBeLessThan(PLACES / 2);
+    expect(feed.age).toBeLessThan(app.clock.monotonic() - begun);
+    await released;
+    await Promise.allSettled(waiting);
+  });
 });
+
+/** Lists of one account asked for at the same time: more than may wait for a connection. */
+const LISTS = 600;
 
 /** Where there are several connections to be taken. */
 const describeWithSeveral = onMysql ? describe : () => undefined;
@@ -174,4 +196,44 @@ describeWithSeveral('a pool from which many changes of one account want connecti
     let after = await useOf(app);
     while (after.used + after.waiting > 0) after = await useOf(app);
   });
+});
+
+describeWithSeveral('a pool from which one account wants to have its lists again and again', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp({ RATE_LIMITS: 'off', METRICS: 'on' })));
+  afterAll(() => app.close());
+
+  /** Has the lists of an account take as long as until they are let go. */
+  const holdListsOf = (held: string) => {
+    const door = app.nest.get(Transactions);
+    const readFor = door.readFor.bind(door);
+    const [first, leave] = [gate(), gate()];
+    door.readFor = (account, work) =>
+      readFor(account, async (tx) => {
+        first.open();
+        if (account === held) await leave.opened;
+        return work(tx);
+      });
+    return { reached: first.opened, letGo: () => leave.open() };
+  };
+
+  it.each(['/auth/keys', '/auth/sessions', '/auth/events'])(
+    'serves others while it waits for %s',
+    async (path) => {
+      const [jane, john] = [await newcomer(app), await newcomer(app)];
+      const lists = holdListsOf(jane.id);
+      const asked = Array.from({ length: LISTS }, () => app.call('GET', path, { token: jane.token }));
+      await lists.reached;
+
+      expect((await useOf(app)).used).toBeLessThanOrEqual(1 + OWN);
+      const { username, password, token } = jane;
+      expect((await app.call('POST', '/auth/login', { body: { username, password } })).status).toBe(200);
+      expect((await app.call('POST', '/auth/logout', { token })).status).toBe(200);
+      expect(await statusWith(app, john)).toBe(200);
+      expect((await app.call('GET', path, { token: john.token })).status).toBe(200);
+      lists.letGo();
+      const statuses = (await Promise.all(asked)).map(({ status }) => status);
+      expect(statuses.filter((status) => ![200, 401, 503].includes(status))).toEqual([]);
+    },
+  );
 });

@@ -76,7 +76,7 @@ export class ApiKeysService {
   /** The account's keys, newest first. Opens its own reads. */
   async list(userId: string): Promise<KeyOverview[]> {
     const account = { userId, now: this.clock.now() };
-    return this.transactions.read((tx) => readOverviews(tx, account));
+    return this.transactions.readFor(userId, (tx) => readOverviews(tx, account));
   }
 
   /**

@@ -36,7 +36,7 @@ export class EventHistory {
    * @throws ApiError `service_unavailable`
    */
   async page(userId: string, before: string | undefined, most: number): Promise<EventPage> {
-    const found = await this.transactions.read((tx) =>
+    const found = await this.transactions.readFor(userId, (tx) =>
       tx.find(AuditEventRow, {
         where: { userId, ...(before !== undefined && { id: LessThan(before) }) },
         order: { id: 'DESC' },

@@ -7,12 +7,12 @@ import { ApiError } from '../core/errors';
 import { Metrics } from '../core/metrics';
 import { type SpanAttributes, Tracing } from '../core/tracing';
 import { AccountLines } from './account-lines';
+import { ConnectionQueue } from './connection-queue';
 import { ConnectionUse } from './connection-use';
 import { QUEUE_LIMIT } from './data-source-options';
 import { isBusy, isDeadlock, isReadOnly, isUniqueViolation } from './failures';
 import { Lease } from './lease';
 import { cutOff } from './mysql-connection';
-import { SerialQueue } from './serial-queue';
 
 /**
  * Milliseconds a transaction may take. One that takes longer is rolled back, so that whoever reads in the order of
@@ -42,19 +42,22 @@ export function afterCommit(tx: EntityManager, effect: () => void): void {
 /** A unit of work: its helpers take the `EntityManager` on as their first parameter and open none of their own. */
 export type Work<T> = (tx: EntityManager) => Promise<T>;
 
+/** How a unit of work comes to its turn. */
+type Wait<T> = (unit: () => Promise<T>, lease: Lease) => Promise<T>;
+
 /**
  * The only way into the database for the running service. Commands that must not migrate look through `ReadOnlyView`.
  *
- * TypeORM's SQLite driver shares one connection, on which overlapping transactions corrupt each other: there, one unit
- * of work passes at a time. On MySQL each has a connection of the pool. Units that name the same account wait for each other
- * before they wait for a connection. Trouble of the engine comes out as
- * `service_unavailable`; a violated unique index comes out as it is, for the caller to name.
+ * As many units of work pass at a time as there are connections. On SQLite that is one: TypeORM's driver shares it, and overlapping
+ * transactions on it corrupt each other. Units that name the same account wait for each other before they wait for a connection.
+ * Trouble of the engine comes out as `service_unavailable`; a violated unique index comes out as it is, for the caller to name.
  */
 @Injectable()
 export class Transactions {
   private readonly inside = new AsyncLocalStorage<true>();
-  private readonly queue: SerialQueue | undefined;
+  private readonly queue: ConnectionQueue;
   private readonly accounts = new AccountLines();
+  private readonly readers = new AccountLines();
   private readonly connections: ConnectionUse;
   private readonly spanAttributes: SpanAttributes;
 
@@ -66,7 +69,7 @@ export class Transactions {
   ) {
     const { type, poolSize = 1 } = dataSource.options;
     const onSqlite = type === 'better-sqlite3';
-    this.queue = onSqlite ? new SerialQueue(QUEUE_LIMIT) : undefined;
+    this.queue = new ConnectionQueue(poolSize, QUEUE_LIMIT);
     this.connections = new ConnectionUse(metrics, poolSize);
     this.spanAttributes = { 'db.system.name': onSqlite ? 'sqlite' : type };
   }
@@ -89,7 +92,11 @@ export class Transactions {
    * @throws ApiError `service_unavailable` when the database is in trouble, or too many of the account come at once
    */
   runFor<T>(account: string, work: Work<T>): Promise<T> {
-    return this.enter('transaction', (lease) => this.undividedly(work, lease), account);
+    return this.enter(
+      'transaction',
+      (lease) => this.undividedly(work, lease),
+      (unit, lease) => this.accounts.pass(account, lease, () => this.queue.push(unit)),
+    );
   }
 
   /**
@@ -98,7 +105,34 @@ export class Transactions {
    * @throws ApiError `service_unavailable` when the database is in trouble
    */
   read<T>(work: Work<T>): Promise<T> {
-    return this.enter('read', (lease) => this.onConnection(lease, (runner) => work(runner.manager)));
+    return this.enter('read', (lease) => this.readOn(work, lease));
+  }
+
+  /**
+   * Runs reads of many rows of one account. In this process one such unit of an account passes at a time, so that nobody fills the
+   * queue for a connection by asking for his own again and again. No change of the account waits for it.
+   *
+   * @throws ApiError `service_unavailable` as `runFor` does
+   */
+  readFor<T>(account: string, work: Work<T>): Promise<T> {
+    return this.enter(
+      'read',
+      (lease) => this.readOn(work, lease),
+      (unit, lease) => this.readers.pass(account, lease, () => this.queue.push(unit)),
+    );
+  }
+
+  /**
+   * Runs reads before everybody who waits for a connection, however many they are: what decides whether their tokens are good.
+   *
+   * @throws ApiError `service_unavailable` when the database is in trouble
+   */
+  readFirst<T>(work: Work<T>): Promise<T> {
+    return this.enter(
+      'read',
+      (lease) => this.readOn(work, lease),
+      (unit) => this.queue.pushFirst(unit),
+    );
   }
 
   /**
@@ -114,7 +148,7 @@ export class Transactions {
   private async enter<T>(
     kind: 'read' | 'statement' | 'transaction',
     unit: (lease: Lease) => Promise<T>,
-    account?: string,
+    wait: Wait<T> = (turn) => this.queue.push(turn),
   ): Promise<T> {
     if (this.inside.getStore()) {
       throw new Error('A unit of work is open already: hand its tx on instead of opening another');
@@ -122,7 +156,7 @@ export class Transactions {
     try {
       return await this.tracing.span(`database ${kind}`, this.spanAttributes, () =>
         Lease.ofRequest(this.clock, LONGEST_TRANSACTION_MS, (lease) =>
-          this.inTurn(() => this.inside.run(true, () => unit(lease)), lease, account),
+          this.inTurn(() => this.inside.run(true, () => unit(lease)), lease, wait),
         ),
       );
     } catch (error) {
@@ -131,12 +165,10 @@ export class Transactions {
     }
   }
 
-  private async inTurn<T>(unit: () => Promise<T>, lease: Lease, account: string | undefined): Promise<T> {
-    const { queue } = this;
-    const pass = queue ? () => queue.push(() => this.waitForOthers(unit, lease)) : unit;
+  private async inTurn<T>(unit: () => Promise<T>, lease: Lease, wait: Wait<T>): Promise<T> {
     this.connections.arrive();
     try {
-      return await (account === undefined ? pass() : this.accounts.pass(account, lease, pass));
+      return await wait(() => this.waitForOthers(unit, lease), lease);
     } finally {
       this.connections.leave();
     }
@@ -153,6 +185,10 @@ export class Transactions {
         await delay(BUSY_RETRY_MS);
       }
     }
+  }
+
+  private readOn<T>(work: Work<T>, lease: Lease): Promise<T> {
+    return this.onConnection(lease, (runner) => work(runner.manager));
   }
 
   private undividedly<T>(work: Work<T>, lease: Lease): Promise<T> {

@@ -44,7 +44,7 @@ export class Readiness {
 
   /** One look at the database answers all who ask meanwhile: anybody may, as often as he likes. */
   private hasPendingMigrations(): Promise<boolean> {
-    this.reading ??= withBudget(DATABASE_PATIENCE_MS, () => this.transactions.read(hasPendingMigrations))
+    this.reading ??= withBudget(DATABASE_PATIENCE_MS, () => this.transactions.readFirst(hasPendingMigrations))
       .catch(blameDatabase)
       .finally(() => (this.reading = undefined));
     return this.reading;

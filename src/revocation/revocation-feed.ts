@@ -222,7 +222,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     for (const line of lines) this.learnOnce(line);
     while (lines.length === PAGE_SIZE) {
       const rest = { from: Number(lines.at(-1)?.position), upTo, endingAfter };
-      lines = await this.transactions.read((tx) => readNextPage(tx, rest));
+      lines = await this.transactions.readFirst((tx) => readNextPage(tx, rest));
       for (const line of lines) this.learnOnce(line);
     }
     return { asked, position: upTo };
@@ -237,7 +237,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
   private readFirst(from: number): Promise<FirstPage> {
     const endingAfter = this.clock.isTrusted ? this.clock.now() : EVER;
     const { newest: known } = this;
-    return this.transactions.read(async (tx) => {
+    return this.transactions.readFirst(async (tx) => {
       const asked = this.clock.monotonic();
       const standing = await readStanding(tx, { from, upTo: known, endingAfter });
       const answered = this.clock.monotonic();

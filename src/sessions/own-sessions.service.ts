@@ -27,7 +27,7 @@ export class OwnSessionsService {
    */
   async list(userId: string): Promise<Session[]> {
     const now = this.clock.now();
-    const standing = await this.transactions.read((tx) =>
+    const standing = await this.transactions.readFor(userId, (tx) =>
       tx.findBy(Session, { userId, revokedAt: IsNull(), idleEndsAt: MoreThan(now) }),
     );
     return standing.sort((a, b) => lastUse(b).getTime() - lastUse(a).getTime() || (a.id < b.id ? 1 : -1));
