@@ -4,6 +4,7 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { loadConfig } from '../src/config/load-config';
 import { API_ERRORS } from '../src/core/errors';
+import { Metrics } from '../src/core/metrics';
 import type { LaneQueue } from '../src/crypto/lane-queue';
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import {
@@ -12,6 +13,7 @@ import {
   SCRAPE_HEADERS_MS,
   SCRAPE_IDLE_MS,
 } from '../src/observability/metrics-server';
+import type { PrometheusMetrics } from '../src/observability/prometheus-metrics';
 import { LIMITS } from '../src/rate-limit/limits';
 import { startApp, type TestApp } from './support/app';
 import { createDatabase, type TestDatabase } from './support/database';
@@ -333,6 +335,31 @@ describe('metrics on a port of their own', () => {
     ]);
 
     expect(statuses.map(({ status }) => status)).toEqual([404, 404, 404, 404]);
+  });
+
+  it('are measured once for all who ask meanwhile, and once for a burst on one connection', async () => {
+    const exports = jest.spyOn(app.nest.get<PrometheusMetrics>(Metrics), 'export');
+    const socket = connect(Number(new URL(origin).port), '127.0.0.1');
+    let received = '';
+    socket.on('data', (chunk) => (received += chunk.toString('latin1')));
+    socket.write('GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n'.repeat(1_000));
+    await once(socket, 'close');
+    const statuses = received.match(/^HTTP\/1.1 \d{3}/gm) ?? [];
+    expect(statuses.filter((status) => status !== 'HTTP/1.1 503')).toEqual(['HTTP/1.1 200']);
+    expect(exports).toHaveBeenCalledTimes(1);
+
+    const { server } = app.nest.get<{ server: Server }>(MetricsServer);
+    const allThere = gate();
+    let come = 0;
+    server.on('request', () => (come += 1) === 10 && allThere.open());
+    exports.mockClear().mockImplementation(async () => {
+      await allThere.opened;
+      return { type: 'text/plain', text: 'measured' };
+    });
+    const scrapes = await Promise.all(Array.from({ length: 10 }, () => fetch(`${origin}/metrics`)));
+    expect(await Promise.all(scrapes.map((scrape) => scrape.text()))).toEqual(Array(10).fill('measured'));
+    expect(exports).toHaveBeenCalledTimes(1);
+    exports.mockRestore();
   });
 });
 

@@ -25,6 +25,7 @@ import { type Answer, type Call, startApp, type TestApp } from './support/app';
 import { type DocumentedOperation, openApiDocument, operations, requestExample } from './support/contract';
 import { createKey, logIn, type LoginBody, sessionIdOf } from './support/people';
 import { holdPolls } from './support/polls';
+import { sendRaw } from './support/raw-http';
 
 const root = join(__dirname, '..');
 
@@ -118,6 +119,23 @@ describe('its publication', () => {
       const length = String(Buffer.byteLength((await answers[1]?.text()) ?? ''));
       const type = expect.stringMatching(/json|yaml|javascript/) as string;
       expect(described).toEqual(answers.map(() => [200, type, length]));
+    },
+  );
+
+  it.each(['/openapi.json', '/openapi.yaml', '/docs/swagger-ui-init.js'])(
+    'is never answered in the place of an error, nor an error in its place: %s',
+    async (path) => {
+      await app.restart();
+      const misspelt = `GET ${path.replace('/o', '/%6f').replace('/d', '/%64')} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n`;
+      const before = await sendRaw(app.url, misspelt);
+      const first = await app.fetch(path);
+      const after = await sendRaw(app.url, misspelt);
+
+      for (const [answer] of [before, after]) {
+        expect(answer).toMatchObject({ status: 404, body: '{"error":"Not found"}' });
+      }
+      expect(first.status).toBe(200);
+      expect((await first.text()).length).toBeGreaterThan(10_000);
     },
   );
 

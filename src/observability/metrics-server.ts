@@ -7,7 +7,7 @@ import { Config } from '../config/config';
 import { ApiError } from '../core/errors';
 import { LOG, type Log } from '../core/log';
 import { Metrics } from '../core/metrics';
-import type { PrometheusMetrics } from './prometheus-metrics';
+import type { Exposition, PrometheusMetrics } from './prometheus-metrics';
 
 const PATH = '/metrics';
 
@@ -28,6 +28,12 @@ export const MOST_SCRAPERS = 20;
 export const SCRAPE_HEADERS_MS = 5_000;
 const CHECKED_EVERY_MS = 1_000;
 
+/**
+ * After which a connection is closed: what has been sent behind it is refused without being measured. Each request of a burst would
+ * have an answer of its own, hundreds of kilobytes.
+ */
+const SCRAPES_PER_CONNECTION = 1;
+
 /** Milliseconds without a byte taken or sent, for who has asked and does not read. */
 export const SCRAPE_IDLE_MS = 10_000;
 
@@ -38,6 +44,7 @@ export const SCRAPE_IDLE_MS = 10_000;
 @Injectable()
 export class MetricsServer implements OnApplicationShutdown {
   private server: Server | undefined;
+  private exporting: Promise<Exposition> | undefined;
 
   constructor(
     private readonly config: Config,
@@ -74,6 +81,7 @@ export class MetricsServer implements OnApplicationShutdown {
       });
     });
     this.server.maxConnections = MOST_SCRAPERS;
+    this.server.maxRequestsPerSocket = SCRAPES_PER_CONNECTION;
     this.server.timeout = SCRAPE_IDLE_MS;
     this.server.listen({ host, port });
     await once(this.server, 'listening');
@@ -101,7 +109,11 @@ export class MetricsServer implements OnApplicationShutdown {
     response.writeHead(200, { 'content-type': type, 'cache-control': 'no-store' }).end(text);
   }
 
-  private export(): Promise<{ type: string; text: string }> {
-    return (this.metrics as PrometheusMetrics).export();
+  /** One export answers all who ask meanwhile. */
+  private export(): Promise<Exposition> {
+    this.exporting ??= (this.metrics as PrometheusMetrics)
+      .export()
+      .finally(() => (this.exporting = undefined));
+    return this.exporting;
   }
 }

@@ -3,6 +3,13 @@ import { type MetricDefinition, type MetricName, METRICS, Metrics } from '../cor
 
 type LabelValues = Record<string, string>;
 
+/** What a scrape is answered. */
+export interface Exposition {
+  /** Media type. */
+  type: string;
+  text: string;
+}
+
 /** Keeps what is published, and exports it in the format of Prometheus, with the figures of the process and of Node. */
 export class PrometheusMetrics extends Metrics {
   private readonly registry = new Registry();
@@ -30,7 +37,7 @@ export class PrometheusMetrics extends Metrics {
   }
 
   /** What a scrape is answered, and its media type. */
-  async export(): Promise<{ type: string; text: string }> {
+  async export(): Promise<Exposition> {
     return { type: this.registry.contentType, text: await this.registry.metrics() };
   }
 

@@ -96,7 +96,8 @@ function makeOnce(route: RouteOptions, made: Map<string, MadeAnswer>, name: stri
     else done();
   };
   const asBytes: onSendHookHandler = (_request, reply, payload, done) => {
-    if (typeof payload !== 'string') return done(null, payload);
+    // An error that a hook before this one has answered comes by here as well.
+    if (typeof payload !== 'string' || reply.statusCode !== 200) return done(null, payload);
     const answer = made.get(name) ?? { type: reply.getHeader('content-type'), bytes: Buffer.from(payload) };
     made.set(name, answer);
     done(null, answer.bytes);
