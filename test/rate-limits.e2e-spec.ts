@@ -175,6 +175,37 @@ describe('limits', () => {
     expect(limits.held).toBeLessThanOrEqual(20_000 + 100);
     expect((await guess({ username, password })).status).toBe(429);
   }, 240_000);
+
+  describe('hold for an address, while more addresses than are remembered', () => {
+    const origin = { userAgent: null, requestId: 'req_of_the_test' };
+    const take = (ip: string) =>
+      app.nest.get(RateLimits).takeAddress('login-address', { userId: null, origin: { ip, ...origin } });
+
+    /** What becomes of an address that has used up its limit, once `crowd` has come by. */
+    const afterwards = (ip: string, crowd: (address: string, index: number) => Promise<unknown>) =>
+      app.clock.suspendedDuring(async () => {
+        await times(100, () => take(ip));
+        for (let index = 0; index < 21_000; index += 1) {
+          if (index % 1_000 === 0) await nextTurn();
+          await crowd(`2001:db9:${ip.slice(-2)}:${index.toString(16)}::1`, index);
+        }
+        return take(ip);
+      });
+
+    it('are given back what they took', async () => {
+      const again = afterwards('192.0.2.98', async (address) => (await take(address)).giveBack());
+
+      await expect(again).rejects.toMatchObject({ code: 'rate_limited' });
+    }, 60_000);
+
+    it('are refused for their network', async () => {
+      let refused = 0;
+      const again = afterwards('192.0.2.97', (address) => take(address).catch(() => (refused += 1)));
+
+      await expect(again).rejects.toMatchObject({ code: 'rate_limited' });
+      expect(refused).toBe(20_000);
+    }, 60_000);
+  });
 });
 
 describe('sign-ins of an account', () => {

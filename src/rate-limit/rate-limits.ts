@@ -73,7 +73,7 @@ export class RateLimits {
   }
 
   /**
-   * Takes one for the caller's address and, of IPv6, for the network around it: there may be many addresses that belong to one.
+   * Takes one for the caller's address and, of IPv6, for the network around it: many addresses may belong to one customer.
    *
    * @throws ApiError `rate_limited`
    */

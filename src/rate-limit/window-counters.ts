@@ -6,8 +6,9 @@ import type { WindowLimit } from './limits';
 
 /**
  * Counters kept in this process, per limit. An attacker with a wide IPv6 network has more addresses than there is memory;
- * the one that was seen longest ago makes room. That gives him nothing that a fresh address would not, since what is
- * counted here is what one address does; what is done to an account is counted in the database.
+ * the one that was seen longest ago makes room. To have one of his own forgotten costs him as many points as there are counters, since one
+ * that stands at nothing is dropped, and the network around his addresses has far fewer. What is done to an account is counted in the
+ * database.
  */
 export const MOST_COUNTERS = 20_000;
 
@@ -139,8 +140,10 @@ export class WindowCounters {
 /** A counter in memory. A key that was evicted and comes back gets a new one. */
 interface KnownCounter {
   readonly key: string;
-  /** What it stands at; the library tells only asynchronously. */
+  /** What it stands at, as the library told last. */
   counted: number;
+  /** Taken by callers and not given back; ahead of what the library tells, which it does asynchronously. */
+  held: number;
   /** How much of that is written down. */
   written: number;
 }
@@ -151,10 +154,8 @@ class BoundedMemory extends RateLimiterMemory {
   readonly changed = new Set<KnownCounter>();
   private readonly known = new LRUCache<string, KnownCounter>({
     max: MOST_COUNTERS,
-    dispose: (counter, key, reason) => {
-      if (reason !== 'evict') return;
-      void this.delete(key);
-      this.changed.delete(counter);
+    dispose: (counter, _key, reason) => {
+      if (reason === 'evict') this.forget(counter);
     },
   });
 
@@ -164,15 +165,19 @@ class BoundedMemory extends RateLimiterMemory {
   }
 
   override penalty(key: string): Promise<RateLimiterRes> {
-    return this.noting(this.counterOf(key), super.penalty(key));
+    const counter = this.counterOf(key);
+    counter.held += 1;
+    return this.noting(counter, super.penalty(key));
   }
 
-  override reward(key: string): Promise<RateLimiterRes> {
+  override async reward(key: string): Promise<RateLimiterRes> {
     const counter = this.known.peek(key);
     // A counter that was evicted meanwhile is not made anew with less than nothing.
-    return counter
-      ? this.noting(counter, super.reward(key))
-      : Promise.resolve(new RateLimiterRes(this.points));
+    if (!counter) return new RateLimiterRes(this.points);
+    counter.held -= 1;
+    const count = await this.noting(counter, super.reward(key));
+    if (counter.held === 0 && counter.written === 0 && this.known.peek(key) === counter) this.drop(counter);
+    return count;
   }
 
   async resume(key: string, points: number): Promise<void> {
@@ -182,9 +187,20 @@ class BoundedMemory extends RateLimiterMemory {
   }
 
   private counterOf(key: string): KnownCounter {
-    const counter = this.known.get(key) ?? { key, counted: 0, written: 0 };
+    const counter = this.known.get(key) ?? { key, counted: 0, held: 0, written: 0 };
     this.known.set(key, counter);
     return counter;
+  }
+
+  /** Else it would take a place from another that counts something. */
+  private drop(counter: KnownCounter): void {
+    this.known.delete(counter.key);
+    this.forget(counter);
+  }
+
+  private forget(counter: KnownCounter): void {
+    void this.delete(counter.key);
+    this.changed.delete(counter);
   }
 
   private async noting(counter: KnownCounter, counting: Promise<RateLimiterRes>): Promise<RateLimiterRes> {
