@@ -4,7 +4,7 @@ import { validateSync } from 'class-validator';
 import { type EntityManager, In } from 'typeorm';
 import { ALL_SCOPES, parseScopes } from '../access/scopes';
 import { AuditTrail } from '../audit/audit-trail';
-import { importedAmong } from '../audit/event-history';
+import { deletionsAmong, importedAmong } from '../audit/event-history';
 import { canonical } from '../core/canonical';
 import { Clock } from '../core/clock';
 import { Failpoints } from '../core/failpoints';
@@ -135,11 +135,12 @@ export class UserImport {
           user && differenceOf(candidate, user) !== undefined ? [user.id] : [],
         ),
       );
+      const outcomes = met.map(({ candidate, inTheWay }) =>
+        outcomeOf(candidate, inTheWay, runs, origin.requestId),
+      );
+      const others = candidates.filter((candidate) => met.every((one) => one.candidate !== candidate));
       return new Map(
-        met.map(({ candidate, inTheWay }) => [
-          candidate.line,
-          outcomeOf(candidate, inTheWay, runs, origin.requestId),
-        ]),
+        [...outcomes, ...(await refuseDeleted(tx, others))].map((outcome) => [outcome.line, outcome]),
       );
     });
   }
@@ -215,8 +216,11 @@ function faultOf(record: unknown): Refusal | undefined {
   return { field: unknown, reason: `there is no such field; there are ${known.join(', ')}` };
 }
 
+const idsOf = (candidates: Candidate[]): string[] =>
+  candidates.flatMap(({ imported: { id } }) => (id === undefined ? [] : [id]));
+
 function findInTheWay(tx: EntityManager, candidates: Candidate[]): Promise<User[]> {
-  const ids = candidates.flatMap(({ imported: { id } }) => (id === undefined ? [] : [id]));
+  const ids = idsOf(candidates);
   return tx.find(User, {
     where: [
       { usernameCanonical: In(candidates.map(({ usernameCanonical }) => usernameCanonical)) },
@@ -224,6 +228,19 @@ function findInTheWay(tx: EntityManager, candidates: Candidate[]): Promise<User[
       ...(ids.length === 0 ? [] : [{ id: In(ids) }]),
     ],
   });
+}
+
+/**
+ * The details of a deleted account's sealed events are gone, which the trail allows only as long as the account is: made anew under
+ * its id, it would pass for one whose events somebody has emptied.
+ */
+async function refuseDeleted(tx: EntityManager, candidates: Candidate[]): Promise<LineOutcome[]> {
+  const deleted = await deletionsAmong(tx, idsOf(candidates));
+  return candidates.flatMap(({ line, imported: { id } }) =>
+    id !== undefined && deleted.has(id)
+      ? [refused(line, { field: 'id', reason: 'belonged to an account that was deleted; leave id out' })]
+      : [],
+  );
 }
 
 function isInTheWay({ usernameCanonical, emailCanonical, imported: { id } }: Candidate, user: User): boolean {
