@@ -22,8 +22,9 @@ import {
   statusWith,
 } from './support/people';
 import { withFreshFeed, withoutPolls } from './support/polls';
+import { quiet } from './support/quiet';
 import { type Program, runCommand, settingsFor, startServer } from './support/server-process';
-import { accessesOf, searches, statementsDuring } from './support/statements';
+import { accessesOf, searches, statementsDuring, turnsDuring } from './support/statements';
 
 /** Some commands are processes of their own. */
 jest.setTimeout(180_000);
@@ -349,6 +350,26 @@ describe('an operator', () => {
     // Each is a transaction, which takes no further account after a second.
     expect(Math.max(...lasting)).toBeLessThan(LONGEST_TRANSACTION_MS);
   }, 240_000);
+
+  it('leaves with session revoke --all as much time to whoever waits for the database as it takes', async () => {
+    await newcomer(app);
+    const many = { users: 100, sessions: 1_000, analyze: onMysql ? 'ANALYZE TABLE' : 'ANALYZE' };
+    await fillTables((sql, values) => app.rows(sql, values), many);
+    await quiet(app);
+    const total: Ended = { accounts: 0, sessions: 0 };
+
+    const turns = await turnsDuring(app, async () => {
+      for await (const batch of app.nest.get(OperatorSessions).endAll(ORIGIN)) {
+        total.accounts += batch.accounts;
+        total.sessions += batch.sessions;
+      }
+    });
+
+    expect(total).toEqual({ accounts: 101, sessions: 1_001 });
+    expect(turns.length).toBeGreaterThan(4);
+    // A timer may go off a moment early.
+    for (const { worked, paused } of turns) expect(paused).toBeGreaterThan(Math.max(10, worked) - 2);
+  });
 
   it('writes no lines of the feed for a user who repeats that all sessions shall end', async () => {
     const person = await newcomer(app);

@@ -6,6 +6,7 @@ import { Clock } from '../core/clock';
 import { ApiError } from '../core/errors';
 import type { Origin } from '../core/origin';
 import { isReadOnly } from '../database/failures';
+import { paced } from '../database/paced';
 import { inPages } from '../database/pages';
 import { select, toInstant } from '../database/sql';
 import { Transactions } from '../database/transactions';
@@ -141,6 +142,7 @@ export class OperatorSessions {
   /**
    * Ends every session of everybody that was opened before the call, some accounts at a time, and tells after each batch what
    * it has ended. Cut short, it has ended what it told of; called again it goes on, and tells all instances again of what has ended.
+   * Pauses after each batch for as long as it took.
    * An account whose sessions cannot be ended is told of, and keeps nobody behind it from being reached.
    *
    * @throws ApiError `service_unavailable`, also where a hundred accounts have failed
@@ -183,7 +185,7 @@ export class OperatorSessions {
   /** @throws ApiError where the trouble is the database's, and not of one of these accounts */
   private async tryToEnd(userIds: string[], origin: Origin) {
     try {
-      return await this.transactions.run((tx) => this.endOf(tx, userIds, origin));
+      return await paced(this.clock, () => this.transactions.run((tx) => this.endOf(tx, userIds, origin)));
     } catch (error) {
       if (!(error instanceof ApiError) || isReadOnly(error.cause)) throw error;
       await this.concernedAmong(userIds);

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { validateSync } from 'class-validator';
 import { type EntityManager, In } from 'typeorm';
@@ -12,18 +11,13 @@ import { Ids } from '../core/ids';
 import type { Origin } from '../core/origin';
 import { PasswordHasher } from '../crypto/password-hasher';
 import { isUniqueViolation } from '../database/failures';
+import { paced } from '../database/paced';
 import { Transactions } from '../database/transactions';
 import { IMPORTED_FIELDS, ImportedUser } from './imported-user';
 import { User } from './user.entity';
 
 /** Accounts made in one transaction: on SQLite all other writers wait for it, some milliseconds. */
 export const IMPORT_BATCH_SIZE = 100;
-
-/**
- * Milliseconds between two transactions at least, and never less than the last one took: on SQLite others try again every 5 ms,
- * and have half of the time to themselves.
- */
-const LEAST_PAUSE_MS = 10;
 
 /** How often a batch is tried in which somebody else was faster with a name. */
 const MOST_ATTEMPTS = 10;
@@ -152,18 +146,18 @@ export class UserImport {
     const events = users.map(({ id }) => ({
       ...{ type: 'account_created' as const, userId: id, reason: 'imported' as const },
     }));
-    const begun = this.clock.monotonic();
     try {
-      await this.transactions.run(async (tx) => {
-        await tx.insert(User, users);
-        await this.failpoints.reach('import:accounts_written');
-        await this.audit.recordAll(tx, events, origin);
-      });
+      await paced(this.clock, () =>
+        this.transactions.run(async (tx) => {
+          await tx.insert(User, users);
+          await this.failpoints.reach('import:accounts_written');
+          await this.audit.recordAll(tx, events, origin);
+        }),
+      );
     } catch (error) {
       if (isUniqueViolation(error)) return false;
       throw error;
     }
-    await delay(Math.max(LEAST_PAUSE_MS, this.clock.monotonic() - begun));
     return true;
   }
 
