@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { AuditSealer } from '../src/audit/audit-sealer';
 import type { Finding } from '../src/cli/findings';
-import { requireFounded } from '../src/cli/founded';
+import { requireInitialized } from '../src/cli/require-initialized';
 import { loadConfig } from '../src/config/load-config';
 import { migrations } from '../src/database/migrations';
 import { MASTER_SECRET, newSecret, startApp } from './support/app';
@@ -456,7 +456,7 @@ describeWhereInstalled('redis-server', 'doctor, with a Redis', () => {
     const look = async () => ({
       doctor: await findingsOf(settings),
       check: await new OperatorDesk(settings).report('config', 'check'),
-      list: await requireFounded(loadConfig(settings)).catch((error: unknown) => error as Error),
+      list: await requireInitialized(loadConfig(settings), {}).catch((error: unknown) => error as Error),
     });
     // Whatever is loaded by the first look is readable then.
     const allowed = await look();

@@ -22,7 +22,7 @@ class SetPasswordRequest {
 export const USER_COMMANDS: Command[] = [
   {
     name: 'user create',
-    mayFound: true,
+    mayInitialize: true,
     summary: 'makes an account; its password is read from standard input',
     options: {
       username: { value: 'NAME', summary: 'what the user signs in with' },
