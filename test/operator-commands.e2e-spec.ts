@@ -127,13 +127,26 @@ describe('what an operator does, while the server runs,', () => {
 
   it('reaches it within a second: a password that he sets, from standard input', async () => {
     const { username, password, token } = await somebody();
+    const { body: made } = await call('POST', '/auth/keys', bearer(token), {});
+    const key = { 'x-api-key': made['apiKey'] ?? '' };
 
     const said = await latchkey(['user', 'set-password', username], 'swift otter paints\n');
     expect(await lag(bearer(token))).toBeLessThan(BOUND_MS);
 
-    expect(said).toBe(`Set a new password for ${username}; every session has ended.\n`);
+    expect(said).toBe(
+      `Set a new password for ${username}; every session has ended. Its API keys stay (--delete-keys deletes them).\n`,
+    );
+    expect((await call('GET', '/users/me', key)).status).toBe(200);
     expect((await logInAs(username, password)).status).toBe(401);
     expect((await logInAs(username, 'swift otter paints')).status).toBe(200);
+    const more = ['user', 'set-password', username, '--delete-keys'];
+    expect(await latchkey(more, 'swift otter paints again')).toBe(
+      `Set a new password for ${username}; every session has ended. Its API keys are deleted.\n`,
+    );
+    expect(await lag(key)).toBeLessThan(BOUND_MS);
+    expect(JSON.parse(await latchkey([...more, '--json'], 'swift otter paints'))).toMatchObject({
+      keysDeleted: true,
+    });
     const refused = await runCommand(
       'latchkey',
       ['user', 'set-password', username],
