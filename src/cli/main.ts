@@ -1,3 +1,4 @@
+import './heed-signals';
 import 'reflect-metadata';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { INestApplicationContext } from '@nestjs/common';
