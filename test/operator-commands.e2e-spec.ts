@@ -312,13 +312,19 @@ describe('an operator', () => {
     expect(plans.flat().filter(({ scans }) => scans)).toEqual([]);
   });
 
+  /** From now on no session of these accounts can be ended, until the trigger `stuck` is dropped. */
+  const refuseToEnd = (condition: string) =>
+    app.rows(
+      `CREATE TRIGGER stuck BEFORE UPDATE ON sessions FOR EACH ROW ${
+        onMysql
+          ? `IF ${condition} THEN SIGNAL SQLSTATE '45000'; END IF;`
+          : `WHEN ${condition} BEGIN SELECT RAISE(ABORT, 'stuck'); END`
+      }`,
+    );
+
   it('ends with session revoke --all those of everybody else where one account fails, and names it', async () => {
     const [one, stuck, last] = [await newcomer(app), await newcomer(app), await newcomer(app)];
-    const refuse = onMysql ? "SIGNAL SQLSTATE '45000'" : "SELECT RAISE(ABORT, 'stuck')";
-    const body = onMysql
-      ? `IF OLD.user_id = '${stuck.id}' THEN ${refuse}; END IF;`
-      : `WHEN OLD.user_id = '${stuck.id}' BEGIN ${refuse}; END`;
-    await app.rows(`CREATE TRIGGER stuck BEFORE UPDATE ON sessions FOR EACH ROW ${body}`);
+    await refuseToEnd(`OLD.user_id = '${stuck.id}'`);
 
     const { text, data, bad } = await desk.report('session', 'revoke', '--all');
     await app.rows('DROP TRIGGER stuck');
@@ -332,6 +338,40 @@ describe('an operator', () => {
     for (const { id } of [one, stuck, last])
       expect((await eventsWithReason(id)).map(({ type }) => type)).toEqual(['sessions_ended']);
     expect(await app.rows('SELECT id FROM sessions WHERE revoked_at IS NULL')).toEqual([]);
+  });
+
+  it('is told by session revoke --all how far it came where it gives up, after a hundred accounts in a row', async () => {
+    await newcomer(app);
+    const many = { users: 200, sessions: 200, analyze: onMysql ? 'ANALYZE TABLE' : 'ANALYZE' };
+    await fillTables((sql, values) => app.rows(sql, values), many);
+    await refuseToEnd("OLD.user_id >= 'user_00000030' AND OLD.user_id < 'user_00000150'");
+
+    const { text, data, bad } = await desk.report('session', 'revoke', '--all');
+    await app.rows('DROP TRIGGER stuck');
+    const again = await desk.report('session', 'revoke', '--all');
+
+    const failed = Array.from({ length: 100 }, (_, index) => `user_${String(30 + index).padStart(8, '0')}`);
+    const error = expect.stringMatching(/^Service temporarily unavailable: /) as string;
+    expect([data, bad]).toEqual([{ accounts: 30, sessions: 30, failed, error }, true]);
+    expect(text).toMatch(
+      /^Ended 30 sessions of 30 users\. Those of user_00000030, .*, user_00000049 and 80 more could not be ended; repeat it\. It was given up before .* goes on with those that are left\. Service temp/,
+    );
+    expect(again.data).toEqual({ accounts: 171, sessions: 171, failed: [] });
+  });
+
+  it('reaches with session revoke --all everybody else however many fail among them, and again when he repeats it', async () => {
+    await newcomer(app);
+    const many = { users: 240, sessions: 240, analyze: onMysql ? 'ANALYZE TABLE' : 'ANALYZE' };
+    await fillTables((sql, values) => app.rows(sql, values), many);
+    await refuseToEnd("OLD.user_id LIKE 'user_0000%' AND OLD.user_id NOT LIKE '%0'");
+
+    const first = await desk.report('session', 'revoke', '--all');
+    await newcomer(app);
+    const again = await desk.report('session', 'revoke', '--all');
+
+    expect(first).toMatchObject({ data: { accounts: 25, sessions: 25 }, bad: true });
+    expect(again).toMatchObject({ data: { accounts: 1, sessions: 1 }, bad: true });
+    for (const { data } of [first, again]) expect((data as { failed: string[] }).failed).toHaveLength(216);
   });
 
   it('reaches with session revoke --all whoever is behind accounts with thousands of sessions that have ended', async () => {
