@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { SystemClock } from './core/clock';
+import { EXIT_CODES } from './core/end-by-signal';
 import type { Log } from './core/log';
 import { withBudget } from './core/request-budget';
 import { StartError } from './core/start-error';
@@ -24,9 +25,6 @@ const LONGEST_FLUSH_MS = 3_000;
  * supervisors repeat themselves.
  */
 const ONE_SIGNAL_MS = 500;
-
-/** By convention, the exit code of a program that a signal has ended. */
-const EXIT_CODES: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 130, SIGTERM: 143 };
 
 /** What a start goes by, which may be told to stop at any moment. */
 export interface Stopping {

@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { COMMANDS } from '../src/cli/commands';
@@ -172,19 +181,36 @@ describe("the operator's command line", () => {
     },
   );
 
-  it('makes no other secret either, but one that may be the first makes both', async () => {
+  it('makes no other secret either, not even one that has made both', async () => {
     const first = await createSomebody();
     const secret = join(folder, 'data', 'auth-secret');
     rmSync(secret);
+    const users = join(folder, 'users.jsonl');
+    writeFileSync(users, '');
 
-    const { code, stderr } = await run(['session', 'revoke', '--all']);
+    const others = [
+      await run(['session', 'revoke', '--all']),
+      await run(['user', 'create', '--username', 'other', '--email', 'o@example.com'], 'a password of his'),
+      await run(['user', 'import', users]),
+    ];
 
     expect(first.code).toBe(0);
-    expect([code, stderr]).toEqual([
-      1,
-      expect.stringMatching(`There is no master secret ${secret}: put it back`),
-    ]);
+    for (const { code, stdout, stderr } of others) {
+      expect([code, stdout]).toEqual([1, '']);
+      expect(stderr).toMatch(`There is no master secret ${secret}: put it back`);
+    }
     expect(existsSync(secret)).toBe(false);
+  });
+
+  it('makes a secret where no event could have been sealed with another: behind migrate up', async () => {
+    const up = await run(['migrate', 'up']);
+    const list = await run(['user', 'list']);
+    const created = await createSomebody();
+
+    expect(up.code).toBe(0);
+    expect([list.code, list.stderr]).toEqual([1, expect.stringMatching('There is no master secret')]);
+    expect(created).toMatchObject({ code: 0, stderr: '' });
+    expect(await run(['audit', 'verify'])).toMatchObject({ code: 0 });
   });
 
   it('finds by a link what the server has written and not yet put into the file itself', async () => {
@@ -201,7 +227,7 @@ describe("the operator's command line", () => {
   });
 
   it('is every command that opens the services, but two', () => {
-    expect(COMMANDS.filter(({ mayFound }) => mayFound).map(({ name }) => name)).toEqual([
+    expect(COMMANDS.filter(({ mayInitialize }) => mayInitialize).map(({ name }) => name)).toEqual([
       'user create',
       'user import',
     ]);

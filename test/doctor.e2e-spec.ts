@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { AuditSealer } from '../src/audit/audit-sealer';
 import type { Finding } from '../src/cli/findings';
-import { requireFounded } from '../src/cli/founded';
+import { requireInitialized } from '../src/cli/require-initialized';
 import { loadConfig } from '../src/config/load-config';
 import { migrations } from '../src/database/migrations';
 import { MASTER_SECRET, newSecret, startApp } from './support/app';
@@ -218,6 +218,7 @@ describe('doctor', () => {
     const server = await ImitatedMysql.saying('8.0.11-TiDB-v8.5.0', (sql) => {
       if (sql.includes('VERSION()')) return { name: 'version', value: '8.0.11-TiDB-v8.5.0' };
       if (sql.includes('UNIX_TIMESTAMP')) return { name: 'seconds', value: String(Date.now() / 1000) };
+      if (sql.includes('read_only')) return { name: 'readOnly', value: '0' };
       // Nothing has been migrated yet (`ER_NO_SUCH_TABLE`).
       return { errno: sql.startsWith('SET SESSION TRANSACTION') ? errno : 1146 };
     });
@@ -456,7 +457,7 @@ describeWhereInstalled('redis-server', 'doctor, with a Redis', () => {
     const look = async () => ({
       doctor: await findingsOf(settings),
       check: await new OperatorDesk(settings).report('config', 'check'),
-      list: await requireFounded(loadConfig(settings)).catch((error: unknown) => error as Error),
+      list: await requireInitialized(loadConfig(settings), {}).catch((error: unknown) => error as Error),
     });
     // Whatever is loaded by the first look is readable then.
     const allowed = await look();
@@ -486,7 +487,7 @@ describeWhereInstalled('redis-server', 'doctor, with a Redis', () => {
   });
 });
 
-(onMysql ? describe : () => undefined)('doctor, about the connections of a MariaDB server', () => {
+(onMysql ? describe : () => undefined)('doctor, about a MariaDB server and its connections', () => {
   const SERVICE = "latchkey@'127.0.0.1'";
   const PASSWORD = 'kettle-lagoon-73';
   let server: MariadbServer;
@@ -512,6 +513,28 @@ describeWhereInstalled('redis-server', 'doctor, with a Redis', () => {
   afterAll(async () => {
     await root.end();
     await server.remove();
+  });
+
+  it('fails where it can only be read, and says what to do', async () => {
+    const url = new URL(server.url);
+    Object.assign(url, { username: 'latchkey', password: PASSWORD, pathname: '/latchkey' });
+    const look = () => findingsOf({ DATABASE_URL: url.href, AUTH_SECRET: MASTER_SECRET });
+
+    await root.query('SET GLOBAL read_only = 1');
+    const readOnly = await look().finally(() => root.query('SET GLOBAL read_only = 0'));
+    const writable = await look();
+
+    expect(readOnly.bad).toBe(true);
+    expect(readOnly.of('database')).toMatchObject([
+      { severity: 'ok', message: expect.stringMatching(/^MariaDB /) as string },
+      {
+        severity: 'fail',
+        message: expect.stringMatching(/can only be read .* Name the one that takes writes/) as string,
+        setting: 'DATABASE_URL',
+      },
+    ]);
+    expect(writable.bad).toBe(false);
+    expect(writable.of('database')).toMatchObject([{ severity: 'ok' }]);
   });
 
   it.each<[string, { most: number; ofUser?: number; others?: number; own?: number }, string, RegExp]>([

@@ -22,8 +22,9 @@ import {
   statusWith,
 } from './support/people';
 import { withFreshFeed, withoutPolls } from './support/polls';
+import { quiet } from './support/quiet';
 import { type Program, runCommand, settingsFor, startServer } from './support/server-process';
-import { accessesOf, searches, statementsDuring } from './support/statements';
+import { accessesOf, searches, statementsDuring, turnsDuring } from './support/statements';
 
 /** Some commands are processes of their own. */
 jest.setTimeout(180_000);
@@ -126,13 +127,26 @@ describe('what an operator does, while the server runs,', () => {
 
   it('reaches it within a second: a password that he sets, from standard input', async () => {
     const { username, password, token } = await somebody();
+    const { body: made } = await call('POST', '/auth/keys', bearer(token), {});
+    const key = { 'x-api-key': made['apiKey'] ?? '' };
 
     const said = await latchkey(['user', 'set-password', username], 'swift otter paints\n');
     expect(await lag(bearer(token))).toBeLessThan(BOUND_MS);
 
-    expect(said).toBe(`Set a new password for ${username}; every session has ended.\n`);
+    expect(said).toBe(
+      `Set a new password for ${username}; every session has ended. Its API keys stay (--delete-keys deletes them).\n`,
+    );
+    expect((await call('GET', '/users/me', key)).status).toBe(200);
     expect((await logInAs(username, password)).status).toBe(401);
     expect((await logInAs(username, 'swift otter paints')).status).toBe(200);
+    const more = ['user', 'set-password', username, '--delete-keys'];
+    expect(await latchkey(more, 'swift otter paints again')).toBe(
+      `Set a new password for ${username}; every session has ended. Its API keys are deleted.\n`,
+    );
+    expect(await lag(key)).toBeLessThan(BOUND_MS);
+    expect(JSON.parse(await latchkey([...more, '--json'], 'swift otter paints'))).toMatchObject({
+      keysDeleted: true,
+    });
     const refused = await runCommand(
       'latchkey',
       ['user', 'set-password', username],
@@ -298,13 +312,19 @@ describe('an operator', () => {
     expect(plans.flat().filter(({ scans }) => scans)).toEqual([]);
   });
 
+  /** From now on no session of these accounts can be ended, until the trigger `stuck` is dropped. */
+  const refuseToEnd = (condition: string) =>
+    app.rows(
+      `CREATE TRIGGER stuck BEFORE UPDATE ON sessions FOR EACH ROW ${
+        onMysql
+          ? `IF ${condition} THEN SIGNAL SQLSTATE '45000'; END IF;`
+          : `WHEN ${condition} BEGIN SELECT RAISE(ABORT, 'stuck'); END`
+      }`,
+    );
+
   it('ends with session revoke --all those of everybody else where one account fails, and names it', async () => {
     const [one, stuck, last] = [await newcomer(app), await newcomer(app), await newcomer(app)];
-    const refuse = onMysql ? "SIGNAL SQLSTATE '45000'" : "SELECT RAISE(ABORT, 'stuck')";
-    const body = onMysql
-      ? `IF OLD.user_id = '${stuck.id}' THEN ${refuse}; END IF;`
-      : `WHEN OLD.user_id = '${stuck.id}' BEGIN ${refuse}; END`;
-    await app.rows(`CREATE TRIGGER stuck BEFORE UPDATE ON sessions FOR EACH ROW ${body}`);
+    await refuseToEnd(`OLD.user_id = '${stuck.id}'`);
 
     const { text, data, bad } = await desk.report('session', 'revoke', '--all');
     await app.rows('DROP TRIGGER stuck');
@@ -318,6 +338,40 @@ describe('an operator', () => {
     for (const { id } of [one, stuck, last])
       expect((await eventsWithReason(id)).map(({ type }) => type)).toEqual(['sessions_ended']);
     expect(await app.rows('SELECT id FROM sessions WHERE revoked_at IS NULL')).toEqual([]);
+  });
+
+  it('is told by session revoke --all how far it came where it gives up, after a hundred accounts in a row', async () => {
+    await newcomer(app);
+    const many = { users: 200, sessions: 200, analyze: onMysql ? 'ANALYZE TABLE' : 'ANALYZE' };
+    await fillTables((sql, values) => app.rows(sql, values), many);
+    await refuseToEnd("OLD.user_id >= 'user_00000030' AND OLD.user_id < 'user_00000150'");
+
+    const { text, data, bad } = await desk.report('session', 'revoke', '--all');
+    await app.rows('DROP TRIGGER stuck');
+    const again = await desk.report('session', 'revoke', '--all');
+
+    const failed = Array.from({ length: 100 }, (_, index) => `user_${String(30 + index).padStart(8, '0')}`);
+    const error = expect.stringMatching(/^Service temporarily unavailable: /) as string;
+    expect([data, bad]).toEqual([{ accounts: 30, sessions: 30, failed, error }, true]);
+    expect(text).toMatch(
+      /^Ended 30 sessions of 30 users\. Those of user_00000030, .*, user_00000049 and 80 more could not be ended; repeat it\. It was given up before .* goes on with those that are left\. Service temp/,
+    );
+    expect(again.data).toEqual({ accounts: 171, sessions: 171, failed: [] });
+  });
+
+  it('reaches with session revoke --all everybody else however many fail among them, and again when he repeats it', async () => {
+    await newcomer(app);
+    const many = { users: 240, sessions: 240, analyze: onMysql ? 'ANALYZE TABLE' : 'ANALYZE' };
+    await fillTables((sql, values) => app.rows(sql, values), many);
+    await refuseToEnd("OLD.user_id LIKE 'user_0000%' AND OLD.user_id NOT LIKE '%0'");
+
+    const first = await desk.report('session', 'revoke', '--all');
+    await newcomer(app);
+    const again = await desk.report('session', 'revoke', '--all');
+
+    expect(first).toMatchObject({ data: { accounts: 25, sessions: 25 }, bad: true });
+    expect(again).toMatchObject({ data: { accounts: 1, sessions: 1 }, bad: true });
+    for (const { data } of [first, again]) expect((data as { failed: string[] }).failed).toHaveLength(216);
   });
 
   it('reaches with session revoke --all whoever is behind accounts with thousands of sessions that have ended', async () => {
@@ -349,6 +403,26 @@ describe('an operator', () => {
     // Each is a transaction, which takes no further account after a second.
     expect(Math.max(...lasting)).toBeLessThan(LONGEST_TRANSACTION_MS);
   }, 240_000);
+
+  it('leaves with session revoke --all as much time to whoever waits for the database as it takes', async () => {
+    await newcomer(app);
+    const many = { users: 100, sessions: 1_000, analyze: onMysql ? 'ANALYZE TABLE' : 'ANALYZE' };
+    await fillTables((sql, values) => app.rows(sql, values), many);
+    await quiet(app);
+    const total: Ended = { accounts: 0, sessions: 0 };
+
+    const turns = await turnsDuring(app, async () => {
+      for await (const batch of app.nest.get(OperatorSessions).endAll(ORIGIN)) {
+        total.accounts += batch.accounts;
+        total.sessions += batch.sessions;
+      }
+    });
+
+    expect(total).toEqual({ accounts: 101, sessions: 1_001 });
+    expect(turns.length).toBeGreaterThan(4);
+    // A timer may go off a moment early.
+    for (const { worked, paused } of turns) expect(paused).toBeGreaterThan(Math.max(10, worked) - 2);
+  });
 
   it('writes no lines of the feed for a user who repeats that all sessions shall end', async () => {
     const person = await newcomer(app);

@@ -101,6 +101,7 @@ describe('the source', () => {
       // A constant, or the number of an event.
       'audit/trail-state.ts: condition',
       'audit/trail-state.ts: COLUMNS',
+      'cli/database-checkup.ts: MYSQL_READ_ONLY',
       "database/last-uses.ts: table, moments, older.join(' OR ')",
       'database/row-cleanup.ts: key, table, column, column, BATCH_SIZE',
       'database/row-cleanup.ts: table, key, places, column',

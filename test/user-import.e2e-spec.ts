@@ -15,10 +15,15 @@ import { Readable } from 'node:stream';
 import { atTheConsole } from '../src/cli/operator';
 import { IMPORT_BATCH_SIZE, type ImportLine, type LineOutcome, UserImport } from '../src/users/user-import';
 import { startApp, MASTER_SECRET, type TestApp } from './support/app';
+import { sealerBeside } from './support/audit';
+import { onMysql } from './support/database';
 import { describeWhereInstalled } from './support/installed';
-import { logIn, signUp } from './support/people';
+import { fillTables } from './support/many-rows';
+import { logIn, newcomer, signUp } from './support/people';
 import { OperatorDesk } from './support/operator-desk';
+import { quiet } from './support/quiet';
 import { Program, runCommand, settingsFor } from './support/server-process';
+import { accessesOf, searches, statementsDuring } from './support/statements';
 import { TestFailpoints } from './support/test-failpoints';
 
 /** Some commands are processes of their own. */
@@ -418,6 +423,49 @@ describe('an import of users', () => {
 
     expect(data).toEqual({ imported: 2, present: 0, refused: 0 });
     expect(await desk.rows('user', 'export', '--with-password-hashes')).toEqual(exported);
+  });
+
+  it('gives nobody the id of an account that was deleted, whose events the trail keeps without their details', async () => {
+    const id = 'user_01kapv8s6pefr8y0h5b2e9mwkd';
+    const users = file(toLines([{ ...person('comes.again'), id }, person('bystander')]));
+    const sealer = sealerBeside(app);
+    const report = join(folder, 'refused.jsonl');
+    await desk.report('user', 'import', users);
+    await sealer.sealAll();
+    await desk.report('user', 'delete', 'comes.again');
+    await sealer.sealAll();
+
+    const { data } = await desk.report('user', 'import', users, '--refused', report);
+    const { data: verdict } = await desk.report('audit', 'verify');
+    const anew = await desk.report('user', 'import', file(toLines([person('comes.again')])));
+
+    expect(data).toEqual({ imported: 0, present: 1, refused: 1 });
+    expect(refusedIn(report)).toEqual([
+      { line: 1, field: 'id', reason: 'belonged to an account that was deleted; leave id out' },
+    ]);
+    expect(verdict).toMatchObject({ intact: true });
+    expect(anew.data).toEqual({ imported: 1, present: 0, refused: 0 });
+    expect(await desk.report('audit', 'verify')).toMatchObject({ data: { intact: true } });
+  });
+
+  it('asks once for a batch who was deleted, and finds by an index whatever it asks for', async () => {
+    await newcomer(app);
+    const many = { users: 2_000, sessions: 2_000, analyze: onMysql ? 'ANALYZE TABLE' : 'ANALYZE' };
+    await fillTables((sql, values) => app.rows(sql, values), many);
+    await quiet(app);
+    const records = Array.from({ length: IMPORT_BATCH_SIZE }, (_, index) => ({
+      ...person(`user-${index}`),
+      id: `user_${String(index).padStart(26, '0')}`,
+    }));
+    const lines = Readable.from(records.map((record, index) => ({ line: index + 1, record })));
+
+    const sent = await statementsDuring(app, () =>
+      Readable.from(app.nest.get(UserImport).importAll(lines, atTheConsole(app.nest))).toArray(),
+    );
+
+    expect(sent.filter(({ sql }) => sql.includes("type = 'account_deleted'"))).toHaveLength(1);
+    const plans = await Promise.all(sent.filter(searches).map((statement) => accessesOf(app, statement)));
+    expect(plans.flat().filter(({ scans }) => scans)).toEqual([]);
   });
 
   it.each<['users.jsonl' | 'users.csv', (records: Person[]) => string]>([

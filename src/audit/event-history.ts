@@ -24,6 +24,18 @@ export async function importedAmong(tx: EntityManager, userIds: string[]): Promi
   return new Map(rows.map(({ userId, requestId }) => [userId, requestId]));
 }
 
+/** Which of these accounts have been deleted, as far as the trail still tells. */
+export async function deletionsAmong(tx: EntityManager, userIds: string[]): Promise<Set<string>> {
+  if (userIds.length === 0) return new Set();
+  const rows = await select<{ userId: string }>(
+    tx,
+    `SELECT DISTINCT user_id AS userId FROM audit_events
+     WHERE user_id IN (${userIds.map(() => '?').join(', ')}) AND type = 'account_deleted'`,
+    userIds,
+  );
+  return new Set(rows.map(({ userId }) => userId));
+}
+
 /** What an account's owner may see of the trail. */
 @Injectable()
 export class EventHistory {

@@ -72,8 +72,11 @@ export interface Command {
   options?: Record<string, CommandOption>;
   /** As typed behind `latchkey`. */
   examples: Example[];
-  /** May be the first to open the services over an SQLite file, which is made then, with its secret. Any other is about what is there. */
-  mayFound?: boolean;
+  /**
+   * May be the first to open the services over a database, which is set up for Latchkey then; an SQLite file is made, with its secret.
+   * Every other command refuses a database that is not set up.
+   */
+  mayInitialize?: boolean;
   /**
    * Answers with a report at the end, or with rows as they come.
    *

@@ -9,6 +9,7 @@ import { KeyRing } from '../crypto/key-ring';
 import { POOL_SIZE } from '../database/data-source-options';
 import { readMigrationStatus } from '../database/migration-status';
 import { openReadOnly, type ReadOnlyView } from '../database/read-only-view';
+import { MYSQL_READ_ONLY } from '../database/sql';
 import { MOST_CORRECTED_MS } from '../revocation/clock-keeper';
 import { fail, type Finding, ok, warn } from './findings';
 import { secretOf } from './settings-checkup';
@@ -104,11 +105,20 @@ function isWritable(path: string): boolean {
 async function examineServer(view: ReadOnlyView, clock: Clock): Promise<Finding[]> {
   const [row] = await view.rows<{ version: string }>('SELECT VERSION() AS version');
   const version = row?.version ?? '';
-  const time = await examineClock(view, clock);
+  const rest = [...(await examineReadOnly(view)), await examineClock(view, clock)];
   // What stands first is the MySQL whose dialect it speaks, and connections are counted in another way there.
   const tidb = version.split('TiDB-')[1];
-  if (tidb !== undefined) return [ok('database', `TiDB ${tidb}, on which nobody has tried this.`), time];
-  return [judgeVersion(version), await examineConnections(view), time];
+  if (tidb !== undefined) return [ok('database', `TiDB ${tidb}, on which nobody has tried this.`), ...rest];
+  return [judgeVersion(version), await examineConnections(view), ...rest];
+}
+
+/** Nothing where it can be written to. */
+async function examineReadOnly(view: ReadOnlyView): Promise<Finding[]> {
+  const [row] = await view.rows<{ readOnly: number }>(`SELECT ${MYSQL_READ_ONLY} AS readOnly`);
+  if (Number(row?.readOnly) !== 1) return [];
+  const message =
+    'The server can only be read (read_only), so the service is not ready. Name the one that takes writes, or, if this one is to, SET GLOBAL read_only = 0 there.';
+  return [fail('database', message, 'DATABASE_URL')];
 }
 
 function judgeVersion(version: string): Finding {

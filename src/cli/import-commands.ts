@@ -14,7 +14,7 @@ type Refused = Extract<LineOutcome, { kind: 'refused' }>;
 export const IMPORT_COMMANDS: Command[] = [
   {
     name: 'user import',
-    mayFound: true,
+    mayInitialize: true,
     parameters: { shown: 'FILE', least: 1, most: 1, missing: "Name one file, or '-' for standard input." },
     summary: 'makes accounts for users of another system, with the password hashes that were kept there',
     options: {

@@ -1,3 +1,4 @@
+import './heed-signals';
 import 'reflect-metadata';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { INestApplicationContext } from '@nestjs/common';
@@ -10,9 +11,9 @@ import type { Command, Surroundings } from './command';
 import { parseLine } from './command-line';
 import { COMMANDS } from './commands';
 import { exitWith } from './failure';
-import { requireFounded } from './founded';
 import { asksForHelp, explain } from './help';
 import { Progress } from './progress';
+import { requireInitialized } from './require-initialized';
 import { flushed, printAnswer } from './standard-output';
 import { guardStandardStreams } from './standard-streams';
 
@@ -46,8 +47,8 @@ async function main(line: string[], environment: Surroundings['environment']): P
   }
 }
 
-async function open(config: Config, { mayFound }: Command): Promise<INestApplicationContext> {
-  if (!mayFound) await requireFounded(config);
+async function open(config: Config, command: Command): Promise<INestApplicationContext> {
+  await requireInitialized(config, command);
   return createContext(config, createLog('warn', STANDARD_ERROR));
 }
 

@@ -1,10 +1,13 @@
 import { formatInstant } from '../core/instant';
 import type { Origin } from '../core/origin';
-import { OperatorSessions, type SessionOfUser } from '../sessions/operator-sessions';
+import { type Ended, OperatorSessions, type SessionOfUser } from '../sessions/operator-sessions';
 import { type Command, CommandError, type Given, type Report, type Table, UsageError } from './command';
 import { sentenceOf } from './failure';
 import { atTheConsole, findUser, OWNER_OPTION, ownerAndSince, sinceOption } from './operator';
 import { lookedAt, type Progress } from './progress';
+
+/** Accounts that are named where their sessions could not be ended; with `--json` all are. */
+const MOST_NAMED = 20;
 
 interface ListedSession {
   id: string;
@@ -90,26 +93,53 @@ function targetOf({ words: [id], options: { user }, flags }: Given): Target {
   return target;
 }
 
+/** What was ended of everybody's, as far as it came. */
+interface EndedOfAll extends Ended {
+  /** Whose sessions could not be ended. */
+  failed: string[];
+  /** Why it was given up before everybody was reached. */
+  error?: string;
+}
+
 async function endEverybodys(
   sessions: OperatorSessions,
   origin: Origin,
   progress: Progress,
 ): Promise<Report> {
-  const data = { accounts: 0, sessions: 0, failed: [] as string[] };
+  const data: EndedOfAll = { accounts: 0, sessions: 0, failed: [] };
   let reason = '';
-  for await (const ended of sessions.endAll(origin)) {
-    data.accounts += ended.accounts;
-    data.sessions += ended.sessions;
-    if (ended.failed) {
-      data.failed.push(ended.failed.userId);
-      reason = sentenceOf(ended.failed.error);
+  try {
+    for await (const ended of sessions.endAll(origin)) {
+      data.accounts += ended.accounts;
+      data.sessions += ended.sessions;
+      if (ended.failed) {
+        data.failed.push(ended.failed.userId);
+        reason = sentenceOf(ended.failed.error);
+      }
+      progress.show(`${data.sessions} sessions ended`);
     }
-    progress.show(`${data.sessions} sessions ended`);
+  } catch (error) {
+    // Where nothing was done there are no totals to be lost.
+    if (data.accounts === 0 && data.failed.length === 0) throw error;
+    data.error = sentenceOf(error);
   }
-  const text = `Ended ${data.sessions} sessions of ${data.accounts} users.`;
-  if (data.failed.length === 0) return { text, data };
-  const failure = `Those of ${data.failed.join(', ')} could not be ended; repeat it. ${reason}`;
-  return { text: `${text} ${failure}`, data, bad: true };
+  return { text: describeAll(data, reason), data, bad: data.failed.length > 0 || data.error !== undefined };
+}
+
+function describeAll({ accounts, sessions, failed, error }: EndedOfAll, reason: string): string {
+  const sentences = [`Ended ${sessions} sessions of ${accounts} users.`];
+  if (failed.length > 0) {
+    const more = failed.length > MOST_NAMED ? ` and ${failed.length - MOST_NAMED} more` : '';
+    sentences.push(
+      `Those of ${failed.slice(0, MOST_NAMED).join(', ')}${more} could not be ended; repeat it.`,
+    );
+  }
+  if (error !== undefined) {
+    sentences.push(
+      'It was given up before everybody was reached: see to the database and repeat it, and it goes on with those that are left.',
+    );
+  }
+  return [...sentences, error ?? reason].join(' ').trimEnd();
 }
 
 function describeOne(sessionId: string, ended: boolean | undefined): Report {

@@ -22,7 +22,7 @@ class SetPasswordRequest {
 export const USER_COMMANDS: Command[] = [
   {
     name: 'user create',
-    mayFound: true,
+    mayInitialize: true,
     summary: 'makes an account; its password is read from standard input',
     options: {
       username: { value: 'NAME', summary: 'what the user signs in with' },
@@ -107,8 +107,11 @@ export const USER_COMMANDS: Command[] = [
       const account = context.get(AccountService);
       if (!(await account.setPassword(user, password, keys, atTheConsole(context))))
         throw goneMeanwhile(name);
-      const text = `Set a new password for ${user.username}; every session has ended.`;
-      return { text, data: { id: user.id, username: user.username, keysDeleted: keys === 'delete' } };
+      const keysDeleted = keys === 'delete';
+      // npm keeps an option without `--` before it to itself, so it is said what became of them.
+      const ofKeys = keysDeleted ? 'are deleted' : 'stay (--delete-keys deletes them)';
+      const text = `Set a new password for ${user.username}; every session has ended. Its API keys ${ofKeys}.`;
+      return { text, data: { id: user.id, username: user.username, keysDeleted } };
     },
   },
   {

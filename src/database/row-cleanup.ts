@@ -5,6 +5,7 @@ import { addSeconds } from '../core/instant';
 import type { Log } from '../core/log';
 import { OutageLog } from '../core/outage-log';
 import { PeriodicTask } from '../core/periodic-task';
+import { paced } from './paced';
 import { execute, select } from './sql';
 import type { Transactions } from './transactions';
 
@@ -27,6 +28,12 @@ export interface DeadRows {
   endedBy: readonly string[];
   /** Seconds instead of that day, for rows that may come in great numbers. */
   keptForSeconds?: number;
+}
+
+/** What became of a batch: another instance may have been faster with some of what was found. */
+interface Removal {
+  found: number;
+  deleted: number;
 }
 
 /**
@@ -72,24 +79,12 @@ export abstract class RowCleanup implements OnModuleInit, OnModuleDestroy, OnApp
    * @returns how many rows this call has removed
    * @throws ApiError `service_unavailable`
    */
-  async sweep(told: (removed: number) => void = () => undefined): Promise<number> {
-    if (!this.clock.isTrusted) return 0;
-    const { keptForSeconds = KEPT_FOR_SECONDS } = this.rows;
-    const endedBefore = addSeconds(this.clock.now(), -keptForSeconds);
-    let removed = 0;
-    for (const column of this.rows.endedBy) {
-      for (let batch = 0; batch < BATCHES_PER_ROUND && !this.stopping; batch += 1) {
-        const { found, deleted } = await this.removeBatch(column, endedBefore);
-        removed += deleted;
-        told(deleted);
-        if (found < BATCH_SIZE) break;
-      }
-    }
-    return removed;
+  sweep(told?: (removed: number) => void): Promise<number> {
+    return this.sweepBy((batch) => batch(), told);
   }
 
   /**
-   * Removes everything that is dead now, however much.
+   * Removes everything that is dead now, however much, and pauses after each batch for as long as it took.
    *
    * @param told after each batch, how many rows it has removed
    * @returns how many rows this call has removed
@@ -98,13 +93,32 @@ export abstract class RowCleanup implements OnModuleInit, OnModuleDestroy, OnApp
   async sweepAll(told?: (removed: number) => void): Promise<number> {
     let removed = 0;
     for (;;) {
-      const more = await this.sweep(told);
+      const more = await this.sweepBy((batch) => paced(this.clock, batch), told);
       if (more === 0) return removed;
       removed += more;
     }
   }
 
-  private removeBatch(column: string, endedBefore: Date): Promise<{ found: number; deleted: number }> {
+  private async sweepBy(
+    turn: (batch: () => Promise<Removal>) => Promise<Removal>,
+    told: (removed: number) => void = () => undefined,
+  ): Promise<number> {
+    if (!this.clock.isTrusted) return 0;
+    const { keptForSeconds = KEPT_FOR_SECONDS } = this.rows;
+    const endedBefore = addSeconds(this.clock.now(), -keptForSeconds);
+    let removed = 0;
+    for (const column of this.rows.endedBy) {
+      for (let batch = 0; batch < BATCHES_PER_ROUND && !this.stopping; batch += 1) {
+        const { found, deleted } = await turn(() => this.removeBatch(column, endedBefore));
+        removed += deleted;
+        told(deleted);
+        if (found < BATCH_SIZE) break;
+      }
+    }
+    return removed;
+  }
+
+  private removeBatch(column: string, endedBefore: Date): Promise<Removal> {
     const { table, key } = this.rows;
     return this.transactions.run(async (tx) => {
       // In the order of the key, so that two instances that meet take their locks in the same order.

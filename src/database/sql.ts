@@ -42,13 +42,14 @@ export function timeOf(tx: EntityManager): string {
 }
 
 /**
- * Whether nobody may write to the server, as an expression that gives 1 or 0. With `super_read_only` it holds as well; newer
+ * Whether nobody may write to a MySQL server, as an expression that gives 1 or 0. With `super_read_only` it holds as well; newer
  * releases of MariaDB have names in the place of numbers.
  */
+export const MYSQL_READ_ONLY = "(CONCAT(@@global.read_only) NOT IN ('0', 'OFF'))";
+
+/** The same on either engine. */
 export function readOnlyOf(tx: EntityManager): string {
-  return tx.dataSource.options.type === 'better-sqlite3'
-    ? '0'
-    : "(CONCAT(@@global.read_only) NOT IN ('0', 'OFF'))";
+  return tx.dataSource.options.type === 'better-sqlite3' ? '0' : MYSQL_READ_ONLY;
 }
 
 /** What time it is at the engine: for who must know while the clock cannot be relied on. */

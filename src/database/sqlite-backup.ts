@@ -13,6 +13,7 @@ import {
 import { dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { endBy } from '../core/end-by-signal';
 import type { Random } from '../core/random';
 import { READ_TIMEOUT_MS } from './read-only-view';
 
@@ -43,22 +44,25 @@ export async function backUpSqlite(
   if (!existsSync(file)) throw new Error(`there is no database ${file}`);
   if (existsSync(target)) throw new Error(isThere(target));
   const draft = `${target}.${random.bytes(6).toString('hex')}.partial`;
-  const stopListening = onCutShort(() => discard(draft));
+  const listening = onCutShort(() => discard(draft));
   const total = statSync(file).size;
   // The copy is shorter, by what has been deleted, or longer, by what lies in the log.
   const looking = setInterval(() => told(Math.min(sizeOf(draft), total), total), LOOK_MS);
   try {
     writeFileSync(draft, '', { mode: 0o600, flag: 'wx' });
     await copy(workerFile, file, draft);
+    // The draft is gone then, and an empty file would be sound.
+    listening.told.throwIfAborted();
     told(total, total);
     await requireSound(workerFile, draft);
+    listening.told.throwIfAborted();
     sync(draft);
     giveName(draft, target);
     sync(dirname(target));
   } finally {
     clearInterval(looking);
     discard(draft);
-    stopListening();
+    listening.stop();
   }
   return statSync(target).size;
 }
@@ -114,22 +118,35 @@ function takeName(draft: string, target: string): void {
   }
 }
 
+/** What listens for the signals by which a process is told to end. */
+interface Listening {
+  /** Aborted once the process has been told to end. */
+  told: AbortSignal;
+  /** No longer. Ends the process, if it was told to and is there still. */
+  stop: () => void;
+}
+
 /**
  * Cleans up when the process is told to end, and then ends by that signal. The thread cannot be waited for: it does not listen
- * until its statement is through.
- *
- * @returns what takes it back
+ * until its statement is through. Process 1 of a container waits for it all the same: no signal ends it, and it would crash if it left
+ * in the middle of one.
  */
-function onCutShort(cleanUp: () => void): () => void {
+function onCutShort(cleanUp: () => void): Listening {
   const signals = ['SIGINT', 'SIGTERM'] as const;
+  const told = new AbortController();
   const end = (signal: NodeJS.Signals) => {
     cleanUp();
-    stopListening();
-    process.kill(process.pid, signal);
+    told.abort(signal);
+    if (process.pid !== 1) endBy(signal);
   };
-  const stopListening = () => signals.forEach((signal) => process.off(signal, end));
   for (const signal of signals) process.on(signal, end);
-  return stopListening;
+  return {
+    told: told.signal,
+    stop: () => {
+      for (const signal of signals) process.off(signal, end);
+      if (told.signal.aborted) endBy(told.signal.reason as NodeJS.Signals);
+    },
+  };
 }
 
 /** With what SQLite keeps beside it while it is written. */

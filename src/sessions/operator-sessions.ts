@@ -6,6 +6,7 @@ import { Clock } from '../core/clock';
 import { ApiError } from '../core/errors';
 import type { Origin } from '../core/origin';
 import { isReadOnly } from '../database/failures';
+import { paced } from '../database/paced';
 import { inPages } from '../database/pages';
 import { select, toInstant } from '../database/sql';
 import { Transactions } from '../database/transactions';
@@ -22,8 +23,8 @@ const ACCOUNTS_PER_BATCH = 20;
  */
 const LONG_BATCH_MS = 1_000;
 
-/** Accounts that fail one by one before it is given up: then it is not they. */
-const MOST_FAILED = 100;
+/** Accounts that fail one after the other before it is given up: then it is not they. */
+const MOST_FAILED_IN_A_ROW = 100;
 
 /** Accounts that are looked at in one statement. */
 const ACCOUNTS_PER_PAGE = 500;
@@ -141,12 +142,13 @@ export class OperatorSessions {
   /**
    * Ends every session of everybody that was opened before the call, some accounts at a time, and tells after each batch what
    * it has ended. Cut short, it has ended what it told of; called again it goes on, and tells all instances again of what has ended.
+   * Pauses after each batch for as long as it took.
    * An account whose sessions cannot be ended is told of, and keeps nobody behind it from being reached.
    *
-   * @throws ApiError `service_unavailable`, also where a hundred accounts have failed
+   * @throws ApiError `service_unavailable`, also where a hundred accounts in a row have failed, the last of which has been told of
    */
   async *endAll(origin: Origin): AsyncGenerator<EndedOrFailed> {
-    let failures = 0;
+    let failedInARow = 0;
     for (let behind = ''; ;) {
       const owners = await this.transactions.read((tx) => readOwners(tx, behind));
       const last = owners.at(-1);
@@ -154,8 +156,9 @@ export class OperatorSessions {
       for (let begin = 0; begin < owners.length; begin += ACCOUNTS_PER_BATCH) {
         const concerned = await this.concernedAmong(owners.slice(begin, begin + ACCOUNTS_PER_BATCH));
         for await (const ended of this.endBatch(concerned, origin)) {
-          if (ended.failed && (failures += 1) >= MOST_FAILED) throw ended.failed.error;
           yield ended;
+          failedInARow = ended.failed ? failedInARow + 1 : 0;
+          if (ended.failed && failedInARow === MOST_FAILED_IN_A_ROW) throw ended.failed.error;
         }
       }
       behind = last;
@@ -183,7 +186,7 @@ export class OperatorSessions {
   /** @throws ApiError where the trouble is the database's, and not of one of these accounts */
   private async tryToEnd(userIds: string[], origin: Origin) {
     try {
-      return await this.transactions.run((tx) => this.endOf(tx, userIds, origin));
+      return await paced(this.clock, () => this.transactions.run((tx) => this.endOf(tx, userIds, origin)));
     } catch (error) {
       if (!(error instanceof ApiError) || isReadOnly(error.cause)) throw error;
       await this.concernedAmong(userIds);

@@ -1,10 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { validateSync } from 'class-validator';
 import { type EntityManager, In } from 'typeorm';
 import { ALL_SCOPES, parseScopes } from '../access/scopes';
 import { AuditTrail } from '../audit/audit-trail';
-import { importedAmong } from '../audit/event-history';
+import { deletionsAmong, importedAmong } from '../audit/event-history';
 import { canonical } from '../core/canonical';
 import { Clock } from '../core/clock';
 import { Failpoints } from '../core/failpoints';
@@ -12,18 +11,13 @@ import { Ids } from '../core/ids';
 import type { Origin } from '../core/origin';
 import { PasswordHasher } from '../crypto/password-hasher';
 import { isUniqueViolation } from '../database/failures';
+import { paced } from '../database/paced';
 import { Transactions } from '../database/transactions';
 import { IMPORTED_FIELDS, ImportedUser } from './imported-user';
 import { User } from './user.entity';
 
 /** Accounts made in one transaction: on SQLite all other writers wait for it, some milliseconds. */
 export const IMPORT_BATCH_SIZE = 100;
-
-/**
- * Milliseconds between two transactions at least, and never less than the last one took: on SQLite others try again every 5 ms,
- * and have half of the time to themselves.
- */
-const LEAST_PAUSE_MS = 10;
 
 /** How often a batch is tried in which somebody else was faster with a name. */
 const MOST_ATTEMPTS = 10;
@@ -135,11 +129,12 @@ export class UserImport {
           user && differenceOf(candidate, user) !== undefined ? [user.id] : [],
         ),
       );
+      const outcomes = met.map(({ candidate, inTheWay }) =>
+        outcomeOf(candidate, inTheWay, runs, origin.requestId),
+      );
+      const others = candidates.filter((candidate) => met.every((one) => one.candidate !== candidate));
       return new Map(
-        met.map(({ candidate, inTheWay }) => [
-          candidate.line,
-          outcomeOf(candidate, inTheWay, runs, origin.requestId),
-        ]),
+        [...outcomes, ...(await refuseDeleted(tx, others))].map((outcome) => [outcome.line, outcome]),
       );
     });
   }
@@ -151,18 +146,18 @@ export class UserImport {
     const events = users.map(({ id }) => ({
       ...{ type: 'account_created' as const, userId: id, reason: 'imported' as const },
     }));
-    const begun = this.clock.monotonic();
     try {
-      await this.transactions.run(async (tx) => {
-        await tx.insert(User, users);
-        await this.failpoints.reach('import:accounts_written');
-        await this.audit.recordAll(tx, events, origin);
-      });
+      await paced(this.clock, () =>
+        this.transactions.run(async (tx) => {
+          await tx.insert(User, users);
+          await this.failpoints.reach('import:accounts_written');
+          await this.audit.recordAll(tx, events, origin);
+        }),
+      );
     } catch (error) {
       if (isUniqueViolation(error)) return false;
       throw error;
     }
-    await delay(Math.max(LEAST_PAUSE_MS, this.clock.monotonic() - begun));
     return true;
   }
 
@@ -215,8 +210,11 @@ function faultOf(record: unknown): Refusal | undefined {
   return { field: unknown, reason: `there is no such field; there are ${known.join(', ')}` };
 }
 
+const idsOf = (candidates: Candidate[]): string[] =>
+  candidates.flatMap(({ imported: { id } }) => (id === undefined ? [] : [id]));
+
 function findInTheWay(tx: EntityManager, candidates: Candidate[]): Promise<User[]> {
-  const ids = candidates.flatMap(({ imported: { id } }) => (id === undefined ? [] : [id]));
+  const ids = idsOf(candidates);
   return tx.find(User, {
     where: [
       { usernameCanonical: In(candidates.map(({ usernameCanonical }) => usernameCanonical)) },
@@ -224,6 +222,19 @@ function findInTheWay(tx: EntityManager, candidates: Candidate[]): Promise<User[
       ...(ids.length === 0 ? [] : [{ id: In(ids) }]),
     ],
   });
+}
+
+/**
+ * The details of a deleted account's sealed events are gone, which the trail allows only as long as the account is: made anew under
+ * its id, it would pass for one whose events somebody has emptied.
+ */
+async function refuseDeleted(tx: EntityManager, candidates: Candidate[]): Promise<LineOutcome[]> {
+  const deleted = await deletionsAmong(tx, idsOf(candidates));
+  return candidates.flatMap(({ line, imported: { id } }) =>
+    id !== undefined && deleted.has(id)
+      ? [refused(line, { field: 'id', reason: 'belonged to an account that was deleted; leave id out' })]
+      : [],
+  );
 }
 
 function isInTheWay({ usernameCanonical, emailCanonical, imported: { id } }: Candidate, user: User): boolean {

@@ -32,6 +32,28 @@ export async function statementsDuring(app: TestApp, work: () => Promise<unknown
   return sent;
 }
 
+/** Milliseconds that a transaction took, and until the next one began. */
+export interface Turn {
+  worked: number;
+  paused: number;
+}
+
+/** Every transaction that the application commits while `work` goes on, but for the last. */
+export async function turnsDuring(app: TestApp, work: () => Promise<unknown>): Promise<Turn[]> {
+  const turns: { begun: number; ended: number }[] = [];
+  const subscriber = {
+    afterTransactionStart: () => void turns.push({ begun: performance.now(), ended: NaN }),
+    afterTransactionCommit: () => void Object.assign(turns.at(-1) ?? {}, { ended: performance.now() }),
+  };
+  const { subscribers } = app.nest.get(DataSource);
+  subscribers.push(subscriber);
+  await work().finally(() => subscribers.splice(subscribers.indexOf(subscriber), 1));
+  return turns.slice(1).map(({ begun }, index) => {
+    const before = turns[index] as (typeof turns)[number];
+    return { worked: before.ended - before.begun, paused: begun - before.ended };
+  });
+}
+
 /** One line per table that a statement reads: how, by which index. */
 export interface Access {
   table: string;

@@ -1,18 +1,27 @@
 import { existsSync } from 'node:fs';
+import { BEGINNING } from '../audit/event-seal';
+import { readTrailState } from '../audit/trail-state';
 import type { Config } from '../config/config';
+import type { DatabaseLocation } from '../config/database-location';
 import { migrationStatusAt } from '../database/migration-status';
-import { CommandError } from './command';
+import { openReadOnly } from '../database/read-only-view';
+import { type Command, CommandError } from './command';
 
 /**
  * Sees to it that a command is about what the server uses. Where the shell lacks the server's settings, another database would be
- * made, or one of somebody else be given our tables, in which nobody is signed in, and the command would say that all is done.
+ * made, or one of somebody else be given our tables, in which nobody is signed in, and the command would say that all is done. One
+ * that may initialize a database is held up by a secret only that is missing where events have been recorded.
  *
  * @throws CommandError; StartError when the database cannot be looked at
  */
-export async function requireFounded({ database, authSecret, secretFile }: Config): Promise<void> {
+export async function requireInitialized(
+  { database, authSecret, secretFile }: Config,
+  { mayInitialize = false }: Pick<Command, 'mayInitialize'>,
+): Promise<void> {
   const hint = 'set DATABASE_URL as the server has it, or start the server first.';
   // First: it tells a file that may not be looked at from one that is not there.
   const { applied } = await migrationStatusAt(database);
+  if (mayInitialize && applied.length === 0) return;
   if (database.engine === 'sqlite' && !existsSync(database.file)) {
     throw new CommandError(`There is no database ${database.file}: ${hint}`);
   }
@@ -22,8 +31,20 @@ export async function requireFounded({ database, authSecret, secretFile }: Confi
     throw new CommandError(`The database ${name} is not set up for Latchkey: ${hint}`);
   }
   if (authSecret === undefined && secretFile !== undefined && !existsSync(secretFile)) {
+    if (mayInitialize && (await hasNoEvents(database))) return;
     throw new CommandError(
       `There is no master secret ${secretFile}: put it back, or set AUTH_SECRET as the server has it.`,
     );
+  }
+}
+
+/** As where `migrate up` was the first, which makes no secret: none can be lost. */
+async function hasNoEvents(location: DatabaseLocation): Promise<boolean> {
+  const view = await openReadOnly(location);
+  try {
+    const state = view && (await readTrailState(view));
+    return state?.head.sequence === BEGINNING.sequence && state.waitingSince === undefined;
+  } finally {
+    await view?.close();
   }
 }
