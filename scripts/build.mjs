@@ -12,6 +12,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -35,7 +36,7 @@ const INPUTS = [
   'tsconfig.build.json',
 ];
 
-/** Builds that nobody has started for this long are removed. */
+/** Builds that nobody has started for this long, nor replaced by another, are removed. */
 const KEEP_MILLISECONDS = 7 * 24 * 3600 * 1000;
 
 /**
@@ -84,11 +85,45 @@ const OUTSIDE_THE_BUNDLE = [
  */
 export async function ensureBuild() {
   const target = join(builds, fingerprint());
-  if (!existsSync(join(target, 'main.js'))) await build(target);
-  const now = new Date();
-  utimesSync(target, now, now);
-  pointTo(target);
+  const before = current();
+  if (!existsSync(join(target, 'main.js'))) {
+    // A server may run from it that has been started long ago.
+    if (before) whereAllowed(() => keep(before));
+    await build(target);
+  }
+  whereAllowed(() => keep(target));
+  if (before !== target) whereAllowed(() => pointTo(target));
   return target;
+}
+
+/** The build to which `dist` points, if it does. */
+function current() {
+  const dist = join(root, 'dist');
+  return lstatSync(dist, { throwIfNoEntry: false })?.isSymbolicLink() ? readlinkSync(dist) : undefined;
+}
+
+/**
+ * For as long as `KEEP_MILLISECONDS` from now.
+ *
+ * @param {string} folder
+ */
+function keep(folder) {
+  const now = new Date();
+  if (existsSync(folder)) utimesSync(folder, now, now);
+}
+
+/**
+ * Does what somebody else's checkout need not allow: what is built there can be run all the same.
+ *
+ * @param {() => void} work
+ */
+function whereAllowed(work) {
+  try {
+    work();
+  } catch (error) {
+    const { code = '' } = /** @type {NodeJS.ErrnoException} */ (error);
+    if (!['EACCES', 'EPERM', 'EROFS'].includes(code)) throw error;
+  }
 }
 
 /** A digest of everything that a build is made from. */
@@ -112,6 +147,8 @@ function fingerprint() {
 /** @param {string} target */
 async function build(target) {
   process.stderr.write('Building Latchkey …\n');
+  // There is no secret in it, and the service may run as another user than the one who builds.
+  const mask = process.umask(0o022);
   const draft = join(builds, `draft-${randomUUID()}`);
   mkdirSync(draft, { recursive: true });
   try {
@@ -144,6 +181,7 @@ async function build(target) {
     if (!existsSync(join(target, 'main.js'))) throw error;
   } finally {
     rmSync(draft, { recursive: true, force: true });
+    process.umask(mask);
   }
   removeOld();
 }

@@ -320,6 +320,16 @@ describe('a backup of a server that goes on reading and writing', () => {
       expect(done).toBe(true);
     };
 
+    it('is none where somebody has tidied away what was not whole yet', async () => {
+      const copying = copyTo(target, (bytes, total) => {
+        if (bytes < total) return;
+        for (const name of readdirSync(folder)) if (name.endsWith('.partial')) rmSync(join(folder, name));
+      });
+
+      await expect(copying).rejects.toThrow();
+      expect(readdirSync(folder)).toEqual(['auth.sqlite']);
+    });
+
     it('is of one moment also where a server starts meanwhile and writes its log back into the file', async () => {
       expect(readdirSync(folder)).toEqual(['auth.sqlite']);
 

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { type Connection, createConnection } from 'mysql2/promise';
+import timers, { setTimeout as delay } from 'node:timers/promises';
+import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
 import { DataSource, type DataSourceOptions, type MigrationInterface, type QueryRunner } from 'typeorm';
 import { loadConfig } from '../src/config/load-config';
 import { createLog } from '../src/core/log';
 import { dataSourceOptions } from '../src/database/data-source-options';
-import { migrate } from '../src/database/migrate';
+import { LOCK_NAME, migrate } from '../src/database/migrate';
 import { migrations } from '../src/database/migrations';
 import { openDatabase, prepareDatabase } from '../src/database/open-database';
 import { SqliteConnection } from '../src/database/sqlite-connection';
@@ -25,6 +25,9 @@ const describeOnSqlite = onMysql ? () => undefined : describe;
 
 /** Only there is a whole file locked by whoever writes. */
 const itOnSqlite = onMysql ? () => undefined : it;
+
+/** Only there do those who migrate take turns by a lock with a name. */
+const itOnMysql = onMysql ? it : () => undefined;
 
 let database: TestDatabase;
 beforeEach(async () => (database = await createDatabase()));
@@ -110,6 +113,43 @@ describe('migrations', () => {
 
     expect(await applied()).toEqual(NAMES);
   });
+
+  itOnSqlite('wait a minute for it, and say then whom they have waited for', async () => {
+    const other = new SqliteConnection(database.url.slice('sqlite:'.length));
+    other.exec('BEGIN IMMEDIATE');
+    const waits = jest.spyOn(timers, 'setTimeout').mockResolvedValue(undefined);
+
+    await expect(start()).rejects.toThrow(
+      /^Another process has been writing to the database file .*wait for it/,
+    );
+    const waited = waits.mock.calls.reduce((sum, [milliseconds = 0]) => sum + milliseconds, 0);
+    waits.mockRestore();
+    other.close();
+
+    expect(waited).toBeGreaterThan(59_000);
+    expect(waited).toBeLessThan(61_000);
+  });
+
+  itOnMysql(
+    'take turns by a lock whose name the server takes, however long that of the database is',
+    async () => {
+      const name = 'latchkey_test_'.padEnd(64, 'x');
+      await database.rows(`CREATE DATABASE ${name}`);
+      const url = new URL(database.url);
+      url.pathname = `/${name}`;
+      const long = await createConnection(url.href);
+      try {
+        await Promise.all([start(url.href), start(url.href)]);
+
+        const ask = `SELECT CHAR_LENGTH(${LOCK_NAME}) AS length, (SELECT COUNT(*) FROM migrations) AS migrations`;
+        const [[row]] = await long.query<RowDataPacket[]>(ask);
+        expect(row).toEqual({ length: 'latchkey:'.length + 40, migrations: NAMES.length });
+      } finally {
+        await long.query(`DROP DATABASE ${name}`);
+        await long.end();
+      }
+    },
+  );
 
   it('can be undone, one after the other, until nothing is left', async () => {
     await migrate(await options());

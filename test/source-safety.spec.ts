@@ -103,6 +103,7 @@ describe('the source', () => {
       'audit/trail-state.ts: COLUMNS',
       'cli/database-checkup.ts: MYSQL_READ_ONLY',
       "database/last-uses.ts: table, moments, older.join(' OR ')",
+      'database/migrate.ts: LOCK_NAME',
       'database/row-cleanup.ts: key, table, column, column, BATCH_SIZE',
       'database/row-cleanup.ts: table, key, places, column',
       // As the entities name them.

@@ -1,5 +1,6 @@
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -8,6 +9,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer, type Server } from 'node:net';
@@ -223,6 +225,14 @@ describe('the start', () => {
   });
 });
 
+/** Has a program be refused what only the owner of a checkout may do. */
+const REFUSING_CHANGES = `
+  const fs = require('node:fs');
+  const refuse = () => { throw Object.assign(new Error('EPERM'), { code: 'EPERM' }); };
+  Object.assign(fs, { utimesSync: refuse, symlinkSync: refuse });
+  require('node:module').syncBuiltinESMExports();
+`;
+
 describeOnSqlite('a first start with nothing configured', () => {
   let checkout: string;
 
@@ -237,7 +247,15 @@ describeOnSqlite('a first start with nothing configured', () => {
   });
   afterAll(() => rmSync(checkout, { recursive: true }));
 
-  const start = () => new Program([START, 'main'], { PORT: '0' }, checkout);
+  /** Started by somebody whose files are nobody else's. */
+  const start = () => {
+    const mask = process.umask(0o077);
+    try {
+      return new Program([START, 'main'], { PORT: '0' }, checkout);
+    } finally {
+      process.umask(mask);
+    }
+  };
   const builds = () => readdirSync(join(checkout, '.build'));
 
   it('builds once though two are started, makes folder and secret, and is ready', async () => {
@@ -269,10 +287,34 @@ describeOnSqlite('a first start with nothing configured', () => {
     expect(readFileSync(join(checkout, 'data', 'auth-secret'), 'utf8')).toBe(secret);
   });
 
-  it('builds what has changed, beside a server that runs from the old build', async () => {
+  it('runs the build of another user, who alone may touch it', async () => {
+    const refusing = join(checkout, 'refusing.cjs');
+    writeFileSync(refusing, REFUSING_CHANGES);
+
+    const settings = { PORT: '0', NODE_OPTIONS: `--require=${refusing}` };
+    const program = new Program([START, 'main'], settings, checkout);
+    await program.says(/Ctrl\+C/);
+    program.signal('SIGTERM');
+
+    expect(await program.exit()).toBe(0);
+    expect(program.stderr).toBe('');
+  });
+
+  it('builds what every user may read, whatever else of his is private', () => {
+    const build = realpathSync(join(checkout, 'dist'));
+    const closed = readdirSync(build, { recursive: true, encoding: 'utf8' }).filter(
+      (name) => (statSync(join(build, name)).mode & 0o044) !== 0o044,
+    );
+
+    expect(closed).toEqual([]);
+  });
+
+  it('builds what has changed, beside a server that runs from the old build, however old that is', async () => {
     const old = start();
     await old.says(/Ctrl\+C/);
     const before = realpathSync(join(checkout, 'dist'));
+    const longAgo = new Date(Date.now() - 8 * 24 * 3600 * 1000);
+    utimesSync(before, longAgo, longAgo);
     const source = join(checkout, 'src', 'banner.ts');
     writeFileSync(source, readFileSync(source, 'utf8').replace('is ready.', 'is as ready as can be.'));
 
@@ -280,6 +322,7 @@ describeOnSqlite('a first start with nothing configured', () => {
     await changed.says(/as ready as can be[\s\S]*Ctrl\+C/);
 
     expect(realpathSync(join(checkout, 'dist'))).not.toBe(before);
+    expect(existsSync(join(before, 'crypto', 'hash-worker.js'))).toBe(true);
     expect(dirname(before)).toBe(join(realpathSync(checkout), '.build'));
     for (const program of [old, changed]) program.signal('SIGTERM');
     expect(await Promise.all([old.exit(), changed.exit()])).toEqual([0, 0]);

@@ -5,8 +5,12 @@ import { isBusy } from './failures';
 import { refuseOthersTable, StepwiseMigration } from './stepwise-migration';
 import { begin } from './transactions';
 
-/** Seconds to wait for another instance that is migrating, on MySQL. A second at a time, to hear of a stop meanwhile. */
+/** Seconds to wait for another instance that is migrating. A second at a time on MySQL, to hear of a stop meanwhile. */
 const LOCK_WAIT_SECONDS = 60;
+
+/** Of the lock, as an expression: MySQL's names have 64 characters at most, of which those of databases may have all. */
+export const LOCK_NAME =
+  "CONCAT('latchkey:', IF(CHAR_LENGTH(DATABASE()) > 55, SHA1(DATABASE()), DATABASE()))";
 
 /**
  * Seconds for which a statement of a migration waits, on MySQL, for whoever has read its table in a transaction that is still open.
@@ -14,9 +18,9 @@ const LOCK_WAIT_SECONDS = 60;
  */
 const TABLE_WAIT_SECONDS = 1;
 
-/** How often to look whether another process still writes to the SQLite file, and the milliseconds in between. */
-const BUSY_TRIES = 100;
+/** Milliseconds between two looks whether another process still writes to the SQLite file. */
 const BUSY_PAUSE_MS = 50;
+const BUSY_TRIES = (LOCK_WAIT_SECONDS * 1_000) / BUSY_PAUSE_MS;
 
 /**
  * Brings the schema up to date, on a connection of its own, without the time limit of everyday statements. Instances that
@@ -24,8 +28,8 @@ const BUSY_PAUSE_MS = 50;
  *
  * @param stop aborted when the process is to end: what is being waited for is given up, and on MySQL no further statement is begun
  * @param told the name of each migration when it is begun
- * @throws StartError when another instance holds the lock for longer than a minute, somebody a table for longer than five, or another
- * application's tables are in the way; the reason of `stop`
+ * @throws StartError when another instance holds the lock, or another process writes to the SQLite file, for longer than a minute,
+ * somebody holds a table for longer than five, or another application's tables are in the way; the reason of `stop`
  */
 export async function migrate(
   options: DataSourceOptions,
@@ -80,7 +84,13 @@ async function beginWhenNobodyWrites(runner: QueryRunner, stop?: AbortSignal): P
     try {
       return await begin(runner);
     } catch (error) {
-      if (!isBusy(error) || tries === BUSY_TRIES) throw error;
+      if (!isBusy(error)) throw error;
+      if (tries === BUSY_TRIES) {
+        throw new StartError(
+          'Another process has been writing to the database file for more than a minute, as a migration does; wait for it, then try again.',
+          error,
+        );
+      }
     }
     await delay(BUSY_PAUSE_MS);
   }
@@ -103,7 +113,7 @@ async function migrateMysql(dataSource: DataSource, stop?: AbortSignal): Promise
     const executor = new MigrationExecutor(dataSource, runner);
     executor.transaction = 'each';
     await executor.executePendingMigrations();
-    await runner.query("SELECT RELEASE_LOCK(CONCAT('latchkey:', DATABASE()))");
+    await runner.query(`SELECT RELEASE_LOCK(${LOCK_NAME})`);
   } finally {
     await runner.release();
   }
@@ -112,9 +122,9 @@ async function migrateMysql(dataSource: DataSource, stop?: AbortSignal): Promise
 async function takeLock(runner: QueryRunner, stop?: AbortSignal): Promise<void> {
   for (let seconds = 0; seconds < LOCK_WAIT_SECONDS; seconds += 1) {
     stop?.throwIfAborted();
-    const [{ granted }] = (await runner.query(
-      "SELECT GET_LOCK(CONCAT('latchkey:', DATABASE()), 1) AS granted",
-    )) as [{ granted: number | string | null }];
+    const [{ granted }] = (await runner.query(`SELECT GET_LOCK(${LOCK_NAME}, 1) AS granted`)) as [
+      { granted: number | string | null },
+    ];
     if (Number(granted) === 1) return;
   }
   throw new StartError(

@@ -74,7 +74,11 @@ export async function backUpSqlite(
  */
 async function copy(workerFile: string, file: string, draft: string): Promise<void> {
   try {
-    await inThread(workerFile, { url: urlOf(file, 'mode', 'rw'), sql: 'VACUUM INTO ?', parameters: [draft] });
+    await inThread(workerFile, {
+      url: urlOf(file, { mode: 'rw' }),
+      sql: 'VACUUM INTO ?',
+      parameters: [draft],
+    });
   } catch (error) {
     if (!(error as Error).message.includes('readonly database')) throw error;
     throw new Error(`${dirname(file)} cannot be written, which a copy needs while no server runs`, {
@@ -84,8 +88,8 @@ async function copy(workerFile: string, file: string, draft: string): Promise<vo
 }
 
 async function requireSound(workerFile: string, draft: string): Promise<void> {
-  // Nobody knows of the draft.
-  const url = urlOf(draft, 'immutable', '1');
+  // Nobody knows of the draft. Opened for writing, one that somebody has tidied away would be made anew, empty and sound.
+  const url = urlOf(draft, { mode: 'ro', immutable: '1' });
   const sql = 'PRAGMA integrity_check';
   const [verdict] = await inThread<{ integrity_check: string }>(workerFile, { url, sql, parameters: [] });
   if (verdict?.integrity_check !== 'ok') throw new Error(`the copy is damaged: ${verdict?.integrity_check}`);
@@ -154,9 +158,9 @@ function discard(draft: string): void {
   for (const file of [draft, `${draft}-journal`]) rmSync(file, { force: true });
 }
 
-function urlOf(file: string, option: string, value: string): URL {
+function urlOf(file: string, options: Record<string, string>): URL {
   const url = pathToFileURL(file);
-  url.searchParams.set(option, value);
+  for (const [name, value] of Object.entries(options)) url.searchParams.set(name, value);
   return url;
 }
 
