@@ -1,3 +1,4 @@
+import { EntitySchema, getMetadataArgsStorage } from 'typeorm';
 import { ApiKey, ApiKeySecret } from './api-keys/api-key.entity';
 import { AuditChainRow } from './audit/audit-chain.entity';
 import { AuditEventRow } from './audit/audit-event.entity';
@@ -19,3 +20,13 @@ export const entities = (engine: 'sqlite' | 'mysql') => [
   LimitCounterRow,
   revocationEntrySchema(engine),
 ];
+
+/** The table of each. */
+export const tableNames = (engine: 'sqlite' | 'mysql'): string[] => {
+  const { tables } = getMetadataArgsStorage();
+  return entities(engine).map((entity) =>
+    entity instanceof EntitySchema
+      ? (entity.options.tableName as string)
+      : (tables.find(({ target }) => target === entity)?.name as string),
+  );
+};

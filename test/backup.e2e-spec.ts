@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -68,7 +69,7 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
   const refresh = (refreshToken = '') => call('POST', '/auth/refresh', {}, { refreshToken });
   const latchkey = (...words: string[]) => runCommand('latchkey', words, settings);
   /** Step 2 of the page: what a line of it puts into a file. */
-  const lostRows = async (line: string): Promise<unknown[]> => {
+  const lostRows = async (line: string): Promise<Record<string, unknown>[]> => {
     expect(page).toContain(`npm run --silent latchkey -- ${line}\n`);
     const [words = ''] = line.split(' > ');
     const { code, stdout, stderr } = await latchkey(...words.split(' '));
@@ -76,7 +77,22 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     return stdout
       .trimEnd()
       .split('\n')
-      .map((row) => JSON.parse(row) as unknown);
+      .map((row) => JSON.parse(row) as Record<string, unknown>);
+  };
+  /** Step 9 of the page. @returns the ids of all accounts that there are then */
+  const bringBack = async (users: object[]): Promise<unknown[]> => {
+    writeFileSync(join(folder, 'lost-users.jsonl'), users.map((user) => JSON.stringify(user)).join('\n'));
+    writeFileSync(join(folder, 'kept-users.jsonl'), (await latchkey('user', 'export')).stdout);
+    const [picks = ''] = /jq -c --slurpfile .*/.exec(page.slice(page.indexOf('## Restore'))) ?? [];
+    execFileSync('sh', ['-ec', picks], { cwd: folder });
+    const { code, stderr } = await latchkey('user', 'import', join(folder, 'lost-accounts.jsonl'));
+    expect([code, stderr]).toEqual([0, expect.any(String)]);
+    const { stdout } = await latchkey('user', 'export');
+    return stdout
+      .trimEnd()
+      .split('\n')
+      .map((row) => (JSON.parse(row) as { id: string }).id)
+      .sort();
   };
   const lostEvents = () => lostRows('audit export --unsealed > lost-events.jsonl');
   const idOf = async (username: string): Promise<string> => {
@@ -106,6 +122,7 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     await stop();
     const ofTheLastMoment = { type: 'signed_out', userId: await idOf('comes-later') };
     const lost = await lostEvents();
+    const lostUsers = await lostRows('user export --with-password-hashes > lost-users.jsonl');
     const head = (await latchkey('audit', 'head')).stdout.trim();
     expect(lost).toContainEqual(expect.objectContaining(ofTheLastMoment));
     expect(head).toMatch(/^\d+:[0-9a-f]{64}$/);
@@ -115,6 +132,7 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     const doctor = await latchkey('doctor');
     const looked = await latchkey('audit', 'verify');
     const revoked = await latchkey('session', 'revoke', '--all', '--json');
+    const accounts = await bringBack(lostUsers);
     settings = { ...settings, JWT_SECRET: newSecret() };
     await start();
 
@@ -132,9 +150,11 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     expect(await database.rows("SELECT id FROM audit_events WHERE type = 'refresh_token_reused'")).toEqual(
       [],
     );
-    // Everybody of the backup is there, and nobody else.
-    for (const name of ['stays', 'leaves', 'refreshes']) expect((await logIn(name)).status).toBe(200);
-    expect((await logIn('comes-later')).status).toBe(401);
+    // Everybody of the backup is there, and who came later once more, by the same id.
+    expect(accounts.length).toBe(4);
+    expect(accounts).toEqual(lostUsers.map(({ id }) => id).sort());
+    for (const name of ['stays', 'leaves', 'refreshes', 'comes-later'])
+      expect((await logIn(name)).status).toBe(200);
     expect((await call('GET', '/users/me', { 'x-api-key': key })).status).toBe(200);
     // The trail is whole, and misses what came later.
     const verdict = await latchkey('audit', 'verify', '--json');
@@ -158,7 +178,7 @@ describe('a backup that is restored by the steps of docs/backup.md', () => {
     expect((await latchkey('user', 'disable', 'shut-out')).code).toBe(0);
 
     const lost = await lostEvents();
-    const users = await lostRows('user export > lost-users.jsonl');
+    const users = await lostRows('user export --with-password-hashes > lost-users.jsonl');
     const keys = await lostRows('key list --json > lost-keys.jsonl');
     const sealedOnly = await latchkey('audit', 'export');
 
@@ -429,5 +449,21 @@ describe('a backup of a server that goes on reading and writing', () => {
     await database.drop();
 
     expect([code, stderr]).toEqual([1, expect.stringContaining('mariadb-dump')]);
+  });
+
+  it('takes the place of the database only if it is whole', async () => {
+    const database = await createDatabase();
+    const folder = mkdtempSync(join(tmpdir(), 'latchkey-backups-'));
+    const settings = await asItsOwner(database, settingsFor(database));
+    await runCommand('latchkey', ['migrate', 'up'], settings);
+    writeFileSync(join(folder, 'monday.sql'), 'CREATE TABLE migrations (id integer);\n');
+
+    await expect(new BackupSteps(database, settings, folder).restore()).rejects.toThrow('monday.sql');
+
+    const tables = await database.rows('SHOW TABLES');
+    await forgetOwner(database);
+    await database.drop();
+    rmSync(folder, { recursive: true });
+    expect(tables.length).toBeGreaterThan(5);
   });
 });

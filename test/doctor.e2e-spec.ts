@@ -566,6 +566,26 @@ describeWhereInstalled('redis-server', 'doctor, with a Redis', () => {
   });
 });
 
+describe('doctor on a database of which a part is missing', () => {
+  it('fails, and names the tables that a dump has left out', async () => {
+    const database = await createDatabase();
+    const settings = settingsFor(database, { AUTH_SECRET: MASTER_SECRET });
+    await new OperatorDesk(settings).report('migrate', 'up');
+    for (const table of ['sessions', 'limit_counters']) await database.rows(`DROP TABLE ${table}`);
+
+    const { of, bad } = await findingsOf(settings);
+    await database.drop();
+
+    expect(bad).toBe(true);
+    expect(of('migrations')).toEqual([
+      {
+        ...{ check: 'migrations', severity: 'fail' },
+        message: expect.stringMatching(/no table sessions, limit_counters,.*restore/) as string,
+      },
+    ]);
+  });
+});
+
 describe('migrate', () => {
   it('tells what is pending without doing it, then does it, as a start would', async () => {
     const database = await createDatabase();

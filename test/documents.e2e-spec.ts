@@ -214,7 +214,7 @@ describe('docs/command-line.md', () => {
     const shown = blocks(read(name))
       .filter(({ language }) => language === 'sh')
       .flatMap(({ text }) => [
-        ...text.matchAll(/(?:run(?: --silent)? latchkey --|(?:app|latchkey|--) latchkey) ([^|>)#\n]+)/g),
+        ...text.matchAll(/(?:run(?: --silent)? latchkey --|(?:app|latchkey|--) latchkey) ([^|<>)#\n]+)/g),
       ])
       .map(([, line = '']) => line.trim().split(' '))
       .filter((line) => !asksForHelp(line));
@@ -278,7 +278,7 @@ describe('docker compose, wherever a page shows it', () => {
         true,
       );
     }
-    expect([inMysql.length, inApp.length]).toEqual([3, expect.any(Number) as number]);
+    expect([inMysql.length, inApp.length]).toEqual([4, expect.any(Number) as number]);
     const secret = services['app']?.environment?.['AUTH_SECRET_FILE'];
     expect(
       inApp.filter(({ inside }) => !inside.startsWith('latchkey ') && !inside.startsWith(`cat ${secret} `)),

@@ -102,6 +102,7 @@ describe('the source', () => {
       'audit/trail-state.ts: condition',
       'audit/trail-state.ts: COLUMNS',
       'cli/database-checkup.ts: MYSQL_READ_ONLY',
+      'cli/database-checkup.ts: table',
       "database/last-uses.ts: table, moments, older.join(' OR ')",
       'database/migrate.ts: LOCK_NAME',
       'database/row-cleanup.ts: key, table, column, column, BATCH_SIZE',

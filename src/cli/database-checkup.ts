@@ -8,8 +8,9 @@ import type { Clock } from '../core/clock';
 import { KeyRing } from '../crypto/key-ring';
 import { POOL_SIZE } from '../database/data-source-options';
 import { readMigrationStatus } from '../database/migration-status';
-import { openReadOnly, type ReadOnlyView } from '../database/read-only-view';
+import { isMissingTable, openReadOnly, type ReadOnlyView } from '../database/read-only-view';
 import { MYSQL_READ_ONLY } from '../database/sql';
+import { tableNames } from '../entities';
 import { MOST_CORRECTED_MS } from '../revocation/clock-keeper';
 import { fail, type Finding, ok, warn } from './findings';
 import { secretOf } from './settings-checkup';
@@ -47,7 +48,7 @@ export async function examineDatabase(config: Config, clock: Clock): Promise<Fin
         : await examineServer(view, clock);
     const trail = await examineTrail(view, clock);
     const seal = trail ? await examineSeal(view, config) : [];
-    const migrations = await examineMigrations(view);
+    const migrations = await examineMigrations(view, database.engine);
     return [...engine, ...space, migrations, trail ?? ok('audit', 'There is no trail yet.'), ...seal];
   } catch (error) {
     return [fail('database', `It cannot be read: ${(error as Error).message}.`, 'DATABASE_URL'), ...space];
@@ -195,7 +196,7 @@ function judgeSpace(folder: string, free: number, size: number): Finding {
   return ok('disk', message);
 }
 
-async function examineMigrations(view: ReadOnlyView): Promise<Finding> {
+async function examineMigrations(view: ReadOnlyView, engine: 'sqlite' | 'mysql'): Promise<Finding> {
   const { applied, pending, unknown } = await readMigrationStatus(view);
   if (unknown.length > 0) {
     return warn(
@@ -207,7 +208,25 @@ async function examineMigrations(view: ReadOnlyView): Promise<Finding> {
     const message = `${pending.length} pending: the next start applies them, or 'migrate up': ${pending.join(', ')}.`;
     return warn('migrations', message);
   }
+  const missing = await findMissingTables(view, engine);
+  if (missing.length > 0) {
+    const message = `All ${applied.length} are applied, but there is no table ${missing.join(', ')}, as after a dump that broke off: restore one that is whole.`;
+    return fail('migrations', message);
+  }
   return ok('migrations', `All ${applied.length} are applied.`);
+}
+
+async function findMissingTables(view: ReadOnlyView, engine: 'sqlite' | 'mysql'): Promise<string[]> {
+  const missing: string[] = [];
+  for (const table of tableNames(engine)) {
+    try {
+      await view.rows(`SELECT 1 FROM ${table} LIMIT 1`);
+    } catch (error) {
+      if (!isMissingTable(error)) throw error;
+      missing.push(table);
+    }
+  }
+  return missing;
 }
 
 /** Undefined where there is none. */
