@@ -171,6 +171,7 @@ describe('docs/inventory.md', () => {
       'events on a page': `${mostEvents()}`,
       'events of one type that anybody can cause, an hour and account': `${MOST_OF_AN_ACCOUNT}`,
       'keys remembered, good and bad each': `${CAPACITY}`,
+      'of those, keys with 50 ranges and 32 scopes': `${Math.floor(CAPACITY / 11)}`,
       'statements under way that look for keys': '1',
       'keys that one of them looks for': `${MOST_AT_ONCE}`,
       'calls that wait for keys to be found': `${MOST_WAITING}`,

@@ -6,8 +6,12 @@ export class AddressRanges {
   private readonly ipv4 = new BlockList();
   private readonly ipv6 = new BlockList();
 
+  /** How many there are. */
+  readonly count: number;
+
   /** @param ranges each valid by `isAddressRange` */
   constructor(ranges: readonly string[]) {
+    this.count = ranges.length;
     for (const range of ranges) {
       const [address = '', prefix] = range.split('/');
       if (isIP(address) === 4) this.ipv4.addSubnet(address, Number(prefix ?? 32), 'ipv4');

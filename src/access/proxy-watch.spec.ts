@@ -30,4 +30,17 @@ describe('the watch for proxies', () => {
       expect(watching.warnings).toHaveLength(1);
     },
   );
+
+  it('no longer does once a thousand in a row have carried none, and does again', () => {
+    const watching = watch();
+    const warnedAfter = (calls: boolean[]) => {
+      for (const disbelieved of calls) watching.noteHop('10.0.0.7', disbelieved);
+      return watching.warnings.length;
+    };
+
+    expect(warnedAfter([true, ...Array<boolean>(999).fill(false)])).toBe(1);
+    expect(warnedAfter([true, ...Array<boolean>(999).fill(false)])).toBe(1);
+    expect(warnedAfter([false])).toBe(0);
+    expect(warnedAfter([true])).toBe(1);
+  });
 });

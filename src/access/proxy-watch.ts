@@ -17,8 +17,11 @@ const FORWARDED_HEADERS = ['x-forwarded-for', 'forwarded', 'x-real-ip'];
 /** Calls in a row that look the same before anybody is told so. */
 const ENOUGH = 20;
 
+/** Calls in a row without a forwarded address that is not believed, after which the last one was somebody's who wrote it himself. */
+const ENOUGH_WITHOUT = 1_000;
+
 const IGNORED =
-  'Requests carry forwarded addresses from a hop that is not trusted, so everybody behind it counts as one address: if the hop is a proxy of yours, set TRUST_PROXY to its address or range.';
+  'Requests carry forwarded addresses from a hop that is not trusted, so everybody behind it counts as one address: if the hop is a proxy of yours that sets X-Forwarded-For itself, set TRUST_PROXY to its address or range.';
 const ALL_ALIKE = `The last ${ENOUGH} sign-ins or more all came from one private address, which is probably a proxy's: set TRUST_PROXY to its address or range, and have it send X-Forwarded-For.`;
 
 /**
@@ -30,6 +33,7 @@ export class ProxyWatch {
   private ignored = false;
   /** Calls in a row with a forwarded address from one that may be a proxy and may be anybody. */
   private inARow = 0;
+  private inARowWithout = 0;
   private signIns = { address: '', count: 0 };
   private readonly told = new Set<string>();
 
@@ -57,12 +61,13 @@ export class ProxyWatch {
   /**
    * Notes a request, and whether it carried a forwarded address that is not believed. From a private peer one such request is
    * enough: that is where proxies stand. Anybody on the internet can write such a header as well, so from elsewhere only many
-   * in a row are, as they come when everything passes through a proxy.
+   * in a row are, as they come when everything passes through a proxy. Where nothing else does any more, there is none.
    */
   noteHop(peer: string, disbelieved: boolean): void {
-    if (this.ignored) return;
     this.inARow = disbelieved ? this.inARow + 1 : 0;
-    if (!disbelieved) return;
+    this.inARowWithout = disbelieved ? 0 : this.inARowWithout + 1;
+    if (this.inARowWithout === ENOUGH_WITHOUT) this.ignored = false;
+    if (this.ignored || !disbelieved) return;
     this.ignored = PRIVATE.includes(plainAddress(peer)) || this.inARow >= ENOUGH;
     if (this.ignored) this.tell(IGNORED);
   }

@@ -1,3 +1,4 @@
+import { AddressRanges } from '../access/address-ranges';
 import { Clock } from '../core/clock';
 import { FOUND_KEY_LIFETIME_SECONDS, FoundKeys } from './found-keys';
 import type { FoundKey } from './key-facts';
@@ -12,7 +13,8 @@ class HandClock extends Clock {
   }
 }
 
-const key = (keyId: string, hash: string) => ({ keyId, hash }) as FoundKey;
+const key = (keyId: string, hash: string, more: Partial<FoundKey> = {}) =>
+  ({ keyId, hash, scopes: ['users:read'], ownerScopes: ['*'], ...more }) as FoundKey;
 
 describe('what was found out about keys', () => {
   let clock: HandClock;
@@ -91,5 +93,16 @@ describe('what was found out about keys', () => {
       undefined,
       key('k24999', '24999'),
     ]);
+  });
+
+  it('has room for ten thousand ordinary keys, and for fewer that have many ranges and scopes', () => {
+    const allowedFrom = new AddressRanges(Array.from({ length: 50 }, (_, index) => `192.0.2.${index}`));
+    const scopes = Array.from({ length: 32 }, (_, index) => `report-${index}:read`);
+    const kept = (more: Partial<FoundKey>) => {
+      for (let count = 0; count < 10_000; count += 1) keep(key(`k${count}`, `${count}`, more), `${count}`);
+      return Array.from({ length: 10_000 }, (_, count) => found.get(`${count}`)).filter(Boolean).length;
+    };
+
+    expect([kept({}), kept({ allowedFrom, scopes })]).toEqual([10_000, 909]);
   });
 });

@@ -5,8 +5,11 @@ import type { FoundKey } from './key-facts';
 /** Seconds for which what the database said of a key is believed, unless the feed says otherwise before. */
 export const FOUND_KEY_LIFETIME_SECONDS = 60;
 
-/** Keys remembered at most, and as many digests behind which there was none. */
+/** Keys remembered at most, and as many digests behind which there was none. Fewer keys where they have many ranges or scopes. */
 export const CAPACITY = 10_000;
+
+/** Of ranges and scopes of a key, that take as much memory as a key with next to none. */
+const AS_MUCH_AS_A_KEY = 8;
 
 /** What was looked up, or that there was nothing. */
 export type Finding = FoundKey | 'unknown';
@@ -27,7 +30,12 @@ export class FoundKeys {
       ttl: FOUND_KEY_LIFETIME_SECONDS * 1000,
       perf: { now: () => clock.monotonic() },
     };
-    this.known = new LRUCache({ ...bounds, dispose: (key) => this.unlink(key) });
+    this.known = new LRUCache({
+      ...bounds,
+      maxSize: CAPACITY,
+      sizeCalculation: sizeOf,
+      dispose: (key) => this.unlink(key),
+    });
     this.unknown = new LRUCache(bounds);
   }
 
@@ -71,4 +79,10 @@ export class FoundKeys {
     hashes?.delete(hash);
     if (hashes?.size === 0) this.hashesOfKey.delete(keyId);
   }
+}
+
+/** In keys with next to no ranges and scopes. Some two or three kilobytes each. */
+function sizeOf({ allowedFrom, scopes, ownerScopes }: FoundKey): number {
+  const parts = (allowedFrom?.count ?? 0) + scopes.length + ownerScopes.length;
+  return 1 + Math.floor(parts / AS_MUCH_AS_A_KEY);
 }
