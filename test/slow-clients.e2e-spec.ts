@@ -1,3 +1,4 @@
+import { readdirSync, readlinkSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CONNECTION_LIMITS, MOST_PIPELINED, MOST_RECEIVED } from '../src/http/connections';
@@ -193,6 +194,30 @@ describe('a client that sends requests without awaiting the answers', () => {
 
     expect(answers.length).toBeLessThanOrEqual(MOST_RECEIVED);
     expect((await app.fetch('/health/live')).status).toBe(200);
+  });
+
+  it('leaves no file open of which it has never read, whichever answer of its was on its way', async () => {
+    const PAGE_FILE = '/docs/swagger-ui-bundle.js';
+    const opened = () =>
+      readdirSync('/proc/self/fd').filter((fd) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`).endsWith('swagger-ui-bundle.js');
+        } catch {
+          // The folder itself, which was open while it was read.
+          return false;
+        }
+      }).length;
+    const clients = Array.from({ length: 20 }, () => {
+      const socket = connect(Number(new URL(app.url).port), '127.0.0.1').pause();
+      socket.write(pipelined(PAGE_FILE, MOST_PIPELINED));
+      return socket;
+    });
+    while (opened() < clients.length) await delay(1);
+
+    for (const socket of clients) socket.destroy();
+
+    while (opened() > 0) await delay(10);
+    expect((await app.fetch(PAGE_FILE)).status).toBe(200);
   });
 
   it('costs little memory if it never reads, and is hung up on', async () => {

@@ -4,6 +4,9 @@ import type { Socket } from 'node:net';
 /** Bytes of answers that may lie in memory, over all connections, because their clients do not take them. */
 export const MOST_UNSENT_BYTES = 64 * 1024 * 1024;
 
+/** Bytes by which a file that is being sent has been read ahead of what its answer holds: the default of Node's streams of files. */
+const READ_AHEAD_BYTES = 64 * 1024;
+
 /** Milliseconds between two looks at how many they are. */
 const INTERVAL_MS = 500;
 
@@ -59,18 +62,40 @@ export class UnsentAnswers {
     response.once('close', () => answers.delete(response));
   }
 
-  /** Until the connection is closed: of answers that wait behind others then, Node says nothing. */
+  /** Until the connection is closed. */
   private begin(socket: Socket): Set<ServerResponse> {
     const answers = new Set<ServerResponse>();
     this.waiting.set(socket, answers);
-    socket.once('close', () => this.waiting.delete(socket));
+    socket.once('close', () => {
+      this.waiting.delete(socket);
+      closeUnannounced(answers);
+    });
     return answers;
   }
 }
 
-/** That of the answer whose turn it is holds what the connection has not passed on; the others hold their own. */
+/**
+ * Of answers that wait behind others when their connection is closed, Node says nothing. Whatever they are made of would stay: the file that
+ * is read into one, open for ever.
+ */
+function closeUnannounced(answers: Set<ServerResponse>): void {
+  for (const answer of [...answers].filter(({ socket }) => socket === null)) {
+    answer.destroy();
+    // By that whoever begins to send a file only now learns that it is too late.
+    Object.assign(answer, { _closed: true });
+    answer.emit('close');
+  }
+}
+
+/**
+ * That of the answer whose turn it is holds what the connection has not passed on; the others hold their own. What is not whole yet may
+ * come from a file.
+ */
 function bytesOf(answers: Set<ServerResponse>): number {
   let bytes = 0;
-  for (const { writableLength } of answers) bytes += writableLength;
+  for (const { writableLength, writableEnded } of answers) {
+    const comesFromAFile = writableLength > 0 && !writableEnded;
+    bytes += comesFromAFile ? writableLength + READ_AHEAD_BYTES : writableLength;
+  }
   return bytes;
 }
