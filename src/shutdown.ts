@@ -11,9 +11,9 @@ import { Drain } from './http/drain';
 const LONGEST_STOP_MS = 9_500;
 
 /**
- * Milliseconds for connections, and for what was asked on those that are gone. An idle one may carry another request, whose answer says that it is the last; whoever
- * sends one each second is never cut off. A request under way has as long as a full hashing queue and the database may take
- * together.
+ * Milliseconds for connections, and for what was asked on those that are gone. An idle one may carry another request, whose answer says
+ * that it is the last; whoever sends one each second is never cut off. A request under way has as long as a full hashing queue and the
+ * database may take together.
  */
 const DRAIN_LIMITS = { idle: 1_000, busy: 6_000 };
 
@@ -37,11 +37,13 @@ export interface Stopping {
 }
 
 /**
- * Stops on SIGTERM and SIGINT, from now on. A start is given up: it begins nothing more, and what it waits for is let be. As for
- * a service, first the load balancers learn of it, for as long as the setting says; then no connection is accepted any more,
- * requests under way are answered, and what is noted in memory is written. A second signal, more than half a second after the
- * first, ends the process at once. After an error that nobody has caught a service stops in the same way, without waiting for load balancers
- * (ASVS 16.5.4): nobody knows in what state that leaves the process, but other requests had nothing to do with it.
+ * Stops on SIGTERM and SIGINT, from now on.
+ * - During the start: it begins nothing more, and what it waits for is let be.
+ * - As a service: load balancers learn of it first, for as long as the setting says; then no connection is accepted any more, requests
+ *   under way are answered, and what is noted in memory is written.
+ * - A second signal, more than half a second after the first, ends the process at once.
+ * - After an error that nobody has caught (ASVS 16.5.4) a service stops in the same way, without waiting for load balancers: nobody knows
+ *   in what state that leaves the process, but other requests had nothing to do with it.
  */
 export function stopOnSignal(log: Log): Stopping {
   const clock = new SystemClock();

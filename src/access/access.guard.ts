@@ -37,8 +37,8 @@ function announceEnd(reply: FastifyReply, { replacedSince, endsSoon }: ApiKeyCre
 }
 
 /**
- * Stands before every route. Closed by default: a route that declares nothing takes sessions only; `@Public()` opens it,
- * `@RequireScopes()` lets API keys in too, `@ApiKeyOnly()` nobody else.
+ * Runs before every route. Closed by default: a route that declares nothing accepts sessions only. `@Public()` opens it,
+ * `@RequireScopes()` and `@AnyCredential()` accept API keys as well, `@ApiKeyOnly()` accepts nothing but API keys.
  */
 @Injectable()
 export class AccessGuard implements CanActivate {

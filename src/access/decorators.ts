@@ -63,8 +63,8 @@ export const ApiKeyOnly = (...scopes: string[]) =>
   );
 
 /**
- * Any credential that works. Told apart from `@RequireScopes()` in one thing: what is not a credential that works is
- * always a 401, two at once included.
+ * Any working credential, whatever its scopes. For a route whose `VerdictFilter` makes a 401 of every refusal, two credentials at once
+ * included.
  */
 export const AnyCredential = () =>
   applyDecorators(

@@ -86,7 +86,6 @@ export class AuditSealer implements OnApplicationShutdown, OnModuleDestroy {
     this.sealing.start();
   }
 
-  /** Before anything is waited for, so that the rounds under way of all tasks end at the same time. */
   onModuleDestroy(): void {
     this.deadline = this.clock.monotonic();
     this.sealing.retire();

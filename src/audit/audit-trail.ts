@@ -41,8 +41,8 @@ export class AuditTrail {
   ) {}
 
   /**
-   * Records an event inside `tx`. `origin` is the request that caused it. With an account's deletion the details of its
-   * events go: here those of the oldest, of as many as there is time for, and of the others before the deletion is sealed.
+   * Records an event inside `tx`; `origin` is the request that caused it. `account_deleted` also erases the details of the oldest
+   * events of the account, as many as there is time for; `AuditSealer` erases the rest before it seals the deletion.
    */
   async record(tx: EntityManager, event: SecurityEvent, origin: Origin): Promise<void> {
     await execute(
@@ -66,12 +66,10 @@ export class AuditTrail {
   }
 
   /**
-   * Records what somebody can cause as often as he likes: no more than so many an hour, and a few more when they come
-   * at the same moment. One too many is written under no type and taken away again inside `tx`: whether somebody's events are
-   * used up depends on whether there is such an account, and the time that it takes must not tell. For the same reason those
-   * of nobody are counted whoever the event is about, since there may be five times as many, and beside them those of the account;
-   * of an event about nobody there are none by that count. Counted in the insert, which reads without locks where a DELETE
-   * would not.
+   * Records an event that somebody can cause as often as he likes: so many an hour and type, of an account or about nobody, and a few
+   * more at the same moment. The time must not tell whether the account exists, so the work is the same either way: one too many is
+   * inserted under no type and deleted again inside `tx`, and both counts, the account's and that of nobody, are always taken. Counted in
+   * the INSERT, which reads without locks where a DELETE would not.
    *
    * @returns whether it was kept: not, where as many of the hour are there already
    */

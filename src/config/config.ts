@@ -12,7 +12,7 @@ export interface TracingSettings {
   ratio: number;
 }
 
-/** Of metrics in production, where no other is set: the one that OpenTelemetry's exporter for Prometheus takes. */
+/** Default of `METRICS_PORT` in production: that of OpenTelemetry's exporter for Prometheus. */
 const METRICS_PORT = 9464;
 
 /** The settings as the code reads them: typed, checked, named for what they mean. Injected; nothing reads the environment. */

@@ -7,8 +7,8 @@ const LEAST_BITS = 128;
 const HINT = 'make one with: openssl rand -base64 48';
 
 /**
- * What stands where a secret of one's own belongs, and how keys and tokens begin, which manuals show too. Seven letters at
- * least, or six at the beginning, so that one random secret in ten million has such a word in it.
+ * Placeholders, and how our own keys and tokens begin, which manuals show. At least seven letters, or six at the start: a random
+ * secret contains one of them once in ten million.
  */
 const PLACEHOLDER =
   /change[-_ ]?(me|this|it)|replace[-_ ]?(me|this|with)|place[-_ ]?holder|example|your[-_ ]?(own|super|jwt|auth|secret|key)|your[-_ ]256|(super|top|very|my|jwt|app)[-_ ]?secret|secret[-_ ]?key|string[-_ ]?secret|256[-_ ]?bit|insecure|not[-_ ]?secret|pass[-_ ]?word|default|development[-_ ]?only|qwertyui|keyboard|^(sk_live_|sk_test_|rt_AQG|dt_AQG|eyJhbGci)/i;

@@ -20,7 +20,7 @@ const seconds = (least: number) => integer(least, LONGEST_SPAN_SECONDS);
 const choice = <const T extends readonly [string, ...string[]]>(...values: T) =>
   z.enum(values, `must be ${values.map((value) => `'${value}'`).join(' or ')}`);
 
-/** Any name is one of development, so that what is meant for production must not pass for another name. */
+/** Every other value means development, so a misspelt `production` is refused instead of passing for one. */
 const mode = z
   .string()
   .refine(

@@ -30,8 +30,8 @@ interface Reading {
 }
 
 /**
- * The machine's clock plus a correction that keeps it in step with the database's, which all instances share. Where it has gone too far
- * astray, it runs on from the last time that could be trusted. One that never could goes by its own.
+ * The machine's clock, corrected to the database's, which all instances share. While the two are too far apart it runs on from its last
+ * trusted time; before it was ever trusted it is the machine's own.
  */
 export class KeptClock extends Clock {
   private correctionMs = 0;

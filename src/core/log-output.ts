@@ -20,9 +20,8 @@ export interface LogOutput extends DestinationStream {
 }
 
 /**
- * Where the lines of the log go. That may be a disk that is full, beside a database that is full with it, or a pipe that nobody reads at the
- * moment: no reason to end or to stand still, and whoever calls is served meanwhile. Lines that cannot be written are kept until they
- * can, as many as fit into the bound; later ones are lost.
+ * Where the lines of the log go. A full disk or a pipe that nobody reads must neither stop the process nor hold up requests: lines that
+ * cannot be written are kept, up to `MOST_KEPT_BYTES`, and written later; beyond that they are lost and counted.
  *
  * @param fd file descriptor; where it is a pipe, one that does not block, as that of `process.stdout` is
  * @param tellLost called once lines can be written again, with how many are lost

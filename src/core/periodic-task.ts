@@ -28,7 +28,10 @@ export class PeriodicTask {
     this.schedule();
   }
 
-  /** No further round begins. */
+  /**
+   * Begins no further round. To be called in `onModuleDestroy`, which Nest has for all providers before the first `onApplicationShutdown`:
+   * so the rounds under way of all tasks end at the same time.
+   */
   retire(): void {
     this.stopped = true;
     clearTimeout(this.timer);

@@ -15,11 +15,11 @@ interface Waiter {
 }
 
 /**
- * Runs work in a fixed number of slots. What waits is queued in lanes of a bounded length, which take turns, and so do the
- * networks within a lane and the subjects of a network: whoever fills one keeps nobody waiting in another for longer than one
- * turn each. In a full lane a network, and then a subject, that has at least two fewer waiting than the one with the most takes
- * the place of that one's last; anyone else is refused. So nobody fills a lane for the others, neither with much of his own
- * nor with little of many accounts that are his, and nobody is turned away while there is room.
+ * Runs work in a fixed number of slots. What waits is queued in lanes of bounded length. Lanes take turns, in a lane its networks, and in
+ * a network its subjects: whoever fills one delays another by one turn each. In a full lane a newcomer whose network, else whose
+ * subject, has at least two fewer waiting than the one with the most takes the place of that one's last; anyone else is refused. So
+ * nobody fills a lane for the others, neither with much of his own nor with little of many accounts, and nobody is turned away while
+ * there is room.
  */
 export class LaneQueue<Lane extends string> {
   private readonly waiting = new Map<Lane, SubjectTurns<Waiter>>();

@@ -69,8 +69,8 @@ export class SubjectTurns<Item> {
   }
 
   /**
-   * Two more than who comes: with one more the two would only change places, and turn each other away without end. Networks
-   * are compared first. Of a network that has less than his own he gets nothing, however its places are shared within.
+   * Who gives up a place for the newcomer, if anyone: at least two more waiting, since with one more the two would swap without end.
+   * Networks are compared first; then the subject with the most, among networks that have no fewer waiting than the newcomer's.
    */
   private partyThatYieldsTo({ network, subject }: Party): Party | undefined {
     const { networks, subjects } = this;

@@ -50,7 +50,6 @@ export abstract class LastUses implements OnModuleInit, OnModuleDestroy, OnAppli
     this.flushing.start();
   }
 
-  /** Before anything is waited for, so that the rounds under way of all tasks end at the same time. */
   onModuleDestroy(): void {
     this.flushing.retire();
   }

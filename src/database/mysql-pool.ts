@@ -3,16 +3,16 @@ import { cutOff } from './mysql-connection';
 import type { MysqlCredentials } from './mysql-credentials';
 
 /**
- * Seconds that the server waits for the next word on a connection before it ends it and rolls back what it has begun: a host that
- * is lost between an update and its commit would keep the account's row for eight hours otherwise. As long as a transaction may
- * take: the feed of revocations looks back for a commit that is held up on its way for so long, and for no other.
+ * Seconds of silence (`wait_timeout`) after which the server ends a connection and rolls back. Else a host that is lost before its commit
+ * would hold the account's row for eight hours. As long as a transaction may take: the revocation feed looks back for a commit that was
+ * held up for that long, and no longer.
  */
 const LONGEST_SILENCE_SECONDS = 5;
 
 /** Milliseconds after which the pool ends a connection that nobody has needed, looking each second: well before the server would. */
 export const LONGEST_IDLE_MS = 2_000;
 
-/** Milliseconds for each statement of the setup. Nobody else bounds it where what comes behind it may take as long as it likes, as a migration may. */
+/** Milliseconds for each statement of the setup, which nothing else bounds where what follows may take as long as it likes, as a migration may. */
 const SETUP_TIMEOUT_MS = 3_000;
 
 /**
@@ -54,12 +54,12 @@ export function mysqlDriver(credentials: MysqlCredentials) {
 }
 
 /**
- * With what a server refuses a user (`ER_ACCESS_DENIED_ERROR`, `ER_DBACCESS_DENIED_ERROR`, `ER_MUST_CHANGE_PASSWORD_LOGIN`,
+ * Error numbers by which a server refuses a user or password (`ER_ACCESS_DENIED_ERROR`, `ER_DBACCESS_DENIED_ERROR`, `ER_MUST_CHANGE_PASSWORD_LOGIN`,
  * `ER_ACCOUNT_HAS_BEEN_LOCKED`, the last as MySQL and as MariaDB have it). By number: the driver does not know MariaDB's names.
  */
 const REFUSALS: ReadonlySet<number | undefined> = new Set([1045, 1044, 1862, 3118, 4151]);
 
-/** Has a connection that was refused for its user or its password asked for once more, where these are others by now. */
+/** Asks once more for a connection that was refused, where user or password are others by now. */
 function renewWhenRefused(pool: Pool, credentials: MysqlCredentials): void {
   const ask = pool.getConnection.bind(pool);
   // Of which each new connection takes a copy.

@@ -62,7 +62,6 @@ export abstract class RowCleanup implements OnModuleInit, OnModuleDestroy, OnApp
     this.rounds.start();
   }
 
-  /** Before anything is waited for, so that the rounds under way of all tasks end at the same time. */
   onModuleDestroy(): void {
     this.stopping = true;
     this.rounds.retire();

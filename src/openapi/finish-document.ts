@@ -129,8 +129,8 @@ function takeErrorCodes(operation: OperationObject): ErrorCode[] {
 }
 
 /**
- * TypeScript has one word for all numbers, and none of ours has a fraction. Of a `number` generators make 32 bits with one, which
- * tell no two moments apart that lie a minute from each other.
+ * All our numbers are integers, which TypeScript cannot say. From `number`, client generators make 32-bit floats, too coarse for `exp` and
+ * `iat`.
  */
 function countInWholes(schema: SchemaObject | ReferenceObject): void {
   if ('$ref' in schema) return;

@@ -48,7 +48,6 @@ export class CounterKeeper implements OnApplicationShutdown, OnModuleDestroy {
     this.rounds.start();
   }
 
-  /** Before anything is waited for, so that the rounds under way of all tasks end at the same time. */
   onModuleDestroy(): void {
     this.rounds.retire();
   }

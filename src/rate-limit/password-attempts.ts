@@ -105,8 +105,8 @@ export class PasswordAttempts {
 }
 
 /**
- * How many in a row had failed before an attempt, which is itself one of both rows: when it came others may have been under way
- * that succeeded meanwhile, and while it was evaluated others may have come.
+ * Failures in a row before this attempt, which both counts include. The smaller one counts: attempts that were under way when it came may
+ * have succeeded since, and others may have come while it was evaluated.
  */
 function failuresBefore(admitted: Attempts, settled: Attempts): number {
   return Math.max(0, Math.min(admitted.inARow, settled.inARow) - 1);

@@ -13,8 +13,8 @@ export const MOST_CORRECTED_MS = 600_000;
 const NOISE_MS = 100;
 
 /**
- * The longest question, in milliseconds, whose answer is taken at its word: when it was given is known to half of that. A slower answer
- * moves the clock only to the nearer end of the time in which it may have been given, and so never away from the truth.
+ * Longest round trip, in milliseconds, after which the measured offset is applied in full. A slower answer moves the clock only to the
+ * nearest time that fits it, and so never away from the truth.
  */
 const LONGEST_ROUND_TRIP_MS = 1_000;
 
@@ -22,8 +22,8 @@ const LONGEST_ROUND_TRIP_MS = 1_000;
 const NOTEWORTHY_MS = 1_000;
 
 /**
- * By how many milliseconds the machine's clock must have gone ahead of its monotonic one, or behind it, since the last sample, to have
- * been set, or to have gone on while the machine slept. None drifts that much from one poll to the next.
+ * Change of the wall clock against the monotonic one between two samples, in milliseconds, that counts as a step: the clock was set, or
+ * went on while the machine slept. None drifts that much from one poll to the next.
  */
 const STEP_MS = 1_000;
 

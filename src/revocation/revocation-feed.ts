@@ -115,7 +115,6 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     this.polling.start();
   }
 
-  /** Before anything is waited for, so that the rounds under way of all tasks end at the same time. */
   onModuleDestroy(): void {
     this.polling.retire();
   }
@@ -156,14 +155,17 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
   }
 
   /**
-   * Has `listener` called when keys may have been changed of which nobody tells any more: the clock was wrong by which lines that have
-   * ended are left out, or the machine has slept for longer than they last.
+   * Has `listener` called when changes of keys may have been missed: lines that have expired are left out, by a clock that was wrong, or
+   * while the machine slept for longer than they last.
    */
   onGap(listener: () => void): void {
     this.gapListeners.push(listener);
   }
 
-  /** Of what is revoked, only what expires after this is told: the rest has not been valid for a while, by a clock that may be believed. */
+  /**
+   * Only what expires after this instant needs to be announced: the rest has not been accepted anywhere for `TOLD_SECONDS`. Everything,
+   * while the clock is not trusted.
+   */
   get toldAfter(): Date {
     return this.clock.isTrusted ? addSeconds(this.clock.now(), -TOLD_SECONDS) : EVER;
   }
@@ -242,8 +244,8 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
       const standing = await readStanding(tx, { from, upTo: known, endingAfter });
       const answered = this.clock.monotonic();
       const clockMoved = this.clocks.note({ said: standing.time, asked, answered });
-      // Lines that were read are counted only: there may be a hundred thousand, and only where the number is another one has a
-      // line been committed among them.
+      // Lines that were read before are only counted, since there may be a hundred thousand. Another number means that one was
+      // committed late.
       const anyCommittedLate = standing.count !== this.countSeen(from, endingAfter);
       const upTo = Math.max(known, standing.newest);
       const stretch = { from: anyCommittedLate ? from : known, upTo, endingAfter };
@@ -259,9 +261,9 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
   }
 
   /**
-   * The position behind which a line may have come that no poll has counted: how far the newest of those had read that were
-   * through, when the last poll asked, for as long as a line may be late. So however long polls take or are apart, the last one has
-   * counted what came behind its own. Until there is such a one, everything that has not expired is counted.
+   * The position after which lines must be counted again. A line has its position from its insertion and is seen from its commit, up to
+   * `LATEST_MS` later. So: how far the newest poll had read that was through `LATEST_MS` before the last one asked; what came later
+   * up to there, that last poll has counted. 0, everything that has not expired, until there is such a poll.
    */
   private rereadFrom(): number {
     const through = this.lastPoll - LATEST_MS;

@@ -11,11 +11,11 @@ export interface RefreshCall {
 }
 
 /**
- * Whether nobody waits for the answer any more. A client that has given up asks again, maybe elsewhere, and goes on from there; what it
- * has left behind with a process that stood still is no theft. A thief who hangs up gets nothing either.
+ * Whether the client has hung up. The replaced token that it left behind is refused then and not taken for theft: the client gave up on
+ * a process that stood still, refreshed elsewhere and went on from there. A thief who hangs up gets nothing either.
  */
 export async function isAbandoned({ hasHungUp }: RefreshCall): Promise<boolean> {
-  // What has come over a connection is read one after the other: the call first, and then that it was the last.
+  // A connection is read in order: the request, then the hang-up. Two turns of the event loop let one be seen that has arrived already.
   await setImmediate();
   await setImmediate();
   return hasHungUp();

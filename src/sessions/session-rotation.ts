@@ -45,12 +45,10 @@ export class SessionRotation {
   }
 
   /**
-   * Exchanges a refresh token for its successor (RFC 9700 section 4.14.2). A forged token is refused without I/O; of many
-   * calls with one token all get the same successor; a token replaced earlier ends the session, whatever the answer, but for a
-   * caller who has hung up.
+   * Exchanges a refresh token for its successor (RFC 9700 section 4.14.2). A forged token is refused without I/O. Racing calls with
+   * one token all get the same successor. A token that was replaced earlier ends the session, unless its caller has hung up.
    *
-   * @throws ApiError `rate_limited`, and `service_unavailable` when the database is in trouble; the token presented is as
-   * good as before
+   * @throws ApiError `rate_limited`, and `service_unavailable` when the database is in trouble; the presented token stays valid
    */
   async rotate(call: RefreshCall): Promise<RefreshOutcome> {
     const { refreshToken, idempotencyKey, origin } = call;

@@ -25,7 +25,7 @@ export class User {
   @Column({ ...text(254), name: 'email_canonical' })
   emailCanonical: string;
 
-  /** PHC string. */
+  /** Argon2id as a PHC string; after an import one of the forms in crypto/stored-hash.ts, until it is renewed. */
   @Column({ ...text(255), name: 'password_hash' })
   passwordHash: string;
 
