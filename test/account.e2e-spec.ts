@@ -1,5 +1,6 @@
 import { PasswordHasher } from '../src/crypto/password-hasher';
 import { startApp, type TestApp } from './support/app';
+import { gate } from './support/gate';
 import { createKey, logIn, newcomer, signUp, statusWith } from './support/people';
 
 describe('password change', () => {
@@ -98,16 +99,32 @@ describe('password change', () => {
   it('can be made by one of two at once, who knew the old password', async () => {
     const person = await newcomer(app);
     const other = await logIn(app, person);
+    const hasher = app.nest.get(PasswordHasher);
+    const verify = hasher.verify.bind(hasher);
+    const bothVerified = gate();
+    let verified = 0;
+    const verifying = jest.spyOn(hasher, 'verify').mockImplementation(async (hash, password, place) => {
+      const matches = await verify(hash, password, place);
+      if ((verified += 1) === 2) bothVerified.open();
+      await bothVerified.opened;
+      return matches;
+    });
 
     const answers = await Promise.all([
       change(person.token, { currentPassword: person.password, newPassword: 'from one device' }),
       change(other.token, { currentPassword: person.password, newPassword: 'from the other' }),
     ]);
 
+    verifying.mockRestore();
     const statuses = answers.map(({ status }) => status);
     expect(statuses.filter((status) => status === 204)).toHaveLength(1);
     const winner = statuses[0] === 204 ? 'from one device' : 'from the other';
     await logIn(app, { ...person, password: winner });
+    // The other has lost his session by that, and has typed no wrong password: his was not, when he typed it.
+    const lost = answers.find(({ status }) => status !== 204);
+    expect([lost?.status, lost?.headers.get('x-error-code')]).toEqual([401, 'token_revoked']);
+    const rejected = "SELECT id FROM audit_events WHERE user_id = ? AND type = 'password_rejected'";
+    expect(await app.rows(rejected, [person.id])).toEqual([]);
   });
 
   it('is not for API keys', async () => {

@@ -53,7 +53,7 @@ describe('a database server', () => {
 
   /** Calls that need a connection each, so many that all connections there may be are made. */
   const crowd = async (): Promise<number[]> => {
-    const calls = Array.from({ length: 30 }, () => call('GET', '/auth/sessions', bearer(token)));
+    const calls = Array.from({ length: 30 }, () => call('GET', '/users/me', bearer(token)));
     return (await Promise.all(calls)).map(({ status }) => status);
   };
 

@@ -426,13 +426,33 @@ describe('a refresh that has to wait for the database', () => {
     expect(repeated.body.refreshToken).toBe(first.body.refreshToken);
   });
 
+  it('is judged by when it came, however long it waits for the database', async () => {
+    const { refreshToken } = await newcomer(app);
+    const first = await refreshAt(app, refreshToken);
+    app.clock.advance(9);
+    const letGo = await holdConnections(app);
+    const rotation = jest.spyOn(app.nest.get(SessionRotation), 'rotate');
+    const waiting = refreshAt(app, refreshToken);
+    while (rotation.mock.calls.length === 0) await setImmediate();
+    rotation.mockRestore();
+    app.clock.advance(2);
+    await letGo();
+
+    const repeated = await waiting;
+
+    expect([first.status, repeated.status]).toEqual([200, 200]);
+    expect(repeated.body.refreshToken).toBe(first.body.refreshToken);
+    expect((await refreshAt(app, first.body.refreshToken)).status).toBe(200);
+  });
+
   it.each([
     [true, 200],
     [false, 401],
   ])(
-    'ends the session when it comes too late, unless its client has hung up: %s',
+    'ends the session when its token is older by then, unless its client has hung up: %s',
     async (hangsUp, status) => {
       const { refreshToken, id } = await newcomer(app);
+      const { body: first } = await refreshAt(app, refreshToken);
       const rotation = jest.spyOn(app.nest.get(SessionRotation), 'rotate');
       const held = failpoints.hold('rotate:row_read');
       const client = new AbortController();
@@ -447,7 +467,7 @@ describe('a refresh that has to wait for the database', () => {
         client.abort();
         await left;
       }
-      const successor = await refreshAt(other, refreshToken);
+      const successor = await refreshAt(other, first.refreshToken);
       app.clock.advance(11);
 
       held.release();

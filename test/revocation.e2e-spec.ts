@@ -1,5 +1,7 @@
+import { ApiError } from '../src/core/errors';
 import { addSeconds } from '../src/core/instant';
 import { LONGEST_TRANSACTION_MS, Transactions } from '../src/database/transactions';
+import { ClockKeeper } from '../src/revocation/clock-keeper';
 import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { startApp, type TestApp } from './support/app';
 import { holdConnections } from './support/connections';
@@ -190,11 +192,11 @@ describe('what is known of a revocation', () => {
     const again = app.nest.get(RevocationFeed);
     await again.onApplicationShutdown();
     const door = app.nest.get(Transactions);
-    const [read, begun] = [door.read.bind(door), app.clock.monotonic()];
+    const [readFirst, begun] = [door.readFirst.bind(door), app.clock.monotonic()];
     Object.assign(again, { marks: [], seen: new Map(), lastPoll: -Infinity });
-    jest.spyOn(door, 'read').mockImplementationOnce((work) => {
+    jest.spyOn(door, 'readFirst').mockImplementationOnce((work) => {
       app.clock.push(6);
-      return read(work);
+      return readFirst(work);
     });
     const first = await statementsDuring(app, () => again.poll());
     app.clock.push(0.3);
@@ -204,5 +206,31 @@ describe('what is known of a revocation', () => {
     expect(app.clock.monotonic() - begun).toBeGreaterThan(6_000);
     expect([first.length, second.length]).toEqual([2, 1]);
     expect(again.isFresh).toBe(true);
+  });
+
+  it('is read anew as often as the clock moves, and forgets keys also where the rest cannot be read', async () => {
+    const feed = app.nest.get(RevocationFeed);
+    await feed.onApplicationShutdown();
+    const gaps = jest.fn();
+    feed.onGap(gaps);
+    const note = jest
+      .spyOn(app.nest.get(ClockKeeper), 'note')
+      .mockReturnValueOnce(true)
+      .mockReturnValueOnce(true);
+    const readAnew = await statementsDuring(app, () => feed.poll());
+    expect([note.mock.calls.length, gaps.mock.calls.length, feed.isFresh]).toEqual([3, 2, true]);
+    expect(readAnew.length).toBeGreaterThanOrEqual(3);
+
+    note.mockReturnValueOnce(true);
+    const door = app.nest.get(Transactions);
+    const readFirst = door.readFirst.bind(door);
+    const broken = jest.spyOn(door, 'readFirst').mockImplementationOnce(async (work) => {
+      await readFirst(work);
+      throw new ApiError('service_unavailable');
+    });
+    await feed.poll();
+    note.mockRestore();
+    broken.mockRestore();
+    expect(gaps).toHaveBeenCalledTimes(3);
   });
 });

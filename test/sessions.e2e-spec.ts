@@ -1,4 +1,5 @@
 import { SessionUsage } from '../src/sessions/session-usage';
+import { SessionsService } from '../src/sessions/sessions.service';
 import { startApp, type TestApp } from './support/app';
 import { writeLastUses } from './support/last-uses';
 import { statementsDuring } from './support/statements';
@@ -191,6 +192,24 @@ describe('the sessions of an account', () => {
       const { status, body } = await end(token, id());
 
       expect([status, body]).toEqual([404, { error: 'Session not found' }]);
+    });
+
+    it('is 404 where somebody else was faster, and told to all instances once more', async () => {
+      const person = await newcomer(app);
+      const other = await logIn(app, person);
+      const sessions = app.nest.get(SessionsService);
+      const revoke = sessions.revoke.bind(sessions);
+      // Between the look at the session and its end.
+      jest.spyOn(sessions, 'revoke').mockImplementationOnce(async (tx, id, reason) => {
+        await tx.update('Session', { id }, { revokedAt: app.clock.now(), revocationReason: 'logout' });
+        return revoke(tx, id, reason);
+      });
+
+      const { status } = await end(person.token, sessionIdOf(other));
+
+      expect([status, await statusWith(app, other)]).toEqual([404, 401]);
+      const line = 'SELECT subject_id FROM revocation_entries WHERE subject_id = ?';
+      expect(await app.rows(line, [sessionIdOf(other)])).toHaveLength(1);
     });
 
     it('is 404 by its id with blanks behind it, and goes on', async () => {

@@ -200,6 +200,8 @@ function placeOf(userId: string, { ip }: Origin): NewPasswordPlace {
 
 /** The password was checked outside the transaction: it must still be the one, and the caller's session still stand. */
 async function requireStillProven(tx: EntityManager, user: User, sessionId: string): Promise<void> {
-  if (!(await lockAccount(tx, user.id, user.credentialVersion))) throw new ApiError('current_password_wrong');
+  const isProven = await lockAccount(tx, user.id, user.credentialVersion);
+  // First: who has been thrown out meanwhile has typed no wrong password.
   if (!(await isSessionStanding(tx, sessionId))) throw new ApiError('token_revoked');
+  if (!isProven) throw new ApiError('current_password_wrong');
 }

@@ -44,6 +44,9 @@ export interface Revocation {
 /** Lines that one statement writes. */
 const LINES_AT_ONCE = 1_000;
 
+/** How often a poll begins anew because its clock has moved: a slow answer moves it by a part only, and the next one by the rest. */
+const MOST_MOVES = 3;
+
 /** Seconds for which the end of something is still told after it has come: much more than two kept clocks differ by. */
 const TOLD_SECONDS = 60;
 
@@ -213,9 +216,8 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
    */
   private async learnNew(): Promise<Learned> {
     let first = await this.readFirst(this.rereadFrom());
-    if (first.clockMoved) {
+    for (let moves = 0; first.clockMoved && moves < MOST_MOVES; moves += 1) {
       this.readAnew();
-      for (const listener of this.gapListeners) listener();
       first = await this.readFirst(0);
     }
     let { lines } = first;
@@ -244,6 +246,8 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
       const standing = await readStanding(tx, { from, upTo: known, endingAfter });
       const answered = this.clock.monotonic();
       const clockMoved = this.clocks.note({ said: standing.time, asked, answered });
+      // At once: the clock is right from now on, and if the rest cannot be read, nobody will notice again.
+      if (clockMoved) for (const listener of this.gapListeners) listener();
       // Lines that were read before are only counted, since there may be a hundred thousand. Another number means that one was
       // committed late.
       const anyCommittedLate = standing.count !== this.countSeen(from, endingAfter);

@@ -45,13 +45,14 @@ export class OwnSessionsService {
     const standing = { id: sessionId, userId, revokedAt: IsNull(), idleEndsAt: MoreThan(this.clock.now()) };
     const session = await this.transactions.read((tx) => tx.findOneBy(Session, standing));
     if (!session) throw new ApiError('session_not_found');
-    await this.transactions.runFor(userId, async (tx) => {
+    const wasFirst = await this.transactions.runFor(userId, async (tx) => {
       await lockForCaller(tx, principal);
-      // Somebody else may have ended it since.
-      if (!(await this.sessions.revoke(tx, session.id, 'ended_by_owner')))
-        throw new ApiError('session_not_found');
-      await this.audit.record(tx, { type: 'session_ended', userId, sessionId }, origin);
+      const ended = await this.sessions.revoke(tx, session.id, 'ended_by_owner');
+      if (ended) await this.audit.record(tx, { type: 'session_ended', userId, sessionId }, origin);
+      return ended;
     });
+    // Only now: that it has ended has been told all the same.
+    if (!wasFirst) throw new ApiError('session_not_found');
   }
 
   /**

@@ -38,6 +38,7 @@ function judge({ session = {}, generation = 5, nonce = NONCE, key, grace = '10' 
     {
       token: { sessionId: 'sess_1', generation, nonce },
       idempotencyHash: key === undefined ? null : sha256Hex(key),
+      presentedAt: NOW,
     },
     new SessionLifetimes(loadConfig({ REFRESH_GRACE: grace })),
     NOW,

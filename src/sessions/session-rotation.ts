@@ -51,6 +51,7 @@ export class SessionRotation {
    * @throws ApiError `rate_limited`, and `service_unavailable` when the database is in trouble; the presented token stays valid
    */
   async rotate(call: RefreshCall): Promise<RefreshOutcome> {
+    const presentedAt = this.clock.now();
     const { refreshToken, idempotencyKey, origin } = call;
     const token = this.grants.readToken(refreshToken);
     if (!token) return { kind: 'refused' };
@@ -58,6 +59,7 @@ export class SessionRotation {
     const presented: PresentedRefresh = {
       token,
       idempotencyHash: idempotencyKey === undefined ? null : sha256Hex(idempotencyKey),
+      presentedAt,
     };
     // Whoever finds the row changed under him reads again. Every round means that the session went forward, away from
     // this token, so there are at most three.
