@@ -61,7 +61,7 @@ export class ProxyWatch {
   /**
    * Notes a request, and whether it carried a forwarded address that is not believed. From a private peer one such request is
    * enough: that is where proxies stand. Anybody on the internet can write such a header as well, so from elsewhere only many
-   * in a row are, as they come when everything passes through a proxy. Where nothing else does any more, there is none.
+   * in a row are, as they come when everything passes through a proxy. Once a thousand in a row look otherwise, it was somebody else.
    */
   noteHop(peer: string, disbelieved: boolean): void {
     this.inARow = disbelieved ? this.inARow + 1 : 0;

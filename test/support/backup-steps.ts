@@ -165,7 +165,9 @@ export class BackupSteps {
 
   private readDump(): void {
     this.run(/tail -n 1 \/backups\/monday\.sql .*&&\n[\s\S]*?(?= *```)/);
-    expect(readFileSync(join(this.folder, 'before-restore.sql'), 'utf8')).toMatch(/\n-- Dump completed.*\n$/);
+    const kept = readdirSync(this.folder).filter((name) => /^before-restore-\d+\.sql$/.test(name));
+    expect(kept).toHaveLength(1);
+    expect(readFileSync(join(this.folder, kept[0] ?? ''), 'utf8')).toMatch(/\n-- Dump completed.*\n$/);
   }
 
   /** Runs what the page has first that looks so, on the test's database and in its folder. */
