@@ -75,20 +75,23 @@ describe('a command that is process 1, as in a container,', () => {
     expect(await command.exit()).toBe(code);
   });
 
-  itWherePermitted?.each(ENDS)('and truly so, is ended by %s, with the exit code %i', async (signal, code) => {
-    const namespace = spawn('unshare', [...UNSHARE, process.execPath, ...importing()], {
-      cwd: join(__dirname, '..'),
-      env: { PATH: process.env['PATH'], ...settings },
-      stdio: ['pipe', 'ignore', 'ignore'],
-    });
-    const ended = once(namespace, 'close');
-    await begun();
+  itWherePermitted?.each(ENDS)(
+    'and truly so, is ended by %s, with the exit code %i',
+    async (signal, code) => {
+      const namespace = spawn('unshare', [...UNSHARE, process.execPath, ...importing()], {
+        cwd: join(__dirname, '..'),
+        env: { PATH: process.env['PATH'], ...settings },
+        stdio: ['pipe', 'ignore', 'ignore'],
+      });
+      const ended = once(namespace, 'close');
+      await begun();
 
-    const children = `/proc/${namespace.pid}/task/${namespace.pid}/children`;
-    process.kill(Number(readFileSync(children, 'utf8')), signal);
+      const children = `/proc/${namespace.pid}/task/${namespace.pid}/children`;
+      process.kill(Number(readFileSync(children, 'utf8')), signal);
 
-    expect(await ended).toEqual([code, null]);
-  });
+      expect(await ended).toEqual([code, null]);
+    },
+  );
 
   (onMysql ? () => undefined : describe)('and backs up,', () => {
     it.each(ENDS)(
