@@ -350,8 +350,8 @@ describe("an operator's command, where the database hangs on whoever says certai
   });
 
   /** One that has not ended by itself in time is killed, and has no exit code then. */
-  const endOf = async (line: string) => {
-    const through = { ...app.database, url: proxy.leadingTo(app.database.url) };
+  const endOf = async (line: string, database = app.database) => {
+    const through = { ...database, url: proxy.leadingTo(database.url) };
     const script = [join('scripts', 'start.mjs'), 'latchkey', ...line.split(' ')];
     const program = new Program(script, settingsFor(through));
     const patience = setTimeout(() => program.signal('SIGKILL'), LONGEST_COMMAND_MS);
@@ -374,6 +374,9 @@ describe("an operator's command, where the database hangs on whoever says certai
     ['doctor', 'FROM migrations', /^fail {2}database .* cannot be read: /m],
     ['migrate status', 'FROM migrations', /^The migrations cannot be read /],
     ['session revoke --all', 'TRANSACTION READ ONLY', / has let us in and then not answered; .*\.\n$/],
+    ['migrate up', 'SELECT version() as version', /^The database .* cannot be prepared .*\.\n$/],
+    ['migrate up', 'GET_LOCK', /^The database .* cannot be prepared .*\.\n$/],
+    ['migrate up', 'SELECT * FROM `', /^The database .* cannot be prepared .*\.\n$/],
     ['migrate up', 'SELECT VERSION()', / has let us in and then not answered; .*\.\n$/],
     [
       'session revoke --all',
@@ -393,6 +396,41 @@ describe("an operator's command, where the database hangs on whoever says certai
     },
     60_000,
   );
+
+  it.each(['INTO migration_under_way', 'SELECT statement FROM', 'INSERT INTO `'])(
+    'migrate up ends in the middle of a migration, at %s, and the next one goes on behind that',
+    async (words) => {
+      const database = await createMysqlDatabase(process.env['DATABASE_URL'] as string);
+      proxy.muteAt(words);
+
+      const { code, said } = await endOf('migrate up', database);
+      proxy.muteAt(undefined);
+      const hung = proxy.endMuted();
+      const next = await endOf('migrate up', database);
+      await database.drop();
+
+      expect(hung).toBe(1);
+      expect(code).toBe(1);
+      expect(said).toMatch(/^The database .* cannot be prepared \(Query inactivity timeout\); .*\.$/m);
+      expect(next.code).toBe(0);
+    },
+    60_000,
+  );
+
+  it('migrate up waits for a statement of a migration that takes longer than any other may', async () => {
+    const database = await createMysqlDatabase(process.env['DATABASE_URL'] as string);
+    let held = 0;
+    proxy.overhear((chunk, speaker) => {
+      const isHeld = speaker === 'client' && held === 0 && chunk.includes('CREATE TABLE users');
+      if (isHeld) held += 1;
+      proxy.let({ delayMs: isHeld ? LONGEST_ANSWER_MS : 0 });
+    });
+
+    const { code } = await endOf('migrate up', database);
+    await database.drop();
+
+    expect([code, held]).toEqual([0, 1]);
+  }, 60_000);
 });
 
 /** Units of work that hold a connection or wait for one. */

@@ -22,6 +22,8 @@ const SQLITE_BUSY = 5;
 interface DriverError {
   /** MySQL. */
   errno?: number;
+  /** Of the drivers, where no server has said anything. */
+  code?: string;
   /** SQLite. */
   errcode?: number;
   message: string;
@@ -62,6 +64,11 @@ export function isBusy(error: unknown): boolean {
 /** Whether somebody else holds what the statement needs on MySQL, and it has done nothing. */
 export function isLocked(error: unknown): boolean {
   return driverErrorOf(error)?.errno === MYSQL_LOCKED;
+}
+
+/** Whether the driver has given the statement up. It may still be running: what its connection answers next may be its answer. */
+export function isTimeout(error: unknown): boolean {
+  return driverErrorOf(error)?.code === 'PROTOCOL_SEQUENCE_TIMEOUT';
 }
 
 /** Whether the user of the database lacks a right. */

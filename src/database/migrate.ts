@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource, type DataSourceOptions, MigrationExecutor, type QueryRunner } from 'typeorm';
 import { StartError } from '../core/start-error';
-import { isBusy } from './failures';
+import { isBusy, isTimeout } from './failures';
+import { cutOff } from './mysql-connection';
 import { refuseOthersTable, StepwiseMigration } from './stepwise-migration';
 import { begin } from './transactions';
 
@@ -23,7 +24,8 @@ const BUSY_PAUSE_MS = 50;
 const BUSY_TRIES = (LOCK_WAIT_SECONDS * 1_000) / BUSY_PAUSE_MS;
 
 /**
- * Brings the schema up to date, on a connection of its own, without the time limit of everyday statements. Instances that
+ * Brings the schema up to date, on a connection of its own. What a migration consists of may take as long as it likes; all around
+ * it is given up as everyday statements are, since a server that has fallen silent would hold up the start for ever. Instances that
  * start together take turns; the lock dies with the process that holds it. What was cut short goes on at the next call.
  *
  * @param stop aborted when the process is to end: what is being waited for is given up, and on MySQL no further statement is begun
@@ -36,13 +38,7 @@ export async function migrate(
   stop?: AbortSignal,
   told: (name: string) => void = () => undefined,
 ): Promise<void> {
-  const dataSource = await new DataSource({
-    ...options,
-    entities: [],
-    ...(options.type === 'better-sqlite3'
-      ? {}
-      : { enableQueryTimeout: false, maxQueryExecutionTime: undefined }),
-  }).initialize();
+  const dataSource = await new DataSource({ ...options, entities: [] }).initialize();
   announce(dataSource, told);
   try {
     if (options.type === 'better-sqlite3') await migrateSqlite(dataSource, stop);
@@ -103,6 +99,7 @@ async function beginWhenNobodyWrites(runner: QueryRunner, stop?: AbortSignal): P
 async function migrateMysql(dataSource: DataSource, stop?: AbortSignal): Promise<void> {
   const runner = dataSource.createQueryRunner();
   try {
+    await cutOffWhenGivenUp(runner);
     await takeLock(runner, stop);
     await runner.query(`SET SESSION lock_wait_timeout = ${TABLE_WAIT_SECONDS}`);
     await refuseOthersTable(runner, 'migrations', ['timestamp', 'name']);
@@ -117,6 +114,20 @@ async function migrateMysql(dataSource: DataSource, stop?: AbortSignal): Promise
   } finally {
     await runner.release();
   }
+}
+
+/** What was given up is still the first in its connection's queue: no rollback and no leave that is taken behind it would ever be sent. */
+async function cutOffWhenGivenUp(runner: QueryRunner): Promise<void> {
+  const connection = (await runner.connect()) as Parameters<typeof cutOff>[0];
+  const query = runner.query.bind(runner) as (...sent: unknown[]) => Promise<never>;
+  runner.query = async (...sent: unknown[]) => {
+    try {
+      return await query(...sent);
+    } catch (error) {
+      if (isTimeout(error)) cutOff(connection);
+      throw error;
+    }
+  };
 }
 
 async function takeLock(runner: QueryRunner, stop?: AbortSignal): Promise<void> {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { QueryRunner } from 'typeorm';
+import type { PoolConnection } from 'mysql2';
+import { QueryFailedError, type QueryRunner } from 'typeorm';
 import { StartError } from '../core/start-error';
 import { isLocked } from './failures';
 import { dialectOf } from './migrations/dialect';
@@ -96,14 +97,24 @@ export class StepwiseMigration {
     await this.runner.query('START TRANSACTION');
     await this.note(this.step);
     try {
-      await this.runner.query(sql);
+      await this.takeItsTime(sql);
     } catch (error) {
       // What has been refused is not begun: else something of that name which others make now would be taken for ours.
-      await this.runner.query('ROLLBACK');
+      await this.takeItsTime('ROLLBACK');
       await this.note(this.step - 1);
       throw error;
     }
-    await this.runner.query('COMMIT');
+    await this.takeItsTime('COMMIT');
+  }
+
+  /** Sends what may take hours, where a table is large. TypeORM gives up each statement after the same time. */
+  private async takeItsTime(sql: string): Promise<void> {
+    const connection = (await this.runner.connect()) as PoolConnection;
+    try {
+      await connection.promise().query(sql);
+    } catch (error) {
+      throw new QueryFailedError(sql, undefined, error as Error);
+    }
   }
 
   private note(step: number): Promise<unknown> {

@@ -10,7 +10,7 @@ import { AccountLines } from './account-lines';
 import { ConnectionQueue } from './connection-queue';
 import { ConnectionUse } from './connection-use';
 import { QUEUE_LIMIT } from './data-source-options';
-import { isBusy, isDeadlock, isReadOnly, isUniqueViolation } from './failures';
+import { isBusy, isDeadlock, isReadOnly, isTimeout, isUniqueViolation } from './failures';
 import { Lease } from './lease';
 import { cutOff } from './mysql-connection';
 
@@ -277,11 +277,6 @@ export async function begin(runner: QueryRunner): Promise<void> {
     Object.assign(runner, { isTransactionActive: false });
     throw error;
   }
-}
-
-/** The statement may still be running: what its connection answers next would be the answer to something else. */
-function isTimeout(error: unknown): boolean {
-  return (error as { driverError: { code?: string } }).driverError.code === 'PROTOCOL_SEQUENCE_TIMEOUT';
 }
 
 /** Its connection is not used again by anybody. */
