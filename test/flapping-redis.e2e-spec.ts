@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Redis, ReplyError } from 'ioredis';
 import { LIMITS, type WindowLimitName } from '../src/rate-limit/limits';
 import { RateLimits, type Taken } from '../src/rate-limit/rate-limits';
@@ -16,6 +17,9 @@ const { points: QUOTA } = LIMITS['sign-up'];
 
 /** As Redis refuses; the library does not declare how it is made. */
 const Refusal = ReplyError as new (message: string) => Error;
+
+const LOST =
+  'Redis does not answer as it should: instances learn of revocations by the poll, and count limits each for itself';
 
 /** Seconds for which Redis is left alone after it has failed. */
 const AVOIDED_SECONDS = 5;
@@ -52,9 +56,6 @@ describeWhereInstalled('redis-server', 'a Redis that dies and comes back, again 
     app.logged.length = 0;
     return sentences;
   };
-  const LOST =
-    'Redis does not answer as it should: instances learn of revocations by the poll, and count limits each for itself';
-
   it('is told of when it hangs and goes on, or is full and has room again, on the same connection, and when it is lost then', async () => {
     const attempt = async () => {
       app.clock.push(AVOIDED_SECONDS);
@@ -128,7 +129,7 @@ describeWhereInstalled('redis-server', 'a Redis that dies and comes back, again 
     redis.freeze();
     const commands = jest.spyOn(client, 'sendCommand');
     for (const name of ['login-address', 'login-network', 'sign-in'] as const) await take(name);
-    const asked = commands.mock.calls.length;
+    const asked = commands.mock.calls.filter(([{ name }]) => name !== 'ping').length;
     commands.mockRestore();
     redis.thaw();
     await client.ping();
@@ -280,4 +281,63 @@ describeWhereInstalled('redis-server', 'a Redis that has handed over to another 
     expect(await client.info('replication')).toContain('role:master');
     expect(await client.dbsize()).toBeGreaterThan(0);
   }, 10_000);
+});
+
+describeWhereInstalled('redis-server', 'a Redis whose connections stand', () => {
+  let redis: RedisServer;
+  let way: TcpProxy;
+  let app: TestApp;
+  let direct: Redis;
+  beforeEach(async () => {
+    redis = await RedisServer.create();
+    way = await TcpProxy.to(redis.port);
+    app = await startApp({ REDIS_URL: way.leadingTo(redis.url) });
+    direct = new Redis(redis.url);
+  });
+  afterEach(async () => {
+    direct.disconnect();
+    way.endMuted();
+    await app.close();
+    await way.close();
+    await redis.remove();
+  });
+
+  /** What is written to the channel at the moment it is listened to. */
+  const heardOn = (channel: string) =>
+    new Promise((resolve) => app.nest.get(RedisLink).subscribe(channel, resolve));
+
+  it('though its host is lost without a word, is connected to anew within seconds, without anybody asking for it', async () => {
+    const heard = heardOn('a channel of the test');
+    // Every command has one.
+    way.muteAt('$');
+    await app.logs(LOST);
+    while (way.silent < 2) await delay(20);
+    way.muteAt(undefined);
+    const begun = performance.now();
+
+    await app.logs('Redis is back');
+    const milliseconds = performance.now() - begun;
+    app.clock.push(AVOIDED_SECONDS);
+    await app.call('POST', '/users', { body: {} });
+    while ((await direct.publish('a channel of the test', 'a message')) === 0) await delay(20);
+
+    expect(await direct.dbsize()).toBeGreaterThan(0);
+    expect(await heard).toBe('a message');
+    expect(milliseconds).toBeLessThan(15_000);
+  }, 30_000);
+
+  it('and that let nobody listen is listened to as soon as it allows it, and that is told', async () => {
+    await direct.acl('SETUSER', 'default', 'resetchannels');
+    app.logged.length = 0;
+    await app.restart();
+    const heard = heardOn('a channel of the test');
+    await app.logs(LOST);
+
+    await direct.acl('SETUSER', 'default', 'allchannels');
+    while ((await direct.publish('a channel of the test', 'a message')) === 0) await delay(20);
+    app.clock.push(SETTLED_MS / 1000);
+    await app.logs('Redis is back');
+
+    expect(await heard).toBe('a message');
+  }, 30_000);
 });

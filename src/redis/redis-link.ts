@@ -1,10 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  type OnApplicationShutdown,
+  type OnModuleDestroy,
+  type OnModuleInit,
+} from '@nestjs/common';
 import { Redis, ReplyError } from 'ioredis';
 import { Config } from '../config/config';
 import { Clock } from '../core/clock';
 import { LOG, type Log } from '../core/log';
 import { OutageLog } from '../core/outage-log';
+import { PeriodicTask } from '../core/periodic-task';
 import { type RedisAddress, redisAddress } from './redis-address';
 
 /** Milliseconds for a connection to come up, and for a command to be answered. Beyond that, Redis counts as lost. */
@@ -23,6 +30,15 @@ export const SETTLED_MS = 10_000;
 /** Milliseconds for which nobody waits for Redis after it has failed, so that few calls are slow while it hangs. */
 const AVOIDED_MS = 5_000;
 
+/** Milliseconds between two looks whether the connections still lead to somebody. */
+const LOOK_INTERVAL_MS = 1_000;
+
+/**
+ * Looks in a row that nobody has answered, after which a connection is made anew. Where the host is lost without a word, the kernel
+ * would go on believing in it for a quarter of an hour, or for two hours where nothing is sent.
+ */
+const LOST_AFTER_LOOKS = 3;
+
 /** Something that failed. */
 interface Failure {
   /** The last time, by the monotonic clock. */
@@ -40,7 +56,7 @@ export type RedisUse = 'counting' | 'publishing' | 'listening';
  * caller who did not ask.
  */
 @Injectable()
-export class RedisLink implements OnModuleInit, OnApplicationShutdown {
+export class RedisLink implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   /** For commands; absent without `REDIS_URL`. A command fails at once while there is no connection. */
   readonly client: Redis | undefined;
   private readonly subscriber: Redis | undefined;
@@ -53,6 +69,8 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
    * over: a server that hung goes on.
    */
   private readonly failing = new Map<Redis, Map<RedisUse | 'answering', Failure>>();
+  private readonly unansweredLooks = new Map<Redis, number>();
+  private readonly looking = new PeriodicTask({ intervalMs: LOOK_INTERVAL_MS, round: () => this.look() });
 
   constructor(
     config: Config,
@@ -68,12 +86,11 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
     const address = redisAddress(config.redisUrl, config.tls);
     this.client = this.connection(address);
     this.client.on('ready', () => (this.connected += 1));
-    this.subscriber = this.connection(address);
+    const subscriber = this.connection(address);
     // Anew with every connection: one that was made while Redis was lost knows of no channel.
-    this.subscriber.on('ready', () => this.listeners.forEach((_, channel) => this.listenTo(channel)));
-    this.subscriber.on('message', (channel: string, message: string) =>
-      this.listeners.get(channel)?.(message),
-    );
+    subscriber.on('ready', () => void this.listenTo(subscriber));
+    subscriber.on('message', (channel: string, message: string) => this.listeners.get(channel)?.(message));
+    this.subscriber = subscriber;
   }
 
   /** Gives Redis a moment to be there before the first request; the start does not depend on it. */
@@ -82,10 +99,16 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
     const attempts = Promise.allSettled(this.connections.map((redis) => redis.connect()));
     // A server that takes connections and answers nothing would keep the start waiting for ever.
     await Promise.race([attempts, delay(2 * CONNECT_TIMEOUT_MS, undefined, { ref: false })]);
+    this.looking.start();
+  }
+
+  onModuleDestroy(): void {
+    this.looking.retire();
   }
 
   /** Closes the connections after what is under way has been sent. */
   async onApplicationShutdown(): Promise<void> {
+    await this.looking.stop();
     await Promise.allSettled(this.connections.map((redis) => redis.quit()));
     for (const redis of this.connections) redis.disconnect();
   }
@@ -93,7 +116,7 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
   /** Has `listener` called with every message of `channel`, as long as there is a connection. */
   subscribe(channel: string, listener: (message: string) => void): void {
     this.listeners.set(channel, listener);
-    if (this.subscriber?.status === 'ready') this.listenTo(channel);
+    if (this.subscriber?.status === 'ready') void this.listenTo(this.subscriber);
   }
 
   /** Sends `message` to whoever listens. While Redis is lost nobody hears it, and nothing is thrown. */
@@ -133,12 +156,25 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
     this.outage.failed(error);
   }
 
-  private noteSuccess(redis: Redis | undefined, use: RedisUse): void {
+  private noteSuccess(redis: Redis | undefined, use: RedisUse | 'answering'): void {
     const failing = redis && this.failing.get(redis);
     failing?.delete('answering');
     const refusal = failing?.get(use);
     if (refusal) refusal.doneSince = true;
     this.tellIfOver();
+  }
+
+  private async look(): Promise<void> {
+    await Promise.all(this.connections.map((redis) => this.lookAt(redis)));
+  }
+
+  /** Asks something of a connection. One whose look is not answered several times in a row is given up, and made anew. */
+  private async lookAt(redis: Redis): Promise<void> {
+    if (redis.status !== 'ready') return;
+    const answered = await (redis === this.subscriber ? this.listenTo(redis) : this.ping(redis));
+    const unanswered = answered ? 0 : (this.unansweredLooks.get(redis) ?? 0) + 1;
+    this.unansweredLooks.set(redis, unanswered);
+    if (unanswered >= LOST_AFTER_LOOKS) redis.stream.destroy();
   }
 
   private tellIfOver(): void {
@@ -172,17 +208,42 @@ export class RedisLink implements OnModuleInit, OnApplicationShutdown {
     redis.on('error', (error) => this.noteFailure(redis, 'answering', error));
     redis.on('ready', () => {
       failing.clear();
+      this.unansweredLooks.delete(redis);
       this.tellIfOver();
     });
     return redis;
   }
 
-  private listenTo(channel: string): void {
-    const { subscriber } = this;
-    subscriber?.subscribe(channel).then(
-      () => this.noteSuccess(subscriber, 'listening'),
-      (error: unknown) => this.noteFailure(subscriber, failureOf('listening', error), error),
-    );
+  /** @returns whether it was answered */
+  private async ping(redis: Redis): Promise<boolean> {
+    try {
+      await redis.ping();
+    } catch (error) {
+      // Whoever may not ask that is answered all the same.
+      if (!(error instanceof ReplyError)) {
+        this.noteFailure(redis, 'answering', error);
+        return false;
+      }
+    }
+    this.noteSuccess(redis, 'answering');
+    return true;
+  }
+
+  /**
+   * Asks for all channels, also for those that it listens to already, which changes nothing there.
+   *
+   * @returns whether it was answered
+   */
+  private async listenTo(subscriber: Redis): Promise<boolean> {
+    if (this.listeners.size === 0) return this.ping(subscriber);
+    try {
+      await subscriber.subscribe(...this.listeners.keys());
+      this.noteSuccess(subscriber, 'listening');
+      return true;
+    } catch (error) {
+      this.noteFailure(subscriber, failureOf('listening', error), error);
+      return error instanceof ReplyError;
+    }
   }
 }
 

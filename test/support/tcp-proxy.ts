@@ -82,6 +82,11 @@ export class TcpProxy {
     this.mutedAt = words;
   }
 
+  /** How many connections have fallen silent and are not ended. */
+  get silent(): number {
+    return this.muted.size;
+  }
+
   /** Ends the connections that have fallen silent, as the kernel does for a server that is killed, and says how many had. */
   endMuted(): number {
     const count = this.muted.size;
