@@ -1,5 +1,10 @@
 import { LRUCache } from 'lru-cache';
-import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
+import {
+  type IRateLimiterOptions,
+  RateLimiterMemory,
+  RateLimiterRedis,
+  RateLimiterRes,
+} from 'rate-limiter-flexible';
 import type { Clock } from '../core/clock';
 import type { RedisLink } from '../redis/redis-link';
 import type { WindowLimit } from './limits';
@@ -55,7 +60,8 @@ const COUNT = `
  * what the stores let expire by their own clocks is only what is left behind.
  */
 export class WindowCounters {
-  private readonly local: BoundedMemory;
+  private readonly options: IRateLimiterOptions;
+  private memory: BoundedMemory | undefined;
   private readonly shared: RateLimiterRedis | undefined;
 
   constructor(
@@ -64,16 +70,15 @@ export class WindowCounters {
     private readonly clock: Clock,
     private readonly redis: RedisLink,
   ) {
-    const options = { points: limit.points, duration: limit.seconds, keyPrefix: `latchkey:limit:${name}` };
-    this.local = new BoundedMemory(options);
+    this.options = { points: limit.points, duration: limit.seconds, keyPrefix: `latchkey:limit:${name}` };
     this.shared =
       redis.client &&
-      new RateLimiterRedis({ ...options, storeClient: redis.client, customIncrTtlLuaScript: COUNT });
+      new RateLimiterRedis({ ...this.options, storeClient: redis.client, customIncrTtlLuaScript: COUNT });
   }
 
   /** Counters held in this process. */
   get held(): number {
-    return this.local.held;
+    return this.memory?.held ?? 0;
   }
 
   /**
@@ -90,7 +95,7 @@ export class WindowCounters {
       if (isSame) await this.inRedis((counters) => counters.reward(key));
     };
     return {
-      wasLeft: consumedPoints <= this.local.points,
+      wasLeft: consumedPoints <= this.limit.points,
       giveBack: () => (shared ? giveBackToRedis() : this.local.reward(key).then(() => undefined)),
     };
   }
@@ -102,7 +107,8 @@ export class WindowCounters {
 
   /** What the counters of this process that are to be kept have counted since they were written down. */
   unwritten(): UnwrittenCount[] {
-    const { changed } = this.local;
+    if (!this.memory) return [];
+    const { changed } = this.memory;
     const { points: quota, seconds } = this.limit;
     const now = this.clock.now();
     const counts: UnwrittenCount[] = [];
@@ -118,6 +124,11 @@ export class WindowCounters {
       counts.push({ id: `${this.name}:${counter.key}`, points, share: points / quota, endsAt, settle });
     }
     return counts;
+  }
+
+  /** Made when something is counted: it takes its room, and the time to lay it out, at once. */
+  private get local(): BoundedMemory {
+    return (this.memory ??= new BoundedMemory(this.options));
   }
 
   /** @returns undefined without Redis, and where it fails or has just failed */
