@@ -30,8 +30,14 @@ interface Reading {
 }
 
 /**
- * The machine's clock, corrected to the database's, which all instances share. While the two are too far apart it runs on from its last
- * trusted time; before it was ever trusted it is the machine's own.
+ * Change of a machine's clock against its monotonic one, in milliseconds, that counts as a step: it was set, or went on while the machine
+ * slept. None drifts that much from one comparison with the database's to the next.
+ */
+export const STEP_MS = 1_000;
+
+/**
+ * The machine's clock, corrected to the database's, which all instances share. While the two are too far apart, or when it has stepped
+ * since they were compared, it runs on from its last trusted time; before it was ever trusted it is the machine's own.
  */
 export class KeptClock extends Clock {
   private correctionMs = 0;
@@ -43,13 +49,12 @@ export class KeptClock extends Clock {
   }
 
   now(): Date {
-    const { lastTrusted } = this;
-    const runsOn = !this.trusted && lastTrusted !== undefined;
-    return new Date(
-      runsOn
-        ? lastTrusted.time + this.monotonic() - lastTrusted.monotonic
-        : this.ownTime() + this.correctionMs,
-    );
+    const corrected = this.ownTime() + this.correctionMs;
+    if (!this.lastTrusted) return new Date(corrected);
+    const { time, monotonic } = this.lastTrusted;
+    const runningOn = time + this.monotonic() - monotonic;
+    const hasStepped = Math.abs(corrected - runningOn) >= STEP_MS;
+    return new Date(this.trusted && !hasStepped ? corrected : runningOn);
   }
 
   monotonic(): number {

@@ -139,6 +139,20 @@ describe('the keeper of the clock', () => {
     },
   );
 
+  it.each([-300_000, -1_000, 1_000, 300_000])(
+    "has it run on while the machine's has been set by %d ms and not yet been compared",
+    (steppedBy) => {
+      machine.wrongBy = 2_000;
+      sample();
+      machine.wrongBy += steppedBy;
+
+      machine.passed = 299;
+
+      expect(offBy()).toBe(299);
+      expect(clock.isTrusted).toBe(true);
+    },
+  );
+
   it.each([-7_200_000, -1_000, 1_000, 7_200_000])(
     "has all judged anew when the database's clock is set with the machine's: by %d ms",
     (steppedBy) => {

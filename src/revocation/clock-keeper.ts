@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { Clock, KeptClock } from '../core/clock';
+import { Clock, KeptClock, STEP_MS } from '../core/clock';
 import { LOG, type Log } from '../core/log';
 import { Metrics } from '../core/metrics';
 
@@ -20,12 +20,6 @@ const LONGEST_ROUND_TRIP_MS = 1_000;
 
 /** What is worth a line in the log, in milliseconds: a machine whose clock is that far off should be looked at. */
 const NOTEWORTHY_MS = 1_000;
-
-/**
- * Change of the wall clock against the monotonic one between two samples, in milliseconds, that counts as a step: the clock was set, or
- * went on while the machine slept. None drifts that much from one poll to the next.
- */
-const STEP_MS = 1_000;
 
 const ASTRAY =
   "This machine's clock and the database's are too far apart to be corrected; until one of them is set, the service is not ready";
