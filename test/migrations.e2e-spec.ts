@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { join } from 'node:path';
 import timers, { setTimeout as delay } from 'node:timers/promises';
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
@@ -12,6 +13,7 @@ import { SqliteConnection } from '../src/database/sqlite-connection';
 import { entities } from '../src/entities';
 import { MASTER_SECRET } from './support/app';
 import { createDatabase, onMysql, type TestDatabase } from './support/database';
+import { holdMigrations } from './support/held-migrations';
 import { nameOf, schemaOf, statementsOf, tablesAfter, writeRow } from './support/schemas';
 import { Program, settingsFor, startServer } from './support/server-process';
 import { type Cut, TcpProxy } from './support/tcp-proxy';
@@ -202,12 +204,14 @@ function failingAt(
 }
 
 describe('a start', () => {
-  /** What it logs, line by line. */
-  const logOfStart = async (): Promise<Record<string, unknown>[]> => {
+  /** What it logs, line by line, and who hears each at once. */
+  const logOfStart = async (heard: () => void = () => undefined): Promise<Record<string, unknown>[]> => {
     const lines: Record<string, unknown>[] = [];
-    const log = createLog('info', {
-      write: (line) => void lines.push(JSON.parse(line) as Record<string, unknown>),
-    });
+    const write = (line: string) => {
+      lines.push(JSON.parse(line) as Record<string, unknown>);
+      heard();
+    };
+    const log = createLog('info', { write });
     const dataSource = await openDatabase(locationOf(database.url), entities, log);
     await dataSource.destroy();
     return lines;
@@ -223,6 +227,23 @@ describe('a start', () => {
     );
     expect(again).toEqual([]);
   });
+
+  it('says once that it waits for another that migrates, and goes on when that is through', async () => {
+    const other = await holdMigrations(database);
+    const writing = new EventEmitter();
+    const starting = logOfStart(() => writing.emit('line'));
+    await once(writing, 'line');
+    // Long enough for it to look again.
+    await delay(1_500);
+    await other.release();
+
+    const lines = await starting;
+
+    expect(lines.map(({ level, msg }) => [level, msg])).toEqual([
+      ['info', expect.stringMatching(/^waiting for another process/)],
+    ]);
+    expect(await applied()).toEqual(NAMES);
+  }, 20_000);
 
   it('makes a new database without a word', async () => {
     expect(await logOfStart()).toEqual([]);

@@ -1,16 +1,15 @@
 import { once } from 'node:events';
-import { readdirSync, readlinkSync } from 'node:fs';
 import { Agent, request, type IncomingMessage } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { createConnection } from 'mysql2/promise';
 import { SqliteConnection } from '../src/database/sqlite-connection';
 import { Drain } from '../src/http/drain';
 import { MASTER_SECRET, startApp, type TestApp } from './support/app';
 import { createDatabase, createMysqlDatabase, onMysql, type TestDatabase } from './support/database';
+import { holdMigrations } from './support/held-migrations';
 import { bearer } from './support/instances';
 import { MariadbServer } from './support/mariadb-server';
 import { issued } from './support/secret-watch';
@@ -397,50 +396,6 @@ const tables = async (database: TestDatabase): Promise<string[]> => {
   );
   return rows.map(({ name }) => name);
 };
-
-/** What a descriptor of another process stands for; none, where that has closed it since it was listed. */
-function openFile(descriptor: string): string | undefined {
-  try {
-    return readlinkSync(descriptor);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-/** What another instance holds while it migrates. */
-async function holdMigrations(database: TestDatabase) {
-  if (!onMysql) {
-    const file = database.url.slice('sqlite:'.length);
-    const other = new SqliteConnection(file);
-    other.exec('BEGIN IMMEDIATE');
-    return {
-      untilWaitedFor: async ({ pid }: Program) => {
-        const opened = () =>
-          readdirSync(`/proc/${pid}/fd`).some((fd) => openFile(`/proc/${pid}/fd/${fd}`) === file);
-        while (!opened()) await delay(10);
-      },
-      release: () => {
-        other.exec('ROLLBACK');
-        return Promise.resolve(other.close());
-      },
-    };
-  }
-  const other = await createConnection(database.url);
-  await other.query("SELECT GET_LOCK(CONCAT('latchkey:', DATABASE()), 0)");
-  const waiting = async () =>
-    (
-      await database.rows(
-        "SELECT 1 FROM information_schema.processlist WHERE info LIKE 'SELECT GET_LOCK%' AND db = DATABASE()",
-      )
-    ).length > 0;
-  return {
-    untilWaitedFor: async () => {
-      while (!(await waiting())) await delay(10);
-    },
-    release: () => other.end(),
-  };
-}
 
 describe('leave is taken', () => {
   const failpoints = new TestFailpoints();

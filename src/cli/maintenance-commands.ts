@@ -35,9 +35,12 @@ export const MAINTENANCE_COMMANDS: Command[] = [
     async run(_, { config, progress }) {
       const settings = config();
       const { pending } = await migrationStatusAt(settings.database);
-      await prepareDatabase(settings.database, (name) =>
-        progress.tell(`${name} is being applied, ${pending.indexOf(name) + 1} of ${pending.length}`),
-      );
+      await prepareDatabase(settings.database, {
+        begins: (name) =>
+          progress.tell(`${name} is being applied, ${pending.indexOf(name) + 1} of ${pending.length}`),
+        waits: () =>
+          progress.tell('Waiting for another process that migrates or writes to the database file'),
+      });
       const text = pending.length === 0 ? 'Nothing was pending.' : `Applied: ${pending.join(', ')}.`;
       return { text, data: { applied: pending } };
     },

@@ -23,46 +23,62 @@ const TABLE_WAIT_SECONDS = 1;
 const BUSY_PAUSE_MS = 50;
 const BUSY_TRIES = (LOCK_WAIT_SECONDS * 1_000) / BUSY_PAUSE_MS;
 
+/** Looks after which that is said: as long as the wait on MySQL has lasted by then. */
+const BUSY_TRIES_UNTOLD = 1_000 / BUSY_PAUSE_MS;
+
+/** Who hears what takes so long. */
+export interface MigrationListener {
+  /** A migration is begun. */
+  begins(name: string): void;
+  /** Another process has been in the way for a second. Said once. */
+  waits(): void;
+}
+
+const NOBODY: MigrationListener = { begins: () => undefined, waits: () => undefined };
+
 /**
  * Brings the schema up to date, on a connection of its own. What a migration consists of may take as long as it likes; all around
  * it is given up as everyday statements are, since a server that has fallen silent would hold up the start for ever. Instances that
  * start together take turns; the lock dies with the process that holds it. What was cut short goes on at the next call.
  *
  * @param stop aborted when the process is to end: what is being waited for is given up, and on MySQL no further statement is begun
- * @param told the name of each migration when it is begun
  * @throws StartError when another instance holds the lock, or another process writes to the SQLite file, for longer than a minute,
  * somebody holds a table for longer than five, or another application's tables are in the way; the reason of `stop`
  */
 export async function migrate(
   options: DataSourceOptions,
   stop?: AbortSignal,
-  told: (name: string) => void = () => undefined,
+  listener = NOBODY,
 ): Promise<void> {
   const dataSource = await new DataSource({ ...options, entities: [] }).initialize();
-  announce(dataSource, told);
+  announce(dataSource, listener);
   try {
-    if (options.type === 'better-sqlite3') await migrateSqlite(dataSource, stop);
-    else await migrateMysql(dataSource, stop);
+    if (options.type === 'better-sqlite3') await migrateSqlite(dataSource, listener, stop);
+    else await migrateMysql(dataSource, listener, stop);
   } finally {
     await dataSource.destroy();
   }
 }
 
-function announce(dataSource: DataSource, told: (name: string) => void): void {
+function announce(dataSource: DataSource, listener: MigrationListener): void {
   for (const migration of dataSource.migrations) {
     const up = migration.up.bind(migration);
     migration.up = (runner) => {
-      told(migration.constructor.name);
+      listener.begins(migration.constructor.name);
       return up(runner);
     };
   }
 }
 
 /** All pending migrations are one transaction that locks writers out from its beginning. */
-async function migrateSqlite(dataSource: DataSource, stop?: AbortSignal): Promise<void> {
+async function migrateSqlite(
+  dataSource: DataSource,
+  listener: MigrationListener,
+  stop?: AbortSignal,
+): Promise<void> {
   // The one runner that all of them share.
   const runner = dataSource.createQueryRunner();
-  await beginWhenNobodyWrites(runner, stop);
+  await beginWhenNobodyWrites(runner, listener, stop);
   try {
     await dataSource.runMigrations({ transaction: 'none' });
     await runner.commitTransaction();
@@ -72,7 +88,11 @@ async function migrateSqlite(dataSource: DataSource, stop?: AbortSignal): Promis
   }
 }
 
-async function beginWhenNobodyWrites(runner: QueryRunner, stop?: AbortSignal): Promise<void> {
+async function beginWhenNobodyWrites(
+  runner: QueryRunner,
+  listener: MigrationListener,
+  stop?: AbortSignal,
+): Promise<void> {
   // SQLite's own way of waiting holds up the whole process, which would not hear of a stop.
   await runner.query('PRAGMA busy_timeout = 0');
   for (let tries = 1; ; tries += 1) {
@@ -81,6 +101,7 @@ async function beginWhenNobodyWrites(runner: QueryRunner, stop?: AbortSignal): P
       return await begin(runner);
     } catch (error) {
       if (!isBusy(error)) throw error;
+      if (tries === BUSY_TRIES_UNTOLD) listener.waits();
       if (tries === BUSY_TRIES) {
         throw new StartError(
           'Another process has been writing to the database file for more than a minute, as a migration does; wait for it, then try again.',
@@ -96,11 +117,15 @@ async function beginWhenNobodyWrites(runner: QueryRunner, stop?: AbortSignal): P
  * MySQL commits each DDL statement by itself, so a lock by name keeps the others out. The connection that holds it is the one
  * that migrates: a statement that outlives its process keeps the lock until it is through.
  */
-async function migrateMysql(dataSource: DataSource, stop?: AbortSignal): Promise<void> {
+async function migrateMysql(
+  dataSource: DataSource,
+  listener: MigrationListener,
+  stop?: AbortSignal,
+): Promise<void> {
   const runner = dataSource.createQueryRunner();
   try {
     await cutOffWhenGivenUp(runner);
-    await takeLock(runner, stop);
+    await takeLock(runner, listener, stop);
     await runner.query(`SET SESSION lock_wait_timeout = ${TABLE_WAIT_SECONDS}`);
     await refuseOthersTable(runner, 'migrations', ['timestamp', 'name']);
     for (const migration of dataSource.migrations) {
@@ -130,13 +155,14 @@ async function cutOffWhenGivenUp(runner: QueryRunner): Promise<void> {
   };
 }
 
-async function takeLock(runner: QueryRunner, stop?: AbortSignal): Promise<void> {
+async function takeLock(runner: QueryRunner, listener: MigrationListener, stop?: AbortSignal): Promise<void> {
   for (let seconds = 0; seconds < LOCK_WAIT_SECONDS; seconds += 1) {
     stop?.throwIfAborted();
     const [{ granted }] = (await runner.query(`SELECT GET_LOCK(${LOCK_NAME}, 1) AS granted`)) as [
       { granted: number | string | null },
     ];
     if (Number(granted) === 1) return;
+    if (seconds === 0) listener.waits();
   }
   throw new StartError(
     'Another instance has been migrating the database for more than a minute; wait for it, then start again.',

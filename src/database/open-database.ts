@@ -6,13 +6,13 @@ import { makeFolder } from '../core/make-folder';
 import { StartError } from '../core/start-error';
 import { dataSourceOptions, type Entities } from './data-source-options';
 import { isForbidden } from './failures';
-import { migrate } from './migrate';
+import { migrate, type MigrationListener } from './migrate';
 import { migrations } from './migrations';
 
 /**
  * Opens the database with its schema up to date.
  *
- * @param log told each migration of an update when it is begun, and when user or password of a MySQL server are others from now on
+ * @param log told each migration of an update when it is begun, that another process is waited for, and when user or password of a MySQL server are others from now on
  * @param stop aborted when the process is to end, by a StartError
  * @throws StartError saying what to change when it cannot be reached, opened or migrated; the reason of `stop`
  */
@@ -23,7 +23,7 @@ export async function openDatabase(
   stop?: AbortSignal,
 ): Promise<DataSource> {
   return inWords(location, async () => {
-    const options = await prepare(location, entities(location.engine), log, stop, tellingUpdates(log));
+    const options = await prepare(location, entities(location.engine), log, stop, loggingUpdates(log));
     stop?.throwIfAborted();
     const dataSource = await new DataSource(options).initialize();
     // SQLite's own way of waiting for another process holds up the whole of this one. From here on `Transactions` does the waiting.
@@ -33,25 +33,27 @@ export async function openDatabase(
 }
 
 /** Says nothing of those that make a new database: a table without rows is changed in no time. */
-function tellingUpdates(log: Log): (name: string) => void {
+function loggingUpdates(log: Log): MigrationListener {
   let isNew = false;
-  return (name) => {
-    isNew ||= name === migrations[0]?.name;
-    if (!isNew) log.info({ migration: name }, 'migrating');
+  return {
+    begins: (name) => {
+      isNew ||= name === migrations[0]?.name;
+      if (!isNew) log.info({ migration: name }, 'migrating');
+    },
+    waits: () => log.info('waiting for another process that migrates or writes to the database file'),
   };
 }
 
 /**
  * Brings the schema up to date as the start does, and does no more; makes an SQLite file where there is none.
  *
- * @param told the name of each migration when it is begun
  * @throws StartError
  */
 export async function prepareDatabase(
   location: DatabaseLocation,
-  told?: (name: string) => void,
+  listener?: MigrationListener,
 ): Promise<void> {
-  await inWords(location, () => prepare(location, [], undefined, undefined, told));
+  await inWords(location, () => prepare(location, [], undefined, undefined, listener));
 }
 
 async function prepare(
@@ -59,11 +61,11 @@ async function prepare(
   entities: Entities,
   log: Log | undefined,
   stop?: AbortSignal,
-  told?: (name: string) => void,
+  listener?: MigrationListener,
 ): Promise<DataSourceOptions> {
   if (location.engine === 'sqlite') makeFolder(dirname(location.file));
   const options = await dataSourceOptions(location, entities, log);
-  await migrate(options, stop, told);
+  await migrate(options, stop, listener);
   return options;
 }
 
