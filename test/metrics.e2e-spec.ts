@@ -6,7 +6,9 @@ import { loadConfig } from '../src/config/load-config';
 import { API_ERRORS } from '../src/core/errors';
 import { Metrics } from '../src/core/metrics';
 import type { LaneQueue } from '../src/crypto/lane-queue';
+import { withBudget } from '../src/core/request-budget';
 import { PasswordHasher } from '../src/crypto/password-hasher';
+import { QUEUE_LIMIT } from '../src/database/data-source-options';
 import {
   MetricsServer,
   MOST_SCRAPERS,
@@ -16,6 +18,7 @@ import {
 import type { PrometheusMetrics } from '../src/observability/prometheus-metrics';
 import { LIMITS } from '../src/rate-limit/limits';
 import { startApp, type TestApp } from './support/app';
+import { holdConnections } from './support/connections';
 import { createDatabase, type TestDatabase } from './support/database';
 import { gate } from './support/gate';
 import { freePort } from './support/mariadb-server';
@@ -285,6 +288,27 @@ describe('metrics', () => {
     await app.rows('ALTER TABLE lost RENAME TO users');
 
     expect(failures).toBe(1);
+  });
+
+  it('count whose turn on the database never comes for others, and none of them as failed by it', async () => {
+    await quiet(app);
+    const [failures, refusals] = ['latchkey_database_failures_total', 'latchkey_database_refusals_total'];
+    const before = await scrape();
+    const letGo = await holdConnections(app);
+    const unit = () => app.rows('SELECT 1');
+
+    const [outOfTime] = await Promise.allSettled([withBudget(50, unit)]);
+    const crowd = Promise.allSettled(Array.from({ length: QUEUE_LIMIT }, unit));
+    const [withoutPlace] = await Promise.allSettled([unit()]);
+    await letGo();
+    await crowd;
+
+    const after = await scrape();
+    const unavailable = { status: 'rejected', reason: { code: 'service_unavailable' } };
+    expect([outOfTime, withoutPlace]).toMatchObject([unavailable, unavailable]);
+    // The place of the one that gave up is taken until its turn comes.
+    expect(after.value(refusals) - before.value(refusals)).toBe(3);
+    expect(after.value(failures) - before.value(failures)).toBe(0);
   });
 
   it('have the figures of the process, of the event loop, and the version', async () => {

@@ -219,6 +219,15 @@ const normalised = (series: Series): Series =>
     Object.entries(series).map(([name, values]) => [name.replace(/le="(\d+)"/, 'le="$1.0"'), values]),
   );
 
+/** As much as an hour and a half brings, all of it in the twentieth minute. */
+const inOneBurst = (series: Series): Series =>
+  Object.fromEntries(
+    Object.entries(series).map(([name, values]) => [
+      name,
+      values.replace(/^0\+(\S+)x60$/, (_, perMinute) => `0x20 ${Number(perMinute) * 90}x39`),
+    ]),
+  );
+
 /** All that makes alerts go off, at once; but a service that is down cannot be absent as well. */
 const EVERYTHING_BAD: Series = Object.assign({}, ...Object.values(CAUSES).map(({ bad }) => bad)) as Series;
 
@@ -301,6 +310,32 @@ describeWhereInstalled('promtool', 'what Prometheus makes of what operators are 
 
     const file = written('tests.yml', { rule_files: [alerts], evaluation_interval: '1m', tests });
 
+    expect(promtool(['test', 'rules', file])).toContain('SUCCESS');
+  });
+
+  it('alerts at no time of a burst that is over a minute later, however big, but of stolen tokens', () => {
+    const bursts = Object.entries(CAUSES).filter(([, { bad }]) =>
+      Object.values(bad).every((values) => values.startsWith('0+')),
+    );
+    const tests = bursts.map(([alert, { bad }]) => ({
+      interval: '1m',
+      input_series: Object.entries(scrapedAs('latchkey', { up: steady(1), ...inOneBurst(bad) })).map(
+        ([name, values]) => ({ series: name, values }),
+      ),
+      promql_expr_test: [
+        {
+          expr: 'count by (alertname) (count_over_time(ALERTS{alertstate="firing"}[1h]))',
+          eval_time: '59m',
+          exp_samples:
+            alert === 'LatchkeyRefreshTokensReused' ? [{ labels: `{alertname="${alert}"}`, value: 1 }] : [],
+        },
+      ],
+    }));
+
+    const file = written('bursts.yml', { rule_files: [alerts], evaluation_interval: '1m', tests });
+
+    expect(bursts.map(([alert]) => alert)).toContain('LatchkeyDatabaseFails');
+    expect(bursts.length).toBeGreaterThan(7);
     expect(promtool(['test', 'rules', file])).toContain('SUCCESS');
   });
 });

@@ -91,7 +91,12 @@ export const METRICS = {
   },
   latchkey_database_failures_total: {
     kind: 'counter',
-    help: 'Units of work that the database failed, that ran out of time, or that found no place to wait.',
+    help: 'Units of work that the database failed, or that ran out of time after their turn had come.',
+    labels: [],
+  },
+  latchkey_database_refusals_total: {
+    kind: 'counter',
+    help: 'Units of work whose turn never came: too many waited before them, or their time was up before that.',
     labels: [],
   },
 } as const satisfies Record<string, MetricDefinition>;
