@@ -137,7 +137,7 @@ export async function createApp(
   if (config.metrics) measureRequests(server, observability.metrics);
   app.get(Drain).watch(server);
   describeEveryResponse(server, log);
-  guardConnections(server, ids, addressNetwork);
+  guardConnections(server, ids, addressNetwork, observability.metrics);
   app.get(ProxyWatch).watch(server);
   const answerTheRest = answerByTheLetter(server);
   await shareWithOrigins(server, config);

@@ -192,6 +192,10 @@ const CAUSES: Record<string, { bad: Record<string, string>; bearable: Record<str
     bad: { 'latchkey_limit_hits_total{limit="sign-up"}': growing(66) },
     bearable: { 'latchkey_limit_hits_total{limit="sign-up"}': growing(60) },
   },
+  LatchkeyConnectionsClosed: {
+    bad: { 'latchkey_connections_closed_total{reason="share"}': growing(66) },
+    bearable: { 'latchkey_connections_closed_total{reason="share"}': growing(60) },
+  },
   LatchkeyEventLoopLags: {
     bad: { nodejs_eventloop_lag_p99_seconds: steady(0.3) },
     bearable: { nodejs_eventloop_lag_p99_seconds: steady(0.25) },
@@ -414,8 +418,11 @@ describe('what operators are given to watch the service', () => {
         .flatMap(({ metric, label, values }) => values.map((value) => ({ from, metric, label, value }))),
     );
 
-    // Nobody fills the hashing queue here, and no login meets an outage; that none did is exported all the same.
-    const unhurt = ['latchkey_hash_queue_refusals_total', 'latchkey_logins_total'];
+    // Nobody fills the hashing queue or takes all connections here, and no login meets an outage; that none did is exported all the same.
+    const unhurt = [
+      ...['latchkey_hash_queue_refusals_total', 'latchkey_logins_total'],
+      'latchkey_connections_closed_total',
+    ];
     const happened = ({ metric, label, value }: (typeof named)[number]) =>
       exported
         .of(metric)

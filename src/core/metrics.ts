@@ -74,6 +74,11 @@ export const METRICS = {
     help: 'Requests refused with a status of 4xx, by the code of the error.',
     labels: ['code'],
   },
+  latchkey_connections_closed_total: {
+    kind: 'counter',
+    help: 'Connections closed without a word: there were too many (full), too many of their network (share), another network had hardly any (made_room), too many requests were unanswered (flood), or too much was not taken (unread).',
+    labels: ['reason'],
+  },
   latchkey_database_connections_used: {
     kind: 'gauge',
     help: 'Connections to the database that are in use.',
