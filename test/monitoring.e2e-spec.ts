@@ -33,7 +33,11 @@ const rules = (parse(read('alerts.yml')) as { groups: { rules: Rule[] }[] }).gro
 );
 
 interface Dashboard {
-  panels: { title: string; targets: { expr: string }[] }[];
+  panels: {
+    title: string;
+    fieldConfig: { defaults: { unit: string } };
+    targets: { expr: string }[];
+  }[];
 }
 
 const { panels } = JSON.parse(read('dashboard.json')) as Dashboard;
@@ -61,6 +65,16 @@ const choices = (query: string): { metric: string; label: string; values: string
 
 const definitionOf = (metric: string): MetricDefinition | undefined =>
   (METRICS as Record<string, MetricDefinition>)[metric.replace(/_(bucket|sum|count)$/, '')];
+
+/** What a query results in, as Grafana names units: by the name of what it asks for, and by what it makes of that. */
+function unitsOf(expr: string): string[] {
+  const asked = metricsIn(expr).join();
+  const isRate = /\brate\(/.test(expr) && !expr.startsWith('histogram_quantile');
+  // Seconds a second are cores.
+  if (isRate) return /_seconds_total$/.test(asked) ? ['none'] : ['reqps', 'ops', 'cps'];
+  if (/_seconds(_bucket)?$/.test(asked)) return ['s'];
+  return /_bytes$/.test(asked) ? ['bytes'] : ['none'];
+}
 
 const queries = [
   ...rules.map(({ alert, expr }) => ({ from: alert, expr })),
@@ -396,6 +410,13 @@ describe('what operators are given to watch the service', () => {
     );
 
     expect(unknown).toEqual([]);
+  });
+
+  it('shows every figure in a unit of its kind', () => {
+    for (const { title, fieldConfig, targets } of panels) {
+      for (const { expr } of targets)
+        expect([title, unitsOf(expr)]).toEqual([title, expect.arrayContaining([fieldConfig.defaults.unit])]);
+    }
   });
 
   it('looks at the figures of no other service', () => {
