@@ -52,13 +52,14 @@ describe('metrics', () => {
     return (await scrape()).value(name, labels) - before;
   };
 
-  it('time requests by method, template of the route and status, as OpenTelemetry has it', async () => {
+  it('time requests by method, template of the route, status and scheme, as OpenTelemetry has it', async () => {
     const { token } = await newcomer(app);
     const { keyId } = await createKey(app, token);
     const labels = {
       http_request_method: 'GET',
       http_route: '/api/v1/auth/keys/:keyId',
       http_response_status_code: '200',
+      url_scheme: 'http',
     };
 
     const count = await growth(`${DURATION}_count`, labels, () =>
@@ -328,6 +329,22 @@ describe('metrics', () => {
       expect([response.status, await response.json()]).toEqual([404, { error: 'Not found' }]);
     },
   );
+});
+
+describe('metrics behind a proxy', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp({ METRICS: 'on', TRUST_PROXY: 'loopback' })));
+  afterAll(() => app.close());
+
+  it('have the scheme by which the proxy was asked, and none that there is not', async () => {
+    for (const scheme of ['https', 'https', 'http', 'made-up'])
+      await app.fetch('/health/live', { headers: { 'X-Forwarded-Proto': scheme } });
+
+    const now = await Scrape.from(app.url);
+    const ofScheme = (scheme: string) => now.value(`${DURATION}_count`, { url_scheme: scheme });
+    expect(now.text).not.toContain('made-up');
+    expect([ofScheme('https'), ofScheme('http')]).toEqual([2, 2]);
+  });
 });
 
 describe('metrics on a port of their own', () => {

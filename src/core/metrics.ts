@@ -18,7 +18,7 @@ export const METRICS = {
   http_server_request_duration_seconds: {
     kind: 'histogram',
     help: 'Seconds from the head of a request to the end of its answer, or until the connection was closed before that: status 499, which nobody is sent.',
-    labels: ['http_request_method', 'http_route', 'http_response_status_code'],
+    labels: ['http_request_method', 'http_route', 'http_response_status_code', 'url_scheme'],
     buckets: [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
   },
   latchkey_build_info: { kind: 'gauge', help: 'Always 1; the label is the version.', labels: ['version'] },
