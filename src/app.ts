@@ -103,8 +103,9 @@ export async function createApp(
   replacements: Replacements = {},
   stop?: AbortSignal,
 ): Promise<NestFastifyApplication> {
-  const observability = openObservability(config, log);
-  const { module, ids } = await assemble(config, log, observability, replacements, stop);
+  const { random = new SystemRandom() } = replacements;
+  const observability = openObservability(config, random, log);
+  const { module, ids } = await assemble(config, log, observability, { ...replacements, random }, stop);
   if (!config.rateLimits) log.warn(NO_LIMITS);
   const adapter = new FastifyAdapter({
     // The server's own news (that it listens, that a path is unknown) is told elsewhere.
@@ -137,7 +138,7 @@ export async function createApp(
   if (config.metrics) measureRequests(server, observability.metrics);
   app.get(Drain).watch(server);
   describeEveryResponse(server, log);
-  guardConnections(server, ids, addressNetwork);
+  guardConnections(server, ids, addressNetwork, observability.metrics);
   app.get(ProxyWatch).watch(server);
   const answerTheRest = answerByTheLetter(server);
   await shareWithOrigins(server, config);

@@ -6,7 +6,9 @@ import { loadConfig } from '../src/config/load-config';
 import { API_ERRORS } from '../src/core/errors';
 import { Metrics } from '../src/core/metrics';
 import type { LaneQueue } from '../src/crypto/lane-queue';
+import { withBudget } from '../src/core/request-budget';
 import { PasswordHasher } from '../src/crypto/password-hasher';
+import { QUEUE_LIMIT } from '../src/database/data-source-options';
 import {
   MetricsServer,
   MOST_SCRAPERS,
@@ -16,6 +18,7 @@ import {
 import type { PrometheusMetrics } from '../src/observability/prometheus-metrics';
 import { LIMITS } from '../src/rate-limit/limits';
 import { startApp, type TestApp } from './support/app';
+import { holdConnections } from './support/connections';
 import { createDatabase, type TestDatabase } from './support/database';
 import { gate } from './support/gate';
 import { freePort } from './support/mariadb-server';
@@ -49,13 +52,14 @@ describe('metrics', () => {
     return (await scrape()).value(name, labels) - before;
   };
 
-  it('time requests by method, template of the route and status, as OpenTelemetry has it', async () => {
+  it('time requests by method, template of the route, status and scheme, as OpenTelemetry has it', async () => {
     const { token } = await newcomer(app);
     const { keyId } = await createKey(app, token);
     const labels = {
       http_request_method: 'GET',
       http_route: '/api/v1/auth/keys/:keyId',
       http_response_status_code: '200',
+      url_scheme: 'http',
     };
 
     const count = await growth(`${DURATION}_count`, labels, () =>
@@ -287,6 +291,27 @@ describe('metrics', () => {
     expect(failures).toBe(1);
   });
 
+  it('count whose turn on the database never comes for others, and none of them as failed by it', async () => {
+    await quiet(app);
+    const [failures, refusals] = ['latchkey_database_failures_total', 'latchkey_database_refusals_total'];
+    const before = await scrape();
+    const letGo = await holdConnections(app);
+    const unit = () => app.rows('SELECT 1');
+
+    const [outOfTime] = await Promise.allSettled([withBudget(50, unit)]);
+    const crowd = Promise.allSettled(Array.from({ length: QUEUE_LIMIT }, unit));
+    const [withoutPlace] = await Promise.allSettled([unit()]);
+    await letGo();
+    await crowd;
+
+    const after = await scrape();
+    const unavailable = { status: 'rejected', reason: { code: 'service_unavailable' } };
+    expect([outOfTime, withoutPlace]).toMatchObject([unavailable, unavailable]);
+    // The place of the one that gave up is taken until its turn comes.
+    expect(after.value(refusals) - before.value(refusals)).toBe(3);
+    expect(after.value(failures) - before.value(failures)).toBe(0);
+  });
+
   it('have the figures of the process, of the event loop, and the version', async () => {
     const now = await scrape();
 
@@ -304,6 +329,22 @@ describe('metrics', () => {
       expect([response.status, await response.json()]).toEqual([404, { error: 'Not found' }]);
     },
   );
+});
+
+describe('metrics behind a proxy', () => {
+  let app: TestApp;
+  beforeAll(async () => (app = await startApp({ METRICS: 'on', TRUST_PROXY: 'loopback' })));
+  afterAll(() => app.close());
+
+  it('have the scheme by which the proxy was asked, and none that there is not', async () => {
+    for (const scheme of ['https', 'https', 'http', 'made-up'])
+      await app.fetch('/health/live', { headers: { 'X-Forwarded-Proto': scheme } });
+
+    const now = await Scrape.from(app.url);
+    const ofScheme = (scheme: string) => now.value(`${DURATION}_count`, { url_scheme: scheme });
+    expect(now.text).not.toContain('made-up');
+    expect([ofScheme('https'), ofScheme('http')]).toEqual([2, 2]);
+  });
 });
 
 describe('metrics on a port of their own', () => {

@@ -33,7 +33,11 @@ const rules = (parse(read('alerts.yml')) as { groups: { rules: Rule[] }[] }).gro
 );
 
 interface Dashboard {
-  panels: { title: string; targets: { expr: string }[] }[];
+  panels: {
+    title: string;
+    fieldConfig: { defaults: { unit: string } };
+    targets: { expr: string }[];
+  }[];
 }
 
 const { panels } = JSON.parse(read('dashboard.json')) as Dashboard;
@@ -61,6 +65,16 @@ const choices = (query: string): { metric: string; label: string; values: string
 
 const definitionOf = (metric: string): MetricDefinition | undefined =>
   (METRICS as Record<string, MetricDefinition>)[metric.replace(/_(bucket|sum|count)$/, '')];
+
+/** What a query results in, as Grafana names units: by the name of what it asks for, and by what it makes of that. */
+function unitsOf(expr: string): string[] {
+  const asked = metricsIn(expr).join();
+  const isRate = /\brate\(/.test(expr) && !expr.startsWith('histogram_quantile');
+  // Seconds a second are cores.
+  if (isRate) return /_seconds_total$/.test(asked) ? ['none'] : ['reqps', 'ops', 'cps'];
+  if (/_seconds(_bucket)?$/.test(asked)) return ['s'];
+  return /_bytes$/.test(asked) ? ['bytes'] : ['none'];
+}
 
 const queries = [
   ...rules.map(({ alert, expr }) => ({ from: alert, expr })),
@@ -192,6 +206,10 @@ const CAUSES: Record<string, { bad: Record<string, string>; bearable: Record<str
     bad: { 'latchkey_limit_hits_total{limit="sign-up"}': growing(66) },
     bearable: { 'latchkey_limit_hits_total{limit="sign-up"}': growing(60) },
   },
+  LatchkeyConnectionsClosed: {
+    bad: { 'latchkey_connections_closed_total{reason="share"}': growing(66) },
+    bearable: { 'latchkey_connections_closed_total{reason="share"}': growing(60) },
+  },
   LatchkeyEventLoopLags: {
     bad: { nodejs_eventloop_lag_p99_seconds: steady(0.3) },
     bearable: { nodejs_eventloop_lag_p99_seconds: steady(0.25) },
@@ -217,6 +235,15 @@ const scrapedAs = (job: string, series: Series): Series =>
 const normalised = (series: Series): Series =>
   Object.fromEntries(
     Object.entries(series).map(([name, values]) => [name.replace(/le="(\d+)"/, 'le="$1.0"'), values]),
+  );
+
+/** As much as an hour and a half brings, all of it in the twentieth minute. */
+const inOneBurst = (series: Series): Series =>
+  Object.fromEntries(
+    Object.entries(series).map(([name, values]) => [
+      name,
+      values.replace(/^0\+(\S+)x60$/, (_, perMinute) => `0x20 ${Number(perMinute) * 90}x39`),
+    ]),
   );
 
 /** All that makes alerts go off, at once; but a service that is down cannot be absent as well. */
@@ -303,6 +330,32 @@ describeWhereInstalled('promtool', 'what Prometheus makes of what operators are 
 
     expect(promtool(['test', 'rules', file])).toContain('SUCCESS');
   });
+
+  it('alerts at no time of a burst that is over a minute later, however big, but of stolen tokens', () => {
+    const bursts = Object.entries(CAUSES).filter(([, { bad }]) =>
+      Object.values(bad).every((values) => values.startsWith('0+')),
+    );
+    const tests = bursts.map(([alert, { bad }]) => ({
+      interval: '1m',
+      input_series: Object.entries(scrapedAs('latchkey', { up: steady(1), ...inOneBurst(bad) })).map(
+        ([name, values]) => ({ series: name, values }),
+      ),
+      promql_expr_test: [
+        {
+          expr: 'count by (alertname) (count_over_time(ALERTS{alertstate="firing"}[1h]))',
+          eval_time: '59m',
+          exp_samples:
+            alert === 'LatchkeyRefreshTokensReused' ? [{ labels: `{alertname="${alert}"}`, value: 1 }] : [],
+        },
+      ],
+    }));
+
+    const file = written('bursts.yml', { rule_files: [alerts], evaluation_interval: '1m', tests });
+
+    expect(bursts.map(([alert]) => alert)).toContain('LatchkeyDatabaseFails');
+    expect(bursts.length).toBeGreaterThan(7);
+    expect(promtool(['test', 'rules', file])).toContain('SUCCESS');
+  });
 });
 
 describe('what operators are given to watch the service', () => {
@@ -359,6 +412,13 @@ describe('what operators are given to watch the service', () => {
     expect(unknown).toEqual([]);
   });
 
+  it('shows every figure in a unit of its kind', () => {
+    for (const { title, fieldConfig, targets } of panels) {
+      for (const { expr } of targets)
+        expect([title, unitsOf(expr)]).toEqual([title, expect.arrayContaining([fieldConfig.defaults.unit])]);
+    }
+  });
+
   it('looks at the figures of no other service', () => {
     for (const { from, expr } of queries) {
       const ofOurs = choices(expr)
@@ -379,8 +439,11 @@ describe('what operators are given to watch the service', () => {
         .flatMap(({ metric, label, values }) => values.map((value) => ({ from, metric, label, value }))),
     );
 
-    // Nobody fills the hashing queue here, and no login meets an outage; that none did is exported all the same.
-    const unhurt = ['latchkey_hash_queue_refusals_total', 'latchkey_logins_total'];
+    // Nobody fills the hashing queue or takes all connections here, and no login meets an outage; that none did is exported all the same.
+    const unhurt = [
+      ...['latchkey_hash_queue_refusals_total', 'latchkey_logins_total'],
+      'latchkey_connections_closed_total',
+    ];
     const happened = ({ metric, label, value }: (typeof named)[number]) =>
       exported
         .of(metric)

@@ -362,26 +362,28 @@ describe('RATE_LIMITS=off', () => {
 
 describe('a limit that is reached while the database takes no events', () => {
   let app: TestApp;
-  beforeAll(async () => (app = await startApp({ TRUST_PROXY: 'loopback' })));
-  afterAll(() => app.close());
+  beforeEach(async () => (app = await startApp({ TRUST_PROXY: 'loopback' })));
+  afterEach(() => app.close());
 
+  const addresses = ['192.0.2.11', '192.0.2.12'] as const;
+  const [HIDE, SHOW] = [
+    'ALTER TABLE audit_events RENAME TO audit_events_hidden',
+    'ALTER TABLE audit_events_hidden RENAME TO audit_events',
+  ];
   const attempts = (count: number, address: string) =>
     times(count, () => app.call('POST', '/users', { body: {}, headers: { 'X-Forwarded-For': address } }));
   const linesOfLimits = () =>
-    app.logged.filter(({ msg }) =>
-      /^(A limit is|Limits that are|Service temp|Other calls)/.test(String(msg)),
-    );
+    app.logged.filter(({ msg }) => /^(A limit is|Limits that|Service temp|Other calls)/.test(String(msg)));
 
   it('refuses as ever, is one line however many are refused, and is made up for later', async () => {
-    const addresses = ['192.0.2.11', '192.0.2.12'] as const;
     for (const address of addresses) await attempts(100, address);
-    await app.inDatabase((tx) => tx.query('ALTER TABLE audit_events RENAME TO audit_events_hidden'));
+    await app.rows(HIDE);
 
     const refused = [...(await attempts(50, addresses[0])), ...(await attempts(5, addresses[1]))];
     app.clock.push(1);
     refused.push(...(await attempts(5, addresses[0])));
     const meanwhile = linesOfLimits();
-    await app.inDatabase((tx) => tx.query('ALTER TABLE audit_events_hidden RENAME TO audit_events'));
+    await app.rows(SHOW);
     app.clock.push(1);
     refused.push(...(await attempts(2, addresses[0])));
 
@@ -397,5 +399,37 @@ describe('a limit that is reached while the database takes no events', () => {
       "SELECT ip FROM audit_events WHERE type = 'limit_reached' ORDER BY id",
     );
     expect(events.map(({ ip }) => ip)).toEqual(addresses);
+  });
+
+  it('is made up for by a clean stop, which seals it too', async () => {
+    await app.rows(HIDE);
+    for (const address of addresses) await attempts(101, address);
+    await app.rows(SHOW);
+    // A round that met the same outage: the last one is left out until another has succeeded.
+    if (app.logged.some(({ msg }) => String(msg).startsWith('The audit trail cannot be sealed')))
+      await app.logs('The audit trail is sealed again');
+
+    await app.nest.close();
+
+    const events = await app.database.rows<{ ip: string; sequence: unknown }>(
+      "SELECT ip, sequence FROM audit_events WHERE type = 'limit_reached' ORDER BY id",
+    );
+    expect(events).toEqual(addresses.map((ip) => ({ ip, sequence: expect.anything() as unknown })));
+  });
+
+  it('is lost by a stop that cannot write it down either, which says so', async () => {
+    await app.rows(HIDE);
+    for (const address of addresses) await attempts(101, address);
+
+    await app.nest.close();
+    await app.database.rows(SHOW);
+
+    expect(linesOfLimits().slice(1)).toEqual([
+      expect.objectContaining({
+        ...{ level: 'warn', events: 2 },
+        msg: 'Limits that were reached are lost, since the service stops',
+      }),
+    ]);
+    expect(await app.database.rows("SELECT 1 FROM audit_events WHERE type = 'limit_reached'")).toEqual([]);
   });
 });

@@ -1,12 +1,15 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Metrics } from '../src/core/metrics';
 import { CONNECTION_LIMITS, MOST_PIPELINED, MOST_RECEIVED } from '../src/http/connections';
+import type { PrometheusMetrics } from '../src/observability/prometheus-metrics';
 import { startApp, type TestApp } from './support/app';
 import { createDatabase, type TestDatabase } from './support/database';
 import { freePort } from './support/mariadb-server';
 import { newcomer } from './support/people';
 import { sendRaw } from './support/raw-http';
+import { Scrape } from './support/scrape';
 import { type Program, settingsFor, startServer } from './support/server-process';
 import { TestFailpoints } from './support/test-failpoints';
 
@@ -175,9 +178,15 @@ describe('two thousand slow clients', () => {
   }, 60_000);
 });
 
+/** How many connections were closed for that reason. Asked for without one, which there might not be. */
+const closedFor = async (app: TestApp, reason: string): Promise<number> => {
+  const { text } = await app.nest.get<PrometheusMetrics>(Metrics).export();
+  return new Scrape(text).value('latchkey_connections_closed_total', { reason });
+};
+
 describe('a client that sends requests without awaiting the answers', () => {
   let app: TestApp;
-  beforeAll(async () => (app = await startApp()));
+  beforeAll(async () => (app = await startApp({ METRICS: 'on' })));
   afterAll(() => app.close());
 
   const LARGE = ['/openapi.json', '/openapi.yaml', '/docs/swagger-ui-init.js'];
@@ -190,9 +199,12 @@ describe('a client that sends requests without awaiting the answers', () => {
   });
 
   it('is hung up on without a word where it sends many more, also such as reach no route', async () => {
+    const before = await closedFor(app, 'flood');
+
     const answers = await sendRaw(app.url, pipelined('/%zz', 10 * MOST_RECEIVED));
 
     expect(answers.length).toBeLessThanOrEqual(MOST_RECEIVED);
+    expect((await closedFor(app, 'flood')) - before).toBe(1);
     expect((await app.fetch('/health/live')).status).toBe(200);
   });
 
@@ -258,7 +270,7 @@ describe('an address that takes every connection it can get', () => {
   let port: number;
   const opened: { address: string; socket: Socket }[] = [];
   beforeEach(async () => {
-    app = await startApp({}, { failpoints });
+    app = await startApp({ METRICS: 'on' }, { failpoints });
     port = Number(new URL(app.url).port);
     app.nest.getHttpAdapter().getInstance().server.maxConnections = MOST;
   });
@@ -300,12 +312,24 @@ describe('an address that takes every connection it can get', () => {
     // Ten that were left, and five of the other's.
     expect(await holdMany('127.0.0.3')).toBe(MOST / 2 - 5);
     await left('127.0.0.2', MOST / 2 - 5);
+    expect(await closedFor(app, 'share')).toBe(MOST / 2 + MOST / 2 + 5);
+    expect(await closedFor(app, 'made_room')).toBe(5);
 
     for (let address = 4; address < 16; address += 1) {
       expect(await holdMany(`127.0.0.${address}`)).toBeGreaterThan(1);
     }
 
     expect(await hold('127.0.0.16')).toBe(true);
+  });
+
+  it('has others turned away where there are no more to be had by anybody, which is counted', async () => {
+    expect(await hold('127.0.0.2')).toBe(true);
+    app.nest.getHttpAdapter().getInstance().server.maxConnections = 1;
+
+    expect(await hold('127.0.0.3')).toBe(false);
+
+    expect(await closedFor(app, 'full')).toBe(1);
+    expect(await closedFor(app, 'share')).toBe(0);
   });
 
   it('that sends its requests slowly gives them up as well', async () => {

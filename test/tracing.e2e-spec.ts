@@ -22,6 +22,7 @@ describe('tracing', () => {
         OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
         OTEL_EXPORTER_OTLP_HEADERS: 'x-team=doors%20and%20locks,x-other=1',
         OTEL_SERVICE_NAME: 'front-door',
+        OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=the%20cellar,service.version=9',
       },
       { failpoints },
     );
@@ -88,7 +89,29 @@ describe('tracing', () => {
     collector.trace(requestIdOf(answer));
     expect(collector.requests[0]?.url).toBe('/v1/traces');
     expect(collector.requests[0]?.headers).toMatchObject({ 'x-team': 'doors and locks', 'x-other': '1' });
-    expect(collector.resource).toMatchObject({ 'service.name': 'front-door', 'service.version': '0.1.0' });
+    expect(collector.resource).toMatchObject({
+      ...{ 'service.name': 'front-door', 'service.version': '0.1.0' },
+      'deployment.environment.name': 'the cellar',
+    });
+  });
+
+  it('names the instance: another one at each start, or as the operator has it', async () => {
+    const instances: unknown[] = [];
+    const traceAndRestart = async (settings: Record<string, string>) => {
+      await app.fetch('/health/live');
+      await app.restart(settings);
+      instances.push(collector.resource['service.instance.id']);
+    };
+
+    await traceAndRestart({});
+    await traceAndRestart({ OTEL_RESOURCE_ATTRIBUTES: 'service.instance.id=10.0.0.11:9464' });
+    await traceAndRestart({});
+
+    const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+    const [first, second, named] = instances;
+    expect([first, second]).toEqual([expect.stringMatching(uuid), expect.stringMatching(uuid)]);
+    expect(second).not.toBe(first);
+    expect(named).toBe('10.0.0.11:9464');
   });
 
   it('goes on with the trace of a request that belongs to one, unless that is not to be recorded', async () => {

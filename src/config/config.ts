@@ -8,6 +8,8 @@ export interface TracingSettings {
   endpoint: string;
   headers: Record<string, string>;
   serviceName: string;
+  /** What else is told of whoever sends them, as the operator wants it. */
+  attributes: Record<string, string>;
   /** Share of requests that are traced, 0 to 1. */
   ratio: number;
 }
@@ -123,10 +125,11 @@ function toIdentities({ TLS_CA: ca, TLS_CERT: cert, TLS_KEY: key }: Settings): T
 
 function toTracing(settings: Settings): TracingSettings | undefined {
   const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_EXPORTER_OTLP_HEADERS: headers = {} } = settings;
+  const { OTEL_RESOURCE_ATTRIBUTES: attributes = {} } = settings;
   if (endpoint === undefined) return undefined;
   return {
-    ...{ endpoint, headers },
-    serviceName: settings.OTEL_SERVICE_NAME,
+    ...{ endpoint, headers, attributes },
+    serviceName: settings.OTEL_SERVICE_NAME ?? attributes['service.name'] ?? 'latchkey',
     ratio: settings.OTEL_TRACES_SAMPLER_ARG,
   };
 }

@@ -78,9 +78,21 @@ describe('settings', () => {
     expect(tracing).toEqual({
       endpoint: 'https://collector.example.com/otlp',
       headers: { 'api-key': 'a=b', x: 'y=z' },
+      attributes: {},
       serviceName: 'latchkey',
       ratio: 0.25,
     });
+  });
+
+  it('reads what traces say of the instance, unescaped, and its name there unless that has a setting of its own', () => {
+    const settings = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318',
+      OTEL_RESOURCE_ATTRIBUTES: 'service.name=doors, team=locks%2C keys%3D,empty=',
+    };
+    const attributes = { 'service.name': 'doors', team: 'locks, keys=', empty: '' };
+
+    expect(loadConfig(settings).tracing).toMatchObject({ attributes, serviceName: 'doors' });
+    expect(loadConfig({ ...settings, OTEL_SERVICE_NAME: 'front' }).tracing?.serviceName).toBe('front');
   });
 
   it('reads origins of sites, and of apps and extensions, to which the URL standard gives none', () => {
@@ -197,6 +209,11 @@ describe('settings', () => {
     ['OTEL_EXPORTER_OTLP_HEADERS', { OTEL_EXPORTER_OTLP_HEADERS: 'key=a%0Ab' }],
     ['OTEL_EXPORTER_OTLP_HEADERS', { OTEL_EXPORTER_OTLP_HEADERS: 'key=%00' }],
     ['OTEL_EXPORTER_OTLP_HEADERS', { OTEL_EXPORTER_OTLP_HEADERS: 'other=x,key=%E2%82%AC' }],
+    ['OTEL_RESOURCE_ATTRIBUTES', { OTEL_RESOURCE_ATTRIBUTES: 'no attribute' }],
+    ['OTEL_RESOURCE_ATTRIBUTES', { OTEL_RESOURCE_ATTRIBUTES: 'a=b=c' }],
+    ['OTEL_RESOURCE_ATTRIBUTES', { OTEL_RESOURCE_ATTRIBUTES: '=b' }],
+    ['OTEL_RESOURCE_ATTRIBUTES', { OTEL_RESOURCE_ATTRIBUTES: 'a=100%' }],
+    ['OTEL_RESOURCE_ATTRIBUTES', { OTEL_RESOURCE_ATTRIBUTES: `a=${'b'.repeat(256)}` }],
     ['OTEL_TRACES_SAMPLER_ARG', { OTEL_TRACES_SAMPLER_ARG: '1.5' }],
     ['SHUTDOWN_DELAY', { SHUTDOWN_DELAY: '301' }],
     ['TRUST_PROXY', { TRUST_PROXY: 'true' }],

@@ -138,6 +138,22 @@ const headerList = z
     ),
   );
 
+/** `key=value,key=value`, both percent-encoded, as the OpenTelemetry specification has it. */
+const attributeList = z
+  .string()
+  .transform((text) => list(text).map((pair) => pair.split('=').map((part) => decodePart(part.trim()))))
+  .refine(
+    (pairs) =>
+      pairs.every(
+        (parts) =>
+          parts.length === 2 &&
+          parts[0] !== '' &&
+          parts.every((part) => part !== undefined && part.length <= 255),
+      ),
+    'must be a comma-separated list of attributes such as deployment.environment.name=staging',
+  )
+  .transform((pairs) => Object.fromEntries(pairs) as Record<string, string>);
+
 const ratio = z
   .string()
   .regex(/^(0|1|0?\.\d{1,9}|1\.0+)$/, 'must be a number from 0 to 1, such as 0.1')
@@ -304,8 +320,12 @@ export const SETTINGS = z.object({
   OTEL_SERVICE_NAME: z
     .string()
     .max(255, 'must have at most 255 characters')
-    .default('latchkey')
+    .optional()
     .meta({ default: '`latchkey`', description: 'what the service is called in traces' }),
+  OTEL_RESOURCE_ATTRIBUTES: attributeList.optional().meta({
+    default: 'none',
+    description: 'what else traces say of the instance, such as `service.instance.id=…`, comma-separated',
+  }),
   OTEL_TRACES_SAMPLER_ARG: ratio.default(1).meta({
     default: '`1`',
     description: 'share of requests that are traced, 0 to 1, where the caller has not decided it',

@@ -18,7 +18,7 @@ export const METRICS = {
   http_server_request_duration_seconds: {
     kind: 'histogram',
     help: 'Seconds from the head of a request to the end of its answer, or until the connection was closed before that: status 499, which nobody is sent.',
-    labels: ['http_request_method', 'http_route', 'http_response_status_code'],
+    labels: ['http_request_method', 'http_route', 'http_response_status_code', 'url_scheme'],
     buckets: [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
   },
   latchkey_build_info: { kind: 'gauge', help: 'Always 1; the label is the version.', labels: ['version'] },
@@ -74,6 +74,11 @@ export const METRICS = {
     help: 'Requests refused with a status of 4xx, by the code of the error.',
     labels: ['code'],
   },
+  latchkey_connections_closed_total: {
+    kind: 'counter',
+    help: 'Connections closed without a word: there were too many (full), too many of their network (share), another network had hardly any (made_room), too many requests were unanswered (flood), or too much was not taken (unread).',
+    labels: ['reason'],
+  },
   latchkey_database_connections_used: {
     kind: 'gauge',
     help: 'Connections to the database that are in use.',
@@ -91,7 +96,12 @@ export const METRICS = {
   },
   latchkey_database_failures_total: {
     kind: 'counter',
-    help: 'Units of work that the database failed, that ran out of time, or that found no place to wait.',
+    help: 'Units of work that the database failed, or that ran out of time after their turn had come.',
+    labels: [],
+  },
+  latchkey_database_refusals_total: {
+    kind: 'counter',
+    help: 'Units of work whose turn never came: too many waited before them, or their time was up before that.',
     labels: [],
   },
 } as const satisfies Record<string, MetricDefinition>;

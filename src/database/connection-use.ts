@@ -15,6 +15,7 @@ export class ConnectionUse {
     metrics.gauge('latchkey_database_connections_used', {}, () => this.used);
     metrics.gauge('latchkey_database_waiting', {}, () => Math.max(0, this.units - this.used));
     metrics.count('latchkey_database_failures_total', {}, 0);
+    metrics.count('latchkey_database_refusals_total', {}, 0);
   }
 
   /** A unit of work has come, and waits or works until it leaves; also on behind the back of a caller who has been answered. */
@@ -35,9 +36,14 @@ export class ConnectionUse {
     this.used -= 1;
   }
 
-  /** Counts what the engine is to blame for. */
-  noteFailure(error: unknown): void {
-    const failed = error instanceof ApiError && error.code === 'service_unavailable';
-    if (failed) this.metrics.count('latchkey_database_failures_total', {});
+  /**
+   * Counts what the engine is to blame for, apart from what it has never heard of: a crowd of callers must not look like a database
+   * that fails.
+   *
+   * @param hadTurn whether the unit of work had come to its turn
+   */
+  noteFailure(error: unknown, hadTurn: boolean): void {
+    if (!(error instanceof ApiError && error.code === 'service_unavailable')) return;
+    this.metrics.count(hadTurn ? 'latchkey_database_failures_total' : 'latchkey_database_refusals_total', {});
   }
 }

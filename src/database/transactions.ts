@@ -153,14 +153,19 @@ export class Transactions {
     if (this.inside.getStore()) {
       throw new Error('A unit of work is open already: hand its tx on instead of opening another');
     }
+    let hadTurn = false;
+    const takeTurn = (lease: Lease) => {
+      hadTurn = true;
+      return this.inside.run(true, () => unit(lease));
+    };
     try {
       return await this.tracing.span(`database ${kind}`, this.spanAttributes, () =>
         Lease.ofRequest(this.clock, LONGEST_TRANSACTION_MS, (lease) =>
-          this.inTurn(() => this.inside.run(true, () => unit(lease)), lease, wait),
+          this.inTurn(() => takeTurn(lease), lease, wait),
         ),
       );
     } catch (error) {
-      this.connections.noteFailure(error);
+      this.connections.noteFailure(error, hadTurn);
       throw error;
     }
   }

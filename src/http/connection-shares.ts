@@ -1,5 +1,6 @@
 import type { Server, Socket } from 'node:net';
 import { Tally } from '../core/tally';
+import type { Closings } from './closings';
 
 /** Part of all connections that is given only in exchange for others: whoever makes room is gone a moment later. */
 const RESERVED = 0.01;
@@ -23,6 +24,7 @@ export class ConnectionShares {
     private readonly server: Server,
     private readonly ownerOf: (address: string) => string,
     private readonly isBusy: (socket: Socket) => boolean,
+    private readonly closings: Closings,
   ) {}
 
   /** Counts the connection in until it is closed, or hangs up on it. */
@@ -35,7 +37,7 @@ export class ConnectionShares {
     }
     const owner = this.ownerOf(remoteAddress);
     if (!this.hasRoomFor(owner) && !this.makeRoomFor(owner)) {
-      socket.destroy();
+      this.closings.close(socket, 'share');
       return;
     }
     const own = this.sockets.get(owner) ?? new Set();
@@ -58,7 +60,7 @@ export class ConnectionShares {
     const spare = this.spareOf(leader);
     if (!spare) return false;
     this.release(leader, spare);
-    spare.destroy();
+    this.closings.close(spare, 'made_room');
     return true;
   }
 

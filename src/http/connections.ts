@@ -3,7 +3,9 @@ import type { Duplex } from 'node:stream';
 import type { FastifyInstance, FastifyServerOptions } from 'fastify';
 import { ApiError } from '../core/errors';
 import type { Ids } from '../core/ids';
+import type { Metrics } from '../core/metrics';
 import { answerUnparsable } from './broken-requests';
+import { Closings } from './closings';
 import { ConnectionShares } from './connection-shares';
 import { timesSent } from './raw-headers';
 import { UnsentAnswers } from './unsent-answers';
@@ -52,13 +54,17 @@ export function guardConnections(
   server: FastifyInstance,
   ids: Ids,
   ownerOf: (address: string) => string,
+  metrics: Metrics,
 ): void {
   server.server.maxConnections = MOST_CONNECTIONS;
   // Node would leave out what stands behind the thousandth, such as what a proxy adds: the client chose what is seen. Their
   // bytes are bounded as it is.
   server.server.maxHeadersCount = 0;
-  const unsent = new UnsentAnswers();
-  const shares = new ConnectionShares(server.server, ownerOf, (socket) => unsent.isAtWorkFor(socket));
+  const closings = new Closings(metrics);
+  const unsent = new UnsentAnswers(closings);
+  const isBusy = (socket: Socket) => unsent.isAtWorkFor(socket);
+  const shares = new ConnectionShares(server.server, ownerOf, isBusy, closings);
+  server.server.on('drop', () => closings.note('full'));
   server.server.on('connection', (socket: Socket) => shares.admit(socket));
   // An expectation that nobody knows may be ignored (RFC 9110 section 10.1.1).
   server.server.on('checkExpectation', (request, response) =>
@@ -67,7 +73,7 @@ export function guardConnections(
   const refuse = answerUnparsable(ids);
   server.server.on('connect', (_request, socket: Duplex) => refuse(new Error('CONNECT'), socket));
   server.server.prependListener('request', ({ socket }) => {
-    if (unsent.of(socket) > MOST_RECEIVED) socket.destroy();
+    if (unsent.of(socket) > MOST_RECEIVED) closings.close(socket, 'flood');
   });
   unsent.watch(server.server);
   server.addHook('onRequest', (request, _reply, done) => {

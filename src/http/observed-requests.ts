@@ -22,6 +22,9 @@ const methodOf = ({ method }: FastifyRequest): string => (METHODS.has(method) ? 
 const routeOf = (request: FastifyRequest): string =>
   request.is404 ? NO_ROUTE : (request.routeOptions.url ?? NO_ROUTE);
 
+/** Never what else a caller says that his proxy was asked by. */
+const schemeOf = ({ protocol }: FastifyRequest): string => (protocol === 'https' ? 'https' : 'http');
+
 /**
  * What stands for a status where the connection was closed before the answer was out: nobody was told any. nginx writes the same
  * into its logs.
@@ -57,6 +60,7 @@ export function measureRequests(server: FastifyInstance, metrics: Metrics): void
       http_request_method: methodOf(request),
       http_route: routeOf(request),
       http_response_status_code: String(status),
+      url_scheme: schemeOf(request),
     };
     metrics.observe('http_server_request_duration_seconds', labels, elapsedTime / 1000);
   };
@@ -86,7 +90,7 @@ export function traceRequests(server: FastifyInstance, tracing: Tracing): void {
     request.span = tracing.begin(name, request.headers, {
       'http.request.method': methodOf(request),
       'http.route': routeOf(request),
-      'url.scheme': request.protocol,
+      'url.scheme': schemeOf(request),
       'latchkey.request_id': request.id,
     });
     done();

@@ -1,19 +1,26 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
+import { Metrics } from '../core/metrics';
+import { Closings } from './closings';
 import { UnsentAnswers } from './unsent-answers';
 
 const ANSWER = Buffer.alloc(8 * 1024 * 1024, 'x');
 const MOST = 40 * 1024 * 1024;
 
 describe('answers that clients have yet to take', () => {
-  const unsent = new UnsentAnswers(MOST);
+  const counted: object[] = [];
+  const metrics = Object.assign(new Metrics(), {
+    count: (name: string, { reason }: { reason: string }, by = 1) => void counted.push({ name, reason, by }),
+  });
+  const unsent = new UnsentAnswers(new Closings(metrics), MOST);
   let server: Server;
   let answered = 0;
   const accepted: Socket[] = [];
   beforeEach(async () => {
     answered = 0;
     accepted.length = 0;
+    counted.length = 0;
     server = createServer((_, response) => {
       response.end(ANSWER);
       answered += 1;
@@ -55,6 +62,7 @@ describe('answers that clients have yet to take', () => {
     unsent.relieve();
 
     expect(accepted.map(({ destroyed }) => destroyed)).toEqual([false, false, true]);
+    expect(counted).toEqual([{ name: 'latchkey_connections_closed_total', reason: 'unread', by: 1 }]);
   });
 
   it('are looked after by themselves', async () => {

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Closings } from './closings';
 
 /** Bytes of answers that may lie in memory, over all connections, because their clients do not take them. */
 export const MOST_UNSENT_BYTES = 64 * 1024 * 1024;
@@ -19,7 +20,10 @@ export class UnsentAnswers {
   private readonly waiting = new Map<Socket, Set<ServerResponse>>();
 
   /** @param mostBytes see `MOST_UNSENT_BYTES` */
-  constructor(private readonly mostBytes = MOST_UNSENT_BYTES) {}
+  constructor(
+    private readonly closings: Closings,
+    private readonly mostBytes = MOST_UNSENT_BYTES,
+  ) {}
 
   /** Looks after the answers of a server as long as it listens. */
   watch(server: Server): void {
@@ -51,7 +55,7 @@ export class UnsentAnswers {
     if (total <= this.mostBytes) return;
     for (const { socket, bytes } of kept.sort((a, b) => b.bytes - a.bytes)) {
       if (total <= this.mostBytes) return;
-      socket.destroy();
+      this.closings.close(socket, 'unread');
       total -= bytes;
     }
   }

@@ -2,6 +2,7 @@ import type { Config } from '../config/config';
 import { readVersion } from '../config/version';
 import type { Log } from '../core/log';
 import { Metrics } from '../core/metrics';
+import type { Random } from '../core/random';
 import { Tracing } from '../core/tracing';
 import type * as OpenTelemetry from './opentelemetry-tracing';
 import type * as Prometheus from './prometheus-metrics';
@@ -16,10 +17,10 @@ export interface Observability {
 export const UNSEEN: Observability = { metrics: new Metrics(), tracing: new Tracing() };
 
 /** Metrics and traces as the settings want them. The libraries are loaded here, and only where they are wanted. */
-export function openObservability(config: Config, log: Log): Observability {
+export function openObservability(config: Config, random: Random, log: Log): Observability {
   return {
     metrics: config.metrics ? openMetrics() : UNSEEN.metrics,
-    tracing: config.tracing ? openTracing(config.tracing, log) : UNSEEN.tracing,
+    tracing: config.tracing ? openTracing(config.tracing, random, log) : UNSEEN.tracing,
   };
 }
 
@@ -31,8 +32,8 @@ function openMetrics(): Metrics {
   return metrics;
 }
 
-function openTracing(settings: NonNullable<Config['tracing']>, log: Log): Tracing {
+function openTracing(settings: NonNullable<Config['tracing']>, random: Random, log: Log): Tracing {
   // eslint-disable-next-line @typescript-eslint/no-require-imports
   const { OpenTelemetryTracing } = require('./opentelemetry-tracing') as typeof OpenTelemetry;
-  return new OpenTelemetryTracing(settings, readVersion(), log);
+  return new OpenTelemetryTracing(settings, readVersion(), random, log);
 }

@@ -19,10 +19,12 @@ import {
   type SpanExporter,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-base';
+import { v4 as uuidV4 } from 'uuid';
 import type { TracingSettings } from '../config/config';
 import { ApiError } from '../core/errors';
 import type { Log } from '../core/log';
 import { OutageLog } from '../core/outage-log';
+import type { Random } from '../core/random';
 import { currentSpan, type Span, type SpanAttributes, Tracing, withinSpan } from '../core/tracing';
 
 /** Milliseconds for the last spans to be sent when the service stops; whoever collects them must not hold it up. */
@@ -47,15 +49,26 @@ export class OpenTelemetryTracing extends Tracing implements OnApplicationShutdo
   private readonly tracer: Tracer;
   private readonly propagator = new W3CTraceContextPropagator();
 
-  constructor({ endpoint, headers, serviceName, ratio }: TracingSettings, version: string, log: Log) {
+  constructor(
+    { endpoint, headers, serviceName, attributes, ratio }: TracingSettings,
+    version: string,
+    random: Random,
+    log: Log,
+  ) {
     super();
+    // Of several instances, one that is slow must be found; nothing that the machine is called by is unique behind a scheduler.
+    const instance = uuidV4({ random: random.bytes(16) });
     const exporter = new OTLPTraceExporter({
       url: `${endpoint}/v1/traces`,
       headers,
       timeoutMillis: EXPORT_TIMEOUT_MS,
     });
     this.provider = new BasicTracerProvider({
-      resource: resourceFromAttributes({ 'service.name': serviceName, 'service.version': version }),
+      resource: resourceFromAttributes({
+        'service.instance.id': instance,
+        ...attributes,
+        ...{ 'service.name': serviceName, 'service.version': version },
+      }),
       sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) }),
       spanProcessors: [
         new BatchSpanProcessor(new WatchedExporter(exporter, log), {

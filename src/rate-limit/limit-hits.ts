@@ -1,4 +1,4 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { AuditTrail } from '../audit/audit-trail';
 import { Clock } from '../core/clock';
@@ -37,7 +37,7 @@ interface Hit {
 
 /** Counts who runs into limits, and has it written down once, not once a request: a flood must not flood the audit trail. */
 @Injectable()
-export class LimitHits {
+export class LimitHits implements OnApplicationShutdown {
   /** When the last event of a limit and subject was written, or left waiting, in milliseconds. */
   private readonly told = new LRUCache<string, number>({ max: REMEMBERED_SUBJECTS });
   /** By limit and subject. */
@@ -74,6 +74,17 @@ export class LimitHits {
     if (!isTold) this.keep(key, { name, caller });
     if (this.waiting.size === 0 || this.clock.monotonic() < this.pausedUntil) return;
     await this.writeWaiting();
+  }
+
+  /** Writes down what waits, before the last events are sealed. What cannot be written then is lost. */
+  async onApplicationShutdown(): Promise<void> {
+    if (this.waiting.size === 0) return;
+    await this.writeWaiting();
+    if (this.waiting.size > 0)
+      this.log.warn(
+        { events: this.waiting.size },
+        'Limits that were reached are lost, since the service stops',
+      );
   }
 
   private keep(key: string, hit: Hit): void {
