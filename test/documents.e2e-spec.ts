@@ -10,6 +10,7 @@ import { asksForHelp, usageOf } from '../src/cli/help';
 import { mayBeFile } from '../src/config/load-config';
 import { type SettingName, SETTINGS } from '../src/config/settings';
 import type { ResponseObject } from '@nestjs/swagger';
+import { API_ERRORS, type ErrorCode } from '../src/core/errors';
 import { API_KEY_PATTERN, ApiKeyFormat } from '../src/crypto/api-key-format';
 import { openApiDocument } from './support/contract';
 import { type AttemptLimit, LIMITS, type WindowLimit } from '../src/rate-limit/limits';
@@ -99,6 +100,7 @@ describe('README', () => {
     'docs/inventory.md',
     'docs/command-line.md',
     'docs/backup.md',
+    'docs/sessions.md',
   ])('and the pages it leads to have no dead links: %s', (page) => {
     const targets = [...read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, target]) => target as string);
     const local = targets.filter((target) => !target.startsWith('http'));
@@ -152,6 +154,26 @@ describe('README', () => {
       version: '0.1.0',
     });
     expect(section('Start')).toContain('Latchkey 0.1.0 is ready.');
+  });
+});
+
+describe('docs/sessions.md', () => {
+  const page = read('docs/sessions.md');
+  const rulesOf = (text: string) => /^1\. Send one refresh[\s\S]*?\n(?=\n)/m.exec(text)?.[0];
+
+  it('gives the same rules as README', () => {
+    expect(rulesOf(page)).toMatch(/\n4\. /);
+    expect(rulesOf(page)).toBe(rulesOf(readme));
+  });
+
+  it('says of every 401 what to do', () => {
+    const unauthorized = (Object.keys(API_ERRORS) as ErrorCode[]).filter(
+      (code) => API_ERRORS[code].status === 401,
+    );
+    const rows = tableRows(page.slice(page.indexOf('## Which 401 is which')));
+    const listed = rows.flatMap(([, codes = '']) => codes.replaceAll('`', '').split(', '));
+
+    expect(listed.sort()).toEqual(unauthorized.sort());
   });
 });
 

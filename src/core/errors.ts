@@ -45,7 +45,7 @@ export const API_ERRORS = {
   token_invalid: {
     status: 401,
     sentence: 'Authentication required',
-    when: 'The access token is not one that this service issued.',
+    when: 'The access token is not one that this service issued, or the key that signs them has been changed. Refresh once; if that fails, sign in again.',
   },
   token_expired: {
     status: 401,
