@@ -177,6 +177,30 @@ describe('docs/sessions.md', () => {
   });
 });
 
+describe('docs/operations/upgrade.md', () => {
+  it('migrates as another user where the shell has the settings of the service', async () => {
+    const [command = ''] = /^DATABASE_URL.* migrate up$/m.exec(read('docs/operations/upgrade.md')) ?? [];
+    const database = await createDatabase();
+    const folder = mkdtempSync(join(tmpdir(), 'latchkey-upgrade-'));
+    const file = join(folder, 'admin-database-url');
+    writeFileSync(file, database.url);
+    const ofTheService = {
+      ...settingsFor(database),
+      DATABASE_URL: 'mysql://latchkey:x@127.0.0.1:1/latchkey',
+    };
+
+    const { status, stderr } = spawnSync('sh', ['-ec', command.replace('/root/admin-database-url', file)], {
+      ...{ cwd: root, env: { ...process.env, ...ofTheService }, encoding: 'utf8' },
+    });
+    const [migrations] = await database.rows<{ count: number }>('SELECT count(*) AS count FROM migrations');
+    await database.drop();
+    rmSync(folder, { recursive: true });
+
+    expect([status, stderr]).toEqual([0, expect.any(String)]);
+    expect(Number(migrations?.count)).toBeGreaterThan(0);
+  }, 60_000);
+});
+
 describe('docs/operations.md', () => {
   it('lists every limit with what it counts, how many, and why', () => {
     const page = read('docs/operations.md');
