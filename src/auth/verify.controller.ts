@@ -44,7 +44,7 @@ export class VerifyController {
     example: 'invoices:read',
   })
   @ApiOkResponse({
-    description: 'Let it through.',
+    description: 'Let the request through. The headers say who is calling.',
     headers: {
       'X-Auth-User-Id': {
         ...header('The account that the caller acts for.', 'user_01k9v3cde8f2mreav4z6w2x5td'),
