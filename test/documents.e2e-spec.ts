@@ -1,4 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -10,7 +11,10 @@ import { asksForHelp, usageOf } from '../src/cli/help';
 import { mayBeFile } from '../src/config/load-config';
 import { type SettingName, SETTINGS } from '../src/config/settings';
 import type { ResponseObject } from '@nestjs/swagger';
+import { API_ERRORS, type ErrorCode } from '../src/core/errors';
 import { API_KEY_PATTERN, ApiKeyFormat } from '../src/crypto/api-key-format';
+import { newSecret } from './support/app';
+import { callApi } from './support/call';
 import { openApiDocument } from './support/contract';
 import { type AttemptLimit, LIMITS, type WindowLimit } from '../src/rate-limit/limits';
 import { IMPORTED_FIELDS } from '../src/users/imported-user';
@@ -50,7 +54,8 @@ const pages = (folder: string): string[] => [
 /** What differs from run to run, and what README cuts short. */
 const withoutChance = (text: string): string =>
   text
-    .replace(/\b(user|key)_[0-9a-z]{26}/g, '$1_id')
+    .replace(/\b(user|key|sess)_[0-9a-z]{26}/g, '$1_id')
+    .replace(/"(exp|iat)":\d+/g, '"$1":0')
     .replace(/eyJ[^"]*/g, 'jwt')
     .replace(/rt_[^"]*/g, 'rt')
     .replace(/dt_[^"]*/g, 'dt')
@@ -87,6 +92,7 @@ describe('README', () => {
     'README.md',
     'CONTRIBUTING.md',
     'CHANGELOG.md',
+    'SECURITY.md',
     'docs/security.md',
     'docs/operations.md',
     'docs/operations/monitoring.md',
@@ -99,6 +105,8 @@ describe('README', () => {
     'docs/inventory.md',
     'docs/command-line.md',
     'docs/backup.md',
+    'docs/sessions.md',
+    'docs/clients.md',
   ])('and the pages it leads to have no dead links: %s', (page) => {
     const targets = [...read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, target]) => target as string);
     const local = targets.filter((target) => !target.startsWith('http'));
@@ -153,6 +161,50 @@ describe('README', () => {
     });
     expect(section('Start')).toContain('Latchkey 0.1.0 is ready.');
   });
+});
+
+describe('docs/sessions.md', () => {
+  const page = read('docs/sessions.md');
+  const rulesOf = (text: string) => /^1\. Send one refresh[\s\S]*?\n(?=\n)/m.exec(text)?.[0];
+
+  it('gives the same rules as README', () => {
+    expect(rulesOf(page)).toMatch(/\n4\. /);
+    expect(rulesOf(page)).toBe(rulesOf(readme));
+  });
+
+  it('says of every 401 what to do', () => {
+    const unauthorized = (Object.keys(API_ERRORS) as ErrorCode[]).filter(
+      (code) => API_ERRORS[code].status === 401,
+    );
+    const rows = tableRows(page.slice(page.indexOf('## Which 401 is which')));
+    const listed = rows.flatMap(([, codes = '']) => codes.replaceAll('`', '').split(', '));
+
+    expect(listed.sort()).toEqual(unauthorized.sort());
+  });
+});
+
+describe('docs/operations/upgrade.md', () => {
+  it('migrates as another user where the shell has the settings of the service', async () => {
+    const [command = ''] = /^DATABASE_URL.* migrate up$/m.exec(read('docs/operations/upgrade.md')) ?? [];
+    const database = await createDatabase();
+    const folder = mkdtempSync(join(tmpdir(), 'latchkey-upgrade-'));
+    const file = join(folder, 'admin-database-url');
+    writeFileSync(file, database.url);
+    const ofTheService = {
+      ...settingsFor(database),
+      DATABASE_URL: 'mysql://latchkey:x@127.0.0.1:1/latchkey',
+    };
+
+    const { status, stderr } = spawnSync('sh', ['-ec', command.replace('/root/admin-database-url', file)], {
+      ...{ cwd: root, env: { ...process.env, ...ofTheService }, encoding: 'utf8' },
+    });
+    const [migrations] = await database.rows<{ count: number }>('SELECT count(*) AS count FROM migrations');
+    await database.drop();
+    rmSync(folder, { recursive: true });
+
+    expect([status, stderr]).toEqual([0, expect.any(String)]);
+    expect(Number(migrations?.count)).toBeGreaterThan(0);
+  }, 60_000);
 });
 
 describe('docs/operations.md', () => {
@@ -495,6 +547,71 @@ describe('docs/api-keys.md', () => {
     expect(key).toMatch(new RegExp(`^${API_KEY_PATTERN}$`));
   });
 
+  it.each(['nginx', 'caddyfile', 'yaml'])('hands no credential on to what stands behind: %s', (language) => {
+    const { text = '' } = shown.find((block) => block.language === language) ?? {};
+
+    const taken =
+      language === 'nginx'
+        ? [...text.matchAll(/proxy_set_header (Authorization|X-API-Key) "";/g)].map(([, name]) => name)
+        : language === 'caddyfile'
+          ? [...text.matchAll(/header_up -(\S+)/g)].map(([, name]) => name)
+          : takenAwayByTraefik(text);
+    expect(taken).toEqual(['Authorization', 'X-API-Key']);
+  });
+
+  describeWhereInstalled('curl', 'the commands of introspection', () => {
+    it('shows what they print, and claims with which the token is signed as it says', async () => {
+      const page = read('docs/api-keys.md');
+      const turns = blocks(page.slice(page.indexOf('## From a service'), page.indexOf('## Verifying')));
+      const jwtSecret = newSecret();
+      const database = await createDatabase();
+      const server = await startServer(settingsFor(database, { JWT_SECRET: jwtSecret }));
+      try {
+        const person = { username: 'sam.hill', email: 'sam@example.com', password: 'nine brass kettles' };
+        await callApi(server.url, 'POST', '/users', {}, person);
+        const { username, password } = person;
+        const login = await callApi(server.url, 'POST', '/auth/login', {}, { username, password });
+        const { token = '' } = login.body;
+        const key = { scopes: ['invoices:read'] };
+        const made = await callApi(
+          server.url,
+          'POST',
+          '/auth/keys',
+          { authorization: `Bearer ${token}` },
+          key,
+        );
+        const [, helper = ''] = /^(field\(\).*)$/m.exec(readme) ?? [];
+        const commands = turns.filter(({ language }) => language === 'sh').map(({ text }) => text);
+        const env = {
+          ...process.env,
+          API: `${server.url}/api/v1`,
+          TOKEN: token,
+          PRESENTED: made.body['apiKey'],
+        };
+
+        const printed = execFileSync('sh', ['-c', [helper, ...commands].join('\necho\n')], {
+          env,
+          encoding: 'utf8',
+        });
+
+        const expected = turns.filter(({ language }) => language === 'json').map(({ text }) => text.trim());
+        expect(printed.trim().split('\n').map(withoutChance)).toEqual(expected.map(withoutChance));
+        expect(expected).toHaveLength(3);
+        const [signed = '', signature] = token.split(/\.(?=[^.]*$)/);
+        expect(createHmac('sha256', jwtSecret).update(signed).digest('base64url')).toBe(signature);
+        const claims = Object.keys(
+          JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as object,
+        );
+        const checked = page.slice(page.indexOf('## Verifying'));
+        expect(claims.filter((claim) => claim !== 'jti' && !checked.includes(`\`${claim}\``))).toEqual([]);
+      } finally {
+        server.signal('SIGTERM');
+        await server.exit();
+        await database.drop();
+      }
+    }, 60_000);
+  });
+
   it('knows every header by which a proxy learns who is calling', () => {
     const verify = openApiDocument.paths['/api/v1/auth/verify']?.get?.responses['200'] as ResponseObject;
     const headers = Object.keys(verify.headers ?? {}).filter((name) => name.startsWith('X-Auth-'));
@@ -506,6 +623,23 @@ describe('docs/api-keys.md', () => {
       expect(headers.filter((name) => !part?.includes(name))).toEqual([]);
   });
 });
+
+/** Headers that the middlewares of the router take away once Latchkey has been asked. */
+function takenAwayByTraefik(text: string): string[] {
+  const { http } = parse(text) as {
+    http: {
+      middlewares: Record<string, { headers?: { customRequestHeaders: Record<string, string> } }>;
+      routers: { shop: { middlewares: string[] } };
+    };
+  };
+  const [first, ...others] = http.routers.shop.middlewares.map((name) => http.middlewares[name]);
+  expect(first).toHaveProperty('forwardAuth');
+  return others.flatMap((middleware) =>
+    Object.entries(middleware?.headers?.customRequestHeaders ?? {}).flatMap(([name, value]) =>
+      value === '' ? [name] : [],
+    ),
+  );
+}
 
 describe('CHANGELOG.md', () => {
   it('has a section for the version that package.json names', () => {

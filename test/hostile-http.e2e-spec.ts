@@ -327,7 +327,7 @@ describe('a method', () => {
   });
   afterAll(() => app.close());
 
-  /** For a proxy that asks about somebody else's request, every method that the server knows is one. */
+  /** A proxy asks about somebody else's request, and may hand on its method. */
   const JUDGE = '/api/v1/auth/verify';
   const JUDGED = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'TRACE'];
 

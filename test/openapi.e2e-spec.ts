@@ -1,11 +1,20 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { STATUS_CODES } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { RequestBodyObject, ResponseObject } from '@nestjs/swagger';
+import type {
+  ParameterObject,
+  ReferenceObject,
+  RequestBodyObject,
+  ResponseObject,
+  SchemaObject,
+} from '@nestjs/swagger';
+import { getMetadataStorage } from 'class-validator';
 import { DataSource } from 'typeorm';
 import { parse as parseYaml } from 'yaml';
+import { SECURITY_EVENT_TYPES } from '../src/audit/security-event';
 import { API_ERRORS } from '../src/core/errors';
 import { Transactions } from '../src/database/transactions';
 import { Drain } from '../src/http/drain';
@@ -74,6 +83,60 @@ describe('the OpenAPI document', () => {
     expect(without.map(({ name }) => name)).toEqual([]);
   });
 
+  it('describes every parameter, every field, and of every success what it means', () => {
+    const described: [name: string, description: string | undefined][] = [];
+    for (const { id, operation } of operations) {
+      for (const parameter of (operation.parameters ?? []) as ParameterObject[])
+        described.push([`${id} ${parameter.name}`, parameter.description]);
+      for (const [status, response] of Object.entries(operation.responses))
+        if (status.startsWith('2'))
+          described.push([`${id} ${status}`, (response as ResponseObject).description]);
+    }
+    for (const [name, schema] of Object.entries(openApiDocument.components?.schemas ?? {}))
+      for (const [field, property] of Object.entries((schema as SchemaObject).properties ?? {}))
+        described.push([`${name}.${field}`, descriptionOf(property)]);
+
+    const saysNothing = ['', ...Object.values(STATUS_CODES)];
+    expect(described.length).toBeGreaterThan(80);
+    expect(described.filter(([, text = '']) => saysNothing.includes(text.trim()))).toEqual([]);
+  });
+
+  it('says in its description how to sign in, and at every code of a bad token what to do', () => {
+    expect(openApiDocument.info.description).toMatch(/_Sign in_[\s\S]*_Execute_[\s\S]*_Authorize_/);
+    for (const code of ['token_invalid', 'token_expired', 'token_revoked', 'refresh_token_invalid'] as const)
+      expect([code, API_ERRORS[code].when]).toEqual([
+        code,
+        expect.stringMatching(/Refresh|[Ss]ign in again/),
+      ]);
+  });
+
+  it('lists every type that an event can have', () => {
+    const { AccountEvent } = openApiDocument.components?.schemas as Record<string, SchemaObject>;
+    const { type } = AccountEvent?.properties as Record<string, SchemaObject>;
+
+    expect(SECURITY_EVENT_TYPES.length).toBeGreaterThan(20);
+    expect(type?.enum).toEqual(SECURITY_EVENT_TYPES);
+  });
+
+  it('lists every rule that a field can break, and no other', () => {
+    const { validationMetadatas } = getMetadataStorage() as unknown as {
+      validationMetadatas: Map<{ name: string }, { name?: string }[]>;
+    };
+    const declared = [...validationMetadatas]
+      .filter(([dto]) => /(Request|Query)$/.test(dto.name))
+      .flatMap(([, rules]) => rules.flatMap(({ name }) => name ?? []));
+    const thrown = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .flatMap((name) => [
+        ...readFileSync(join(root, 'src', name), 'utf8').matchAll(/(?:fieldError\(\s*\S+,|rule:)\s*'(\w+)'/g),
+      ])
+      .map(([, rule = '']) => rule);
+
+    const { FieldFault } = openApiDocument.components?.schemas as Record<string, SchemaObject>;
+    const { rule } = FieldFault?.properties as Record<string, SchemaObject>;
+    expect(rule?.enum).toEqual([...new Set([...declared, ...thrown])].sort());
+  });
+
   it('says `integer` of everything that is counted, since nothing has a fraction', () => {
     const numbers = schemasIn(openApiDocument).filter(({ type }) => [type].flat().includes('number'));
     const integers = schemasIn(openApiDocument).filter(({ type }) => [type].flat().includes('integer'));
@@ -82,6 +145,12 @@ describe('the OpenAPI document', () => {
     expect(integers.length).toBeGreaterThan(6);
   });
 });
+
+/** What a field is said to be: by itself, or by the schema that it refers to. */
+function descriptionOf(property: SchemaObject | ReferenceObject): string | undefined {
+  if ('$ref' in property) return property.$ref;
+  return property.description;
+}
 
 /** Everything in the document that says of what type a value is. */
 function schemasIn(part: unknown): { type: unknown }[] {
@@ -471,6 +540,48 @@ describe('every example of the document, executed', () => {
       return () => void (door.enter = enter);
     },
   };
+
+  it('gives a key that works wherever it is called from, as it is made and as it is changed', async () => {
+    await app.restart({ TRUST_PROXY: 'loopback' });
+    const headers = { 'x-forwarded-for': '198.51.100.7' };
+    const updateApiKey = operations.find(({ id }) => id === 'updateApiKey') as DocumentedOperation;
+
+    const made = await app.call('GET', '/users/me', { key: apiKey, headers });
+    await app.call('PATCH', `/auth/keys/${keyId}`, { token: jane.token, body: requestExample(updateApiKey) });
+    const changed = await app.call('GET', '/users/me', { key: apiKey, headers });
+    await app.restart();
+
+    expect([made.status, changed.status]).toEqual([200, 200]);
+  });
+
+  it('has every example of a request taken, not only the first, and every password of theirs', async () => {
+    const others = operations.flatMap((of) => {
+      const body = of.operation.requestBody as RequestBodyObject | undefined;
+      return Object.entries(body?.content['application/json']?.examples ?? {})
+        .filter(([name]) => name !== 'default')
+        .map(([name, example]) => ({
+          of,
+          name,
+          body: (example as { value: Record<string, unknown> }).value,
+        }));
+    });
+    const bodies = operations.map((of) => requestExample(of) ?? {});
+    const passwords = new Set(
+      bodies.flatMap((body) =>
+        ['password', 'currentPassword', 'newPassword'].flatMap((field) => body[field] ?? []),
+      ),
+    );
+
+    for (const { of, name, body } of others) {
+      const { status } = await send(of, { ...requestOf(of), body }, 'application/json');
+      expect([of.id, name, Math.floor(status / 100)]).toEqual([of.id, name, 2]);
+    }
+    for (const [index, password] of [...passwords].entries()) {
+      const body = { username: `somebody-${index}`, email: `somebody-${index}@example.com`, password };
+      expect([password, (await app.call('POST', '/users', { body })).status]).toEqual([password, 201]);
+    }
+    expect([others.length, passwords.size]).toEqual([2, 2]);
+  });
 
   it.each(
     operations.flatMap((of): [string, DocumentedOperation][] =>

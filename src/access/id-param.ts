@@ -1,4 +1,5 @@
 import { Param, type PipeTransform } from '@nestjs/common';
+import { ApiParam } from '@nestjs/swagger';
 import { ApiError, type ErrorCode } from '../core/errors';
 import { type IdPrefix, isId } from '../core/ids';
 
@@ -23,6 +24,13 @@ class IdPipe implements PipeTransform<string, string> {
  * An id in the path, as a parameter of a handler.
  *
  * @param missing what is answered for any other text, as for an id that nobody has
+ * @param description for the API document
  */
-export const IdParam = (name: string, prefix: IdPrefix, missing: ErrorCode): ParameterDecorator =>
-  Param(name, new IdPipe(prefix, missing));
+export const IdParam =
+  (name: string, prefix: IdPrefix, missing: ErrorCode, description: string): ParameterDecorator =>
+  (controller, method, index) => {
+    if (method === undefined) throw new Error('An id belongs to a method');
+    Param(name, new IdPipe(prefix, missing))(controller, method, index);
+    const handler = Object.getOwnPropertyDescriptor(controller, method) as PropertyDescriptor;
+    ApiParam({ name, description, schema: { type: 'string' } })(controller, method, handler);
+  };

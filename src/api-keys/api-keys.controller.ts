@@ -1,5 +1,5 @@
 import { Body, Controller, Delete, Get, HttpCode, Patch, Post, Query } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiTags } from '@nestjs/swagger';
 import { plainAddress } from '../access/client-address';
 import { CallOrigin, CurrentPrincipal, SessionOnly } from '../access/decorators';
 import { IdParam } from '../access/id-param';
@@ -7,9 +7,12 @@ import type { Principal } from '../access/principal';
 import { formatInstant } from '../core/instant';
 import type { Origin } from '../core/origin';
 import { ApiErrors } from '../openapi/api-errors.decorator';
+import { ApiSuccess } from '../openapi/api-success.decorator';
 import { ChangesAccount } from '../rate-limit/rate-limited.decorator';
 import type { ApiKey } from './api-key.entity';
 import {
+  CHANGE_EXAMPLES,
+  CREATION_EXAMPLES,
   CreateApiKeyRequest,
   CreatedApiKey,
   ExplainQuery,
@@ -23,7 +26,13 @@ import { ApiKeysService } from './api-keys.service';
 import type { KeyOverview } from './key-overview';
 import { KeyRotation } from './key-rotation';
 
-const KeyId = () => IdParam('keyId', 'key', 'api_key_not_found');
+const KeyId = () =>
+  IdParam(
+    'keyId',
+    'key',
+    'api_key_not_found',
+    'The `keyId` from the creation of the key or from the list; not the key itself.',
+  );
 
 @ApiTags('API keys')
 @Controller('auth/keys')
@@ -40,7 +49,9 @@ export class ApiKeysController {
    * @remarks Makes a key for server-to-server calls, to be sent as `X-API-Key`. The answer holds the key itself, this
    * once: store it now. Needs a sign-in of the last 15 minutes (setting `STEP_UP_MAX_AGE`). All fields are optional.
    */
+  @ApiSuccess('The new key. `apiKey` is shown this once.')
   @Post()
+  @ApiBody({ type: CreateApiKeyRequest, examples: CREATION_EXAMPLES })
   @ChangesAccount()
   @ApiErrors('recent_login_required', 'scope_not_held', 'api_key_limit_reached')
   async createApiKey(
@@ -57,6 +68,7 @@ export class ApiKeysController {
    *
    * @remarks Newest first, at most 100. Never shows a key itself.
    */
+  @ApiSuccess('All keys of the account, without their secrets; an empty list where there are none.')
   @Get()
   async listApiKeys(@CurrentPrincipal() { userId }: Principal): Promise<ListedApiKey[]> {
     return (await this.keys.list(userId)).map(toListed);
@@ -68,6 +80,7 @@ export class ApiKeysController {
    * @remarks What the list shows of it. While a rotation overlaps, `oldSecret` tells whether the old secret is still in
    * use.
    */
+  @ApiSuccess('The key, without its secret.')
   @Get(':keyId')
   @ApiErrors('api_key_not_found')
   async getApiKey(@CurrentPrincipal() { userId }: Principal, @KeyId() keyId: string): Promise<ListedApiKey> {
@@ -79,7 +92,9 @@ export class ApiKeysController {
    *
    * @remarks What is left out stays as it is. Holds at once on the instance that answers, within a second on every other.
    */
+  @ApiSuccess('The key as it is from now on.')
   @Patch(':keyId')
+  @ApiBody({ type: UpdateApiKeyRequest, examples: CHANGE_EXAMPLES })
   @ChangesAccount()
   @ApiErrors('recent_login_required', 'scope_not_held', 'api_key_not_found', 'api_key_reported')
   async updateApiKey(
@@ -99,6 +114,7 @@ export class ApiKeysController {
    * now. Needs a sign-in of the last 15 minutes (setting `STEP_UP_MAX_AGE`). A key that was reported as found works again
    * with its new secret.
    */
+  @ApiSuccess('The key with its new secret, which is shown this once.')
   @Post(':keyId/rotate')
   @ChangesAccount()
   @ApiErrors('recent_login_required', 'api_key_not_found')
@@ -124,6 +140,7 @@ export class ApiKeysController {
    * @remarks A dry run for the owner: every check that a call with this key goes through, in order, with its outcome. Name
    * the scope and the client's address that you wonder about. Whoever merely presents a bad key learns none of this.
    */
+  @ApiSuccess('Whether such a use would be let in, and what each check says.')
   @Get(':keyId/explain')
   @ApiErrors('validation_failed', 'api_key_not_found')
   async explainApiKey(
@@ -142,6 +159,7 @@ export class ApiKeysController {
    *
    * @remarks The key stops working at once on the instance that answers, within a second on every other.
    */
+  @ApiSuccess('The key is gone.')
   @Delete(':keyId')
   @ChangesAccount()
   @HttpCode(204)

@@ -46,6 +46,22 @@ export class CreateApiKeyRequest {
   allowedIps?: string[];
 }
 
+/** The first is what the documentation page sends: such a key has to work wherever its reader calls from. */
+export const CREATION_EXAMPLES = {
+  default: {
+    summary: 'A key that may be used from anywhere',
+    value: {
+      name: 'My Integration Key',
+      scopes: ['users:read', 'invoices:write'],
+      expiresAt: '2099-12-31T23:59:59Z',
+    },
+  },
+  bound: {
+    summary: 'A key that is bound to addresses',
+    value: { name: 'My Integration Key', allowedIps: ['127.0.0.1', '10.0.0.0/8', '2001:db8::/32'] },
+  },
+};
+
 export class UpdateApiKeyRequest {
   /**
    * What its owner calls it from now on.
@@ -87,6 +103,20 @@ export class UpdateApiKeyRequest {
   @IsAddressRangeList()
   allowedIps?: string[] | null;
 }
+
+/** As with `CREATION_EXAMPLES`. */
+export const CHANGE_EXAMPLES = {
+  default: {
+    summary: 'Another name, fewer scopes and another end',
+    value: {
+      name: 'Billing, nightly',
+      enabled: true,
+      scopes: ['users:read'],
+      expiresAt: '2099-06-30T23:59:59Z',
+    },
+  },
+  bound: { summary: 'Bind it to addresses', value: { allowedIps: ['192.0.2.0/24'] } },
+};
 
 export class RotateApiKeyRequest {
   /**
@@ -172,8 +202,8 @@ class ApiKeyDescription {
 
   /**
    * Where it may be used from; `null`: from anywhere.
-   * @example ["127.0.0.1", "10.0.0.0/8", "2001:db8::/32"]
    */
+  @ApiProperty({ example: null })
   allowedIps: string[] | null;
 }
 

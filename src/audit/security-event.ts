@@ -37,6 +37,38 @@ export type SecurityEvent =
   | { type: 'api_key_deleted'; userId: string; keyId: string }
   | ({ type: 'access_refused'; userId: string; reason: AccessRefusal } & Credential);
 
+/** Every type there is. A record, so that the compiler misses none. */
+const TYPES: Record<SecurityEvent['type'], true> = {
+  account_created: true,
+  account_deleted: true,
+  account_disabled: true,
+  account_enabled: true,
+  account_scopes_changed: true,
+  profile_changed: true,
+  password_changed: true,
+  password_rejected: true,
+  breach_check_failed: true,
+  signed_in: true,
+  sign_in_failed: true,
+  limit_reached: true,
+  signed_out: true,
+  session_ended: true,
+  sessions_ended: true,
+  refresh_token_reused: true,
+  api_key_created: true,
+  api_key_changed: true,
+  api_key_enabled: true,
+  api_key_disabled: true,
+  api_key_rotated: true,
+  api_key_reported: true,
+  api_key_old_secret_reported: true,
+  api_key_deleted: true,
+  access_refused: true,
+};
+
+/** For the API document. */
+export const SECURITY_EVENT_TYPES = Object.keys(TYPES);
+
 /**
  * What is unusual about a sign-in: no device token of the account was shown, or attempts in a row had failed before it, counted
  * where it is counted itself (of the name, or of the device).

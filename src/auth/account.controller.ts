@@ -4,6 +4,7 @@ import { CallOrigin, CurrentPrincipal, SessionOnly } from '../access/decorators'
 import type { Principal } from '../access/principal';
 import type { Origin } from '../core/origin';
 import { ApiErrors } from '../openapi/api-errors.decorator';
+import { ApiSuccess } from '../openapi/api-success.decorator';
 import { ChangesAccount } from '../rate-limit/rate-limited.decorator';
 import { ChangePasswordRequest, DeleteAccountRequest } from './account.dto';
 import { AccountService } from './account.service';
@@ -19,6 +20,7 @@ export class AccountController {
    *
    * @remarks Every other session of the account ends; this one goes on. API keys stay unless `revokeKeys` is true.
    */
+  @ApiSuccess('The new password holds, and every other session has ended.')
   @Post('password')
   @HttpCode(204)
   @ChangesAccount()
@@ -36,6 +38,7 @@ export class AccountController {
    *
    * @remarks Sessions and API keys end with it. The user name and the e-mail address become free.
    */
+  @ApiSuccess('The account is gone, with its sessions and keys.')
   @Delete()
   @HttpCode(204)
   @ChangesAccount()

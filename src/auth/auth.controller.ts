@@ -4,6 +4,7 @@ import { CallOrigin, CurrentPrincipal, HasHungUp, Public, SessionOnly } from '..
 import type { Principal } from '../access/principal';
 import type { Origin } from '../core/origin';
 import { ApiErrors } from '../openapi/api-errors.decorator';
+import { ApiSuccess } from '../openapi/api-success.decorator';
 import { AccessTokens } from './access-tokens';
 import { LoginRequest, LoginResponse, LogoutResponse, RefreshRequest, RefreshResponse } from './auth.dto';
 import { AuthService, type SignedIn } from './auth.service';
@@ -25,6 +26,7 @@ export class AuthController {
    * said only after the right password. After ten wrong passwords in a row further attempts are answered 429 until a pause
    * has passed, which doubles each time. Send the `deviceToken` of an earlier login to be counted apart from other devices.
    */
+  @ApiSuccess('A new session with its tokens. Keep `refreshToken` and `deviceToken`.')
   @Post('login')
   @HttpCode(200)
   @Public()
@@ -47,6 +49,9 @@ export class AuthController {
    * `Idempotency-Key`, it gives the same refresh token again. Any other use of a replaced token ends the session, unless
    * its client has hung up by then. On 503 keep the token and repeat.
    */
+  @ApiSuccess(
+    'New tokens of the same session. Store `refreshToken` before you use anything else of the answer.',
+  )
   @Post('refresh')
   @HttpCode(200)
   @Public()
@@ -74,6 +79,7 @@ export class AuthController {
    * @remarks Ends the session of the access token: its refresh token and all its access tokens stop working, at once on
    * the instance that answers, within a second on every other. Other sessions of the account go on.
    */
+  @ApiSuccess('The session has ended. Throw its tokens away, but keep the `deviceToken`.')
   @Post('logout')
   @HttpCode(200)
   @SessionOnly()

@@ -4,6 +4,7 @@ import { CurrentPrincipal, SessionOnly } from '../access/decorators';
 import type { Principal } from '../access/principal';
 import { EventHistory } from '../audit/event-history';
 import { ApiErrors } from '../openapi/api-errors.decorator';
+import { ApiSuccess } from '../openapi/api-success.decorator';
 import { decodeCursor, encodeCursor } from './event-cursor';
 import { DEFAULT_PAGE, EventsPage, EventsQuery, toAccountEvent } from './events.dto';
 
@@ -20,6 +21,7 @@ export class EventsController {
    * from where. Newest first. Of failures and refusals, which anybody can cause at will, at most 20 of a kind are kept
    * in an hour.
    */
+  @ApiSuccess('One page of events. For the next one send `nextCursor` as `cursor`.')
   @Get()
   @ApiErrors('validation_failed')
   async listEvents(

@@ -2,6 +2,7 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
 import { ValidateBy } from 'class-validator';
 import type { AuditEventRow } from '../audit/audit-event.entity';
+import { SECURITY_EVENT_TYPES } from '../audit/security-event';
 import { ApiInstant, MayBeAbsent } from '../core/field-rules';
 import { formatInstant } from '../core/instant';
 import { decodeCursor } from './event-cursor';
@@ -55,9 +56,10 @@ export class AccountEvent {
   eventId: string;
 
   /**
-   * What happened: `signed_in`, `sign_in_failed`, `api_key_created`, … More may be added, so let unknown ones pass.
+   * What happened. A later release may know more types, so let unknown ones pass.
    * @example signed_in
    */
+  @ApiProperty({ enum: SECURITY_EVENT_TYPES })
   type: string;
 
   /**

@@ -26,6 +26,7 @@ export class IntrospectionController {
   @ApiConsumes('application/json', 'application/x-www-form-urlencoded')
   @ApiOkResponse({
     type: IntrospectionResponse,
+    description: 'What it is good for; of whatever is not to be accepted, only `active: false`.',
     examples: { default: { summary: 'An access token that is active', value: ACTIVE_EXAMPLE } },
   })
   introspect(

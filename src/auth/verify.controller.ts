@@ -29,9 +29,9 @@ export class VerifyController {
    * Is this request's credential good?
    *
    * @remarks For a reverse proxy that asks before it lets a request through: nginx `auth_request`, Caddy `forward_auth`,
-   * Traefik ForwardAuth, Envoy. The answer has no body; who is calling stands in its headers. The method and the body of
-   * the request are not looked at, and the answer is 200, 401, 403 or 503 and nothing else; only to the method `QUERY`, which
-   * HTTP lets nobody send without a media type, it is 405.
+   * Traefik ForwardAuth, Envoy. The headers of the answer say who is calling; a 200 has no body. `GET`, `HEAD`, `POST`,
+   * `PUT`, `PATCH`, `DELETE`, `OPTIONS` and `TRACE` get the same answer, whatever body comes along: 200, 401, 403 or 503. Any
+   * other method is answered 405, and `CONNECT` 400.
    */
   @Get('verify')
   @AnyCredential()
@@ -44,7 +44,7 @@ export class VerifyController {
     example: 'invoices:read',
   })
   @ApiOkResponse({
-    description: 'Let it through.',
+    description: 'Let the request through. The headers say who is calling.',
     headers: {
       'X-Auth-User-Id': {
         ...header('The account that the caller acts for.', 'user_01k9v3cde8f2mreav4z6w2x5td'),

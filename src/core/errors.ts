@@ -45,7 +45,7 @@ export const API_ERRORS = {
   token_invalid: {
     status: 401,
     sentence: 'Authentication required',
-    when: 'The access token is not one that this service issued.',
+    when: 'The access token is not one that this service issued, or the key that signs them has been changed. Refresh once; if that fails, sign in again.',
   },
   token_expired: {
     status: 401,
@@ -234,12 +234,48 @@ export const REFUSALS = (Object.keys(API_ERRORS) as ErrorCode[]).filter(
   (code) => API_ERRORS[code].status < 500,
 );
 
+/** Every rule that a field can break. Part of the contract, like the codes. */
+export const FIELD_RULES = [
+  'arrayMaxSize',
+  'arrayNotEmpty',
+  'arrayUnique',
+  'canonicalLength',
+  'equals',
+  'isAddress',
+  'isAddressRange',
+  'isArray',
+  'isBoolean',
+  'isCount',
+  'isCursor',
+  'isEmail',
+  'isFuture',
+  'isIdempotencyKey',
+  'isInstant',
+  'isInt',
+  'isNotBreached',
+  'isNotCommon',
+  'isNotPersonal',
+  'isObject',
+  'isString',
+  'isVisible',
+  'isWellFormed',
+  'matches',
+  'max',
+  'maxCharacters',
+  'maxFields',
+  'min',
+  'minCharacters',
+  'unknownField',
+] as const;
+
+export type FieldRule = (typeof FIELD_RULES)[number];
+
 /** One fault of one field: what `details` of a 400 holds. */
 export interface FieldFault {
   /** Name of the field, parameter or header. */
   field: string;
-  /** Name of the rule it broke, stable: `isString`, `unknownField`, … */
-  rule: string;
+  /** Name of the rule it broke, stable. */
+  rule: FieldRule;
   /** The rule as a sentence. */
   message: string;
 }
@@ -274,6 +310,6 @@ export class ApiError extends Error {
 }
 
 /** A 400 that names one field. */
-export function fieldError(field: string, rule: string, message: string): ApiError {
+export function fieldError(field: string, rule: FieldRule, message: string): ApiError {
   return new ApiError('validation_failed', { details: [{ field, rule, message }] });
 }

@@ -5,7 +5,7 @@ import {
   type ValidationPipeOptions,
 } from '@nestjs/common';
 import { type ValidationError, validateSync } from 'class-validator';
-import { ApiError, type FieldFault, fieldError } from './errors';
+import { ApiError, type FieldFault, type FieldRule, fieldError } from './errors';
 
 /** Fields of a query at most: each one that is not known is work and a line of the answer. */
 export const MOST_QUERY_FIELDS = 64;
@@ -81,6 +81,8 @@ function unknownField(name: string): FieldFault {
 
 function toFaults(error: ValidationError): FieldFault[] {
   return Object.entries(error.constraints ?? {}).map(([rule, message]) =>
-    rule === 'whitelistValidation' ? unknownField(error.property) : { field: error.property, rule, message },
+    rule === 'whitelistValidation'
+      ? unknownField(error.property)
+      : { field: error.property, rule: rule as FieldRule, message },
   );
 }

@@ -3,6 +3,7 @@ import { ApiTags } from '@nestjs/swagger';
 import { Public } from '../access/decorators';
 import { ProxyWatch } from '../access/proxy-watch';
 import { ApiErrors } from '../openapi/api-errors.decorator';
+import { ApiSuccess } from '../openapi/api-success.decorator';
 import { HealthReport, ReadinessReport } from './health.dto';
 import { Readiness } from './readiness';
 
@@ -20,6 +21,7 @@ export class HealthController {
    *
    * @remarks Touches nothing outside the process. If it fails, restart the process.
    */
+  @ApiSuccess('The process is alive.')
   @Get('live')
   @ApiErrors('bad_request')
   live(): HealthReport {
@@ -33,6 +35,7 @@ export class HealthController {
    * `X-Error-Code` says which; send requests elsewhere until it succeeds again. `warnings` name settings that look wrong;
    * they are for the operator and change nothing of the answer's meaning.
    */
+  @ApiSuccess('It can serve requests.')
   @Get('ready')
   @ApiErrors(
     'bad_request',

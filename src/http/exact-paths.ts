@@ -18,7 +18,7 @@ const ABSOLUTE_FORM = /^https?:\/\/[^/?#]*/;
  * A path has one spelling. The router would decode `/%61pi` and cut off `#x`; a proxy in front that compares text would
  * not, and what it means to keep closed would be open. Parameters may be spelled in any way: what they name is looked up.
  *
- * @returns to be called once all routes are there: gives those that answer every request every method
+ * @returns to be called once all routes are there: gives those that answer every request the usual methods
  */
 export function answerByTheLetter(server: FastifyInstance): () => void {
   const methodsByPath = new Map<string, Set<string>>();

@@ -1,4 +1,5 @@
 import type { HeaderObject, SchemaObject } from '@nestjs/swagger';
+import { FIELD_RULES } from '../core/errors';
 
 const FIELD_FAULT: SchemaObject = {
   type: 'object',
@@ -6,7 +7,11 @@ const FIELD_FAULT: SchemaObject = {
   required: ['field', 'rule', 'message'],
   properties: {
     field: { type: 'string', description: 'Name of the field or header; empty for the body as a whole.' },
-    rule: { type: 'string', description: 'Name of the rule that was broken; stable.' },
+    rule: {
+      type: 'string',
+      enum: [...FIELD_RULES],
+      description: 'Name of the rule that was broken; stable. A later release may know more.',
+    },
     message: { type: 'string', description: 'The rule as a sentence.' },
   },
 };

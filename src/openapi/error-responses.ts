@@ -1,11 +1,11 @@
 import { STATUS_CODES } from 'node:http';
 import type { ResponseObject, ResponsesObject } from '@nestjs/swagger';
 import { toErrorResponse } from '../core/error-response';
-import { ApiError, API_ERRORS, type ErrorCode } from '../core/errors';
+import { ApiError, API_ERRORS, type ErrorCode, type FieldFault } from '../core/errors';
 
 const EXAMPLE_REQUEST_ID = 'req_01k9v3d9x2fwyb8h4m6t0rzqaj';
 
-const EXAMPLE_DETAILS = [
+const EXAMPLE_DETAILS: FieldFault[] = [
   { field: 'nickname', rule: 'unknownField', message: 'nickname is not a known field' },
 ];
 

@@ -1,4 +1,3 @@
-import { STATUS_CODES } from 'node:http';
 import type {
   MediaTypeObject,
   OpenAPIObject,
@@ -9,6 +8,7 @@ import type {
 } from '@nestjs/swagger';
 import { API_ERRORS, type ErrorCode } from '../core/errors';
 import { ERROR_EXTENSION } from './api-errors.decorator';
+import { SUCCESS_EXTENSION } from './api-success.decorator';
 import { SHARED_HEADERS, SHARED_SCHEMAS } from './components';
 import { errorResponses } from './error-responses';
 
@@ -71,6 +71,7 @@ function finishOperation(
   unasked: ErrorCode[] = [],
 ): void {
   const codes = takeErrorCodes(operation);
+  const success = takeSuccess(operation);
   const body = operation.requestBody;
   if (body && 'content' in body) {
     codes.unshift(...BODY_ERRORS);
@@ -84,9 +85,9 @@ function finishOperation(
     codes.unshift(...unasked);
   }
   codes.push(...(LESS_TROUBLE[path] ?? OWN_TROUBLE));
-  for (const [status, response] of Object.entries(operation.responses)) {
+  for (const response of Object.values(operation.responses)) {
     if (!response || '$ref' in response) continue;
-    response.description ||= STATUS_CODES[status] ?? status;
+    response.description ||= success;
     response.headers = {
       ...response.headers,
       ...refer('X-Request-Id'),
@@ -126,6 +127,14 @@ function takeErrorCodes(operation: OperationObject): ErrorCode[] {
   const marks = Object.keys(marked).filter((key) => key.startsWith(ERROR_EXTENSION));
   for (const mark of marks) delete marked[mark];
   return marks.map((mark) => mark.slice(ERROR_EXTENSION.length) as ErrorCode);
+}
+
+/** What `@ApiSuccess` left; the mark is taken off. */
+function takeSuccess(operation: OperationObject): string {
+  const marked = operation as unknown as Record<string, unknown>;
+  const success = marked[SUCCESS_EXTENSION];
+  delete marked[SUCCESS_EXTENSION];
+  return typeof success === 'string' ? success : '';
 }
 
 /**

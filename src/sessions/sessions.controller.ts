@@ -6,6 +6,7 @@ import type { Principal } from '../access/principal';
 import { formatInstant } from '../core/instant';
 import type { Origin } from '../core/origin';
 import { ApiErrors } from '../openapi/api-errors.decorator';
+import { ApiSuccess } from '../openapi/api-success.decorator';
 import { deviceName } from './device-name';
 import { lastUse, OwnSessionsService } from './own-sessions.service';
 import { EndSessionsQuery, ListedSession } from './sessions.dto';
@@ -21,6 +22,7 @@ export class SessionsController {
    *
    * @remarks Where the account is signed in, the last used first, at most 100.
    */
+  @ApiSuccess('All sessions of the account that stand.')
   @Get()
   async listSessions(@CurrentPrincipal() { userId, credentialId }: Principal): Promise<ListedSession[]> {
     const sessions = await this.sessions.list(userId);
@@ -40,6 +42,7 @@ export class SessionsController {
    *
    * @remarks Signs the account out everywhere, or everywhere else with `?keep=current`. API keys go on.
    */
+  @ApiSuccess('All sessions, or all others, have ended.')
   @Delete()
   @HttpCode(204)
   @ApiErrors('validation_failed')
@@ -57,12 +60,14 @@ export class SessionsController {
    * @remarks Its refresh token and all its access tokens stop working, at once on the instance that answers, within a second
    * on every other. With the id of the current session it is a sign-out.
    */
+  @ApiSuccess('The session has ended.')
   @Delete(':sessionId')
   @HttpCode(204)
   @ApiErrors('session_not_found')
   async endSession(
     @CurrentPrincipal() principal: Principal,
-    @IdParam('sessionId', 'sess', 'session_not_found') sessionId: string,
+    @IdParam('sessionId', 'sess', 'session_not_found', 'A `sessionId` from the list of sessions.')
+    sessionId: string,
     @CallOrigin() origin: Origin,
   ): Promise<void> {
     await this.sessions.end(principal, sessionId, origin);

@@ -7,6 +7,7 @@ import { Config } from '../config/config';
 import { ApiError } from '../core/errors';
 import type { Origin } from '../core/origin';
 import { ApiErrors } from '../openapi/api-errors.decorator';
+import { ApiSuccess } from '../openapi/api-success.decorator';
 import { ChangesAccount, RateLimited } from '../rate-limit/rate-limited.decorator';
 import { SignUpRequest, toProfile, UpdateProfileRequest, UserProfile } from './users.dto';
 import { UsersService } from './users.service';
@@ -24,6 +25,7 @@ export class UsersController {
    *
    * @remarks Makes an account. It can sign in at once. Refused where the operator has set `REGISTRATION=closed`.
    */
+  @ApiSuccess('The new account. No session comes with it: sign in next.')
   @Post()
   @Public()
   @RateLimited('sign-up')
@@ -38,6 +40,7 @@ export class UsersController {
    *
    * @remarks For a signed-in user, or an API key with the scope `users:read`: the profile of its owner.
    */
+  @ApiSuccess('The account behind the credential.')
   @Get('me')
   @RequireScopes(USERS_READ)
   async getProfile(@CurrentPrincipal() { userId }: Principal): Promise<UserProfile> {
@@ -49,6 +52,7 @@ export class UsersController {
    *
    * @remarks What is left out stays as it is.
    */
+  @ApiSuccess('The account as it is from now on.')
   @Patch('me')
   @SessionOnly()
   @ChangesAccount()

@@ -164,7 +164,7 @@ export class BackupSteps {
   }
 
   private readDump(): void {
-    this.run(/tail -n 1 \/backups\/monday\.sql .*&&\n[\s\S]*?(?= *```)/);
+    this.run(/(?<=## Restore\n[\s\S]*)tail -n 1 \/backups\/monday\.sql .*&&\n[\s\S]*?(?= *```)/);
     const kept = readdirSync(this.folder).filter((name) => /^before-restore-\d+\.sql$/.test(name));
     expect(kept).toHaveLength(1);
     expect(readFileSync(join(this.folder, kept[0] ?? ''), 'utf8')).toMatch(/\n-- Dump completed.*\n$/);
@@ -179,7 +179,7 @@ export class BackupSteps {
       .replaceAll('/backups/', `${this.folder}/`)
       .replaceAll('-h db.internal -u latchkey -p', options.join(' '))
       .replaceAll(/(?<=[ ])latchkey(?=[;' ]|$)/gm, this.nameOfDatabase);
-    execFileSync('sh', ['-ec', script], { env, stdio: 'pipe' });
+    execFileSync('sh', ['-c', script], { env, stdio: 'pipe' });
   }
 
   /**
@@ -187,13 +187,14 @@ export class BackupSteps {
    * has to be his too, or his service could not open it.
    */
   private replaceFile(): void {
-    const [steps] = /mkdir -p data\/before-restore\n[\s\S]*?(?= *```)/.exec(page) ?? [''];
-    expect(steps).toContain('mv data/auth.sqlite* data/before-restore/\n');
+    const [steps] = /(?<=## Restore\n[\s\S]*)install -m 600 \/backups\/[\s\S]*?(?= *```)/.exec(page) ?? [''];
+    expect(steps).toContain('mv data/auth.sqlite* "$old/" &&\n');
     const file = this.settings['DATABASE_URL']?.slice('sqlite:'.length) ?? '';
     if (process.getuid?.() === 0) chownSync(dirname(file), SOMEBODY, SOMEBODY);
-    symlinkSync(dirname(file), join(this.folder, 'data'));
+    const data = join(this.folder, 'data');
+    if (!existsSync(data)) symlinkSync(dirname(file), data);
     const script = steps.replace('/backups/', `${this.folder}/`);
-    execFileSync('sh', ['-ec', script], { cwd: this.folder });
+    execFileSync('sh', ['-c', script], { cwd: this.folder, stdio: 'pipe' });
     const [restored, folder] = [statSync(file), statSync(dirname(file))];
     expect([restored.uid, restored.gid, restored.mode & 0o777]).toEqual([folder.uid, folder.gid, 0o600]);
   }
