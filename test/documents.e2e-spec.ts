@@ -101,6 +101,7 @@ describe('README', () => {
     'docs/command-line.md',
     'docs/backup.md',
     'docs/sessions.md',
+    'docs/clients.md',
   ])('and the pages it leads to have no dead links: %s', (page) => {
     const targets = [...read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, target]) => target as string);
     const local = targets.filter((target) => !target.startsWith('http'));
