@@ -1,4 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -12,6 +13,8 @@ import { type SettingName, SETTINGS } from '../src/config/settings';
 import type { ResponseObject } from '@nestjs/swagger';
 import { API_ERRORS, type ErrorCode } from '../src/core/errors';
 import { API_KEY_PATTERN, ApiKeyFormat } from '../src/crypto/api-key-format';
+import { newSecret } from './support/app';
+import { callApi } from './support/call';
 import { openApiDocument } from './support/contract';
 import { type AttemptLimit, LIMITS, type WindowLimit } from '../src/rate-limit/limits';
 import { IMPORTED_FIELDS } from '../src/users/imported-user';
@@ -51,7 +54,8 @@ const pages = (folder: string): string[] => [
 /** What differs from run to run, and what README cuts short. */
 const withoutChance = (text: string): string =>
   text
-    .replace(/\b(user|key)_[0-9a-z]{26}/g, '$1_id')
+    .replace(/\b(user|key|sess)_[0-9a-z]{26}/g, '$1_id')
+    .replace(/"(exp|iat)":\d+/g, '"$1":0')
     .replace(/eyJ[^"]*/g, 'jwt')
     .replace(/rt_[^"]*/g, 'rt')
     .replace(/dt_[^"]*/g, 'dt')
@@ -540,6 +544,59 @@ describe('docs/api-keys.md', () => {
 
     expect(new ApiKeyFormat('live').isWellFormed(key)).toBe(true);
     expect(key).toMatch(new RegExp(`^${API_KEY_PATTERN}$`));
+  });
+
+  describeWhereInstalled('curl', 'the commands of introspection', () => {
+    it('shows what they print, and claims with which the token is signed as it says', async () => {
+      const page = read('docs/api-keys.md');
+      const turns = blocks(page.slice(page.indexOf('## From a service'), page.indexOf('## Verifying')));
+      const jwtSecret = newSecret();
+      const database = await createDatabase();
+      const server = await startServer(settingsFor(database, { JWT_SECRET: jwtSecret }));
+      try {
+        const person = { username: 'sam.hill', email: 'sam@example.com', password: 'nine brass kettles' };
+        await callApi(server.url, 'POST', '/users', {}, person);
+        const { username, password } = person;
+        const login = await callApi(server.url, 'POST', '/auth/login', {}, { username, password });
+        const { token = '' } = login.body;
+        const key = { scopes: ['invoices:read'] };
+        const made = await callApi(
+          server.url,
+          'POST',
+          '/auth/keys',
+          { authorization: `Bearer ${token}` },
+          key,
+        );
+        const [, helper = ''] = /^(field\(\).*)$/m.exec(readme) ?? [];
+        const commands = turns.filter(({ language }) => language === 'sh').map(({ text }) => text);
+        const env = {
+          ...process.env,
+          API: `${server.url}/api/v1`,
+          TOKEN: token,
+          PRESENTED: made.body['apiKey'],
+        };
+
+        const printed = execFileSync('sh', ['-c', [helper, ...commands].join('\necho\n')], {
+          env,
+          encoding: 'utf8',
+        });
+
+        const expected = turns.filter(({ language }) => language === 'json').map(({ text }) => text.trim());
+        expect(printed.trim().split('\n').map(withoutChance)).toEqual(expected.map(withoutChance));
+        expect(expected).toHaveLength(3);
+        const [signed = '', signature] = token.split(/\.(?=[^.]*$)/);
+        expect(createHmac('sha256', jwtSecret).update(signed).digest('base64url')).toBe(signature);
+        const claims = Object.keys(
+          JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as object,
+        );
+        const checked = page.slice(page.indexOf('## Verifying'));
+        expect(claims.filter((claim) => claim !== 'jti' && !checked.includes(`\`${claim}\``))).toEqual([]);
+      } finally {
+        server.signal('SIGTERM');
+        await server.exit();
+        await database.drop();
+      }
+    }, 60_000);
   });
 
   it('knows every header by which a proxy learns who is calling', () => {

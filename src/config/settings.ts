@@ -197,7 +197,8 @@ export const SETTINGS = z.object({
   }),
   JWT_SECRET: secret.optional().meta({
     default: 'derived from `AUTH_SECRET`',
-    description: 'HS256 key of the access tokens; set it where other services verify them',
+    description:
+      'HS256 key of the access tokens; set it only where other services must verify them themselves',
     secret: true,
   }),
   JWT_ISSUER: z
