@@ -546,6 +546,18 @@ describe('docs/api-keys.md', () => {
     expect(key).toMatch(new RegExp(`^${API_KEY_PATTERN}$`));
   });
 
+  it.each(['nginx', 'caddyfile', 'yaml'])('hands no credential on to what stands behind: %s', (language) => {
+    const { text = '' } = shown.find((block) => block.language === language) ?? {};
+
+    const taken =
+      language === 'nginx'
+        ? [...text.matchAll(/proxy_set_header (Authorization|X-API-Key) "";/g)].map(([, name]) => name)
+        : language === 'caddyfile'
+          ? [...text.matchAll(/header_up -(\S+)/g)].map(([, name]) => name)
+          : takenAwayByTraefik(text);
+    expect(taken).toEqual(['Authorization', 'X-API-Key']);
+  });
+
   describeWhereInstalled('curl', 'the commands of introspection', () => {
     it('shows what they print, and claims with which the token is signed as it says', async () => {
       const page = read('docs/api-keys.md');
@@ -610,6 +622,23 @@ describe('docs/api-keys.md', () => {
       expect(headers.filter((name) => !part?.includes(name))).toEqual([]);
   });
 });
+
+/** Headers that the middlewares of the router take away once Latchkey has been asked. */
+function takenAwayByTraefik(text: string): string[] {
+  const { http } = parse(text) as {
+    http: {
+      middlewares: Record<string, { headers?: { customRequestHeaders: Record<string, string> } }>;
+      routers: { shop: { middlewares: string[] } };
+    };
+  };
+  const [first, ...others] = http.routers.shop.middlewares.map((name) => http.middlewares[name]);
+  expect(first).toHaveProperty('forwardAuth');
+  return others.flatMap((middleware) =>
+    Object.entries(middleware?.headers?.customRequestHeaders ?? {}).flatMap(([name, value]) =>
+      value === '' ? [name] : [],
+    ),
+  );
+}
 
 describe('CHANGELOG.md', () => {
   it('has a section for the version that package.json names', () => {
