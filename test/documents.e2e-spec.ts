@@ -92,6 +92,7 @@ describe('README', () => {
     'README.md',
     'CONTRIBUTING.md',
     'CHANGELOG.md',
+    'SECURITY.md',
     'docs/security.md',
     'docs/operations.md',
     'docs/operations/monitoring.md',
