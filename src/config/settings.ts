@@ -230,7 +230,7 @@ export const SETTINGS = z.object({
     .meta({ default: '`3600`', description: 'seconds an access token lives' }),
   REFRESH_TOKEN_TTL: seconds(1)
     .default(2_592_000)
-    .meta({ default: '`2592000`', description: 'seconds a session may lie idle' }),
+    .meta({ default: '`2592000`', description: 'seconds a session may stay idle' }),
   SESSION_MAX_AGE: seconds(1)
     .default(7_776_000)
     .meta({ default: '`7776000`', description: 'seconds a session may live, however busy' }),

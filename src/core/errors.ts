@@ -40,7 +40,7 @@ export const API_ERRORS = {
   authentication_required: {
     status: 401,
     sentence: 'Authentication required',
-    when: 'No credential was sent. `/auth/verify` answers this too where there were two.',
+    when: 'No credential was sent; at `/auth/verify` also when two were sent.',
   },
   token_invalid: {
     status: 401,
@@ -95,7 +95,7 @@ export const API_ERRORS = {
   api_key_required: {
     status: 403,
     sentence: 'This operation needs an API key',
-    when: 'An access token was used where only services call.',
+    when: 'An access token was used where only an API key is accepted.',
   },
   scope_missing: {
     status: 403,
@@ -131,7 +131,7 @@ export const API_ERRORS = {
   method_not_allowed: {
     status: 405,
     sentence: 'Method not allowed',
-    when: 'The path exists, the method does not; `Allow` lists those that do.',
+    when: 'The path exists but does not take this method; `Allow` lists those that it takes.',
   },
   request_timeout: {
     status: 408,
@@ -156,7 +156,7 @@ export const API_ERRORS = {
   api_key_reported: {
     status: 409,
     sentence: 'The API key was reported as found, rotate it',
-    when: 'Somebody has found the secret of this key. It cannot be enabled again; a rotation replaces it.',
+    when: 'Somebody has reported the secret of this key as found. The key works again only after a rotation.',
   },
   payload_too_large: {
     status: 413,
@@ -202,7 +202,7 @@ export const API_ERRORS = {
   database_read_only: {
     status: 503,
     sentence: 'Not ready: the database can only be read',
-    when: 'The database server takes no writes (`read_only`), as one whose place another has taken.',
+    when: 'The database server takes no writes (`read_only`), such as a former primary that has been replaced.',
   },
   migrations_pending: {
     status: 503,
@@ -217,7 +217,7 @@ export const API_ERRORS = {
   clock_astray: {
     status: 503,
     sentence: "Not ready: the clock and the database's are too far apart",
-    when: 'They differ by more than ten minutes, which is more than is corrected. Set whichever is wrong.',
+    when: 'They differ by more than ten minutes, too much to be corrected. Set whichever is wrong.',
   },
   overloaded: {
     status: 503,
