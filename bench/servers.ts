@@ -8,11 +8,16 @@ import { freePort } from '../test/support/mariadb-server';
 
 /** The core that whoever is measured has to himself, where there are two; load and databases share the others. */
 const MEASURED_CORE = '0';
-const OTHER_CORES = availableParallelism() > 1 ? `1-${availableParallelism() - 1}` : '0';
+/** Looked at before this process moves to the others, and counts those alone. */
+const LAST_CORE = availableParallelism() - 1;
+const ALL_CORES = `0-${LAST_CORE}`;
+const OTHER_CORES = LAST_CORE > 0 ? `1-${LAST_CORE}` : '0';
 
 /** The kernel counts a process' time in hundredths of a second. */
 const TICKS_PER_SECOND = 100;
 const START_TIMEOUT_MS = 30_000;
+/** For one try to reach it: what listens may still never answer. */
+const ANSWER_TIMEOUT_MS = 2_000;
 
 /** The measured core only, or those of the load as well. */
 export type Cores = 'one' | 'all';
@@ -24,6 +29,8 @@ export interface Program {
   /** Where it says that it is there. */
   readyPath: string;
   cores?: Cores;
+  /** Milliseconds that it may take to be there. */
+  patience?: number;
 }
 
 /** Keeps a process, and the threads that it has so far, off the core of the measured one. */
@@ -31,21 +38,28 @@ export function moveToOtherCores(pid: number): void {
   execFileSync('taskset', ['-a', '-cp', OTHER_CORES, String(pid)], { stdio: 'ignore' });
 }
 
-/** What a program prints that ends by itself. */
+/** What a program prints that ends by itself, within so many milliseconds. */
 export async function runToEnd(
   script: string,
   environment: Record<string, string>,
+  patience: number,
   cores: Cores = 'one',
 ): Promise<string> {
-  const { stdout } = await promisify(execFile)('taskset', [...mask(cores), process.execPath, script], {
-    env: { PATH: process.env['PATH'] ?? '', ...environment },
-  });
-  return stdout;
+  const words = [...mask(cores), process.execPath, script];
+  try {
+    const { stdout } = await promisify(execFile)('taskset', words, {
+      env: { PATH: process.env['PATH'] ?? '', ...environment },
+      ...{ timeout: patience, killSignal: 'SIGKILL' },
+    });
+    return stdout;
+  } catch (cause) {
+    throw new Error(`${script} did not end as it should`, { cause });
+  }
 }
 
 /** Options of `taskset`. */
 function mask(cores: Cores): string[] {
-  return ['-c', cores === 'one' ? MEASURED_CORE : `0-${availableParallelism() - 1}`];
+  return ['-c', cores === 'one' ? MEASURED_CORE : ALL_CORES];
 }
 
 /** A program while it runs, on a core of its own or, where asked, on all. */
@@ -57,7 +71,9 @@ export class Server {
     readonly startMilliseconds: number,
   ) {}
 
-  static async start({ script, environment, readyPath, cores = 'one' }: Program): Promise<Server> {
+  /** Throws, and leaves nothing behind, where it ends or is not there in time. */
+  static async start(program: Program): Promise<Server> {
+    const { script, environment, readyPath, cores = 'one', patience = START_TIMEOUT_MS } = program;
     const port = await freePort();
     const begun = performance.now();
     const child = spawn('taskset', [...mask(cores), process.execPath, script], {
@@ -66,7 +82,8 @@ export class Server {
     });
     const url = `http://127.0.0.1:${port}`;
     while (!(await answers(`${url}${readyPath}`))) {
-      if (child.exitCode !== null || performance.now() - begun > START_TIMEOUT_MS) {
+      const hasEnded = child.exitCode !== null || child.signalCode !== null;
+      if (hasEnded || performance.now() - begun > patience) {
         child.kill('SIGKILL');
         throw new Error(`${script} did not start`);
       }
@@ -98,7 +115,7 @@ export class Server {
 }
 
 async function answers(url: string): Promise<boolean> {
-  return fetch(url).then(
+  return fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) }).then(
     ({ status }) => status < 500,
     () => false,
   );

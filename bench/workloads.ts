@@ -17,6 +17,9 @@ const SESSIONS = 10 * CONNECTIONS;
 /** GETs whose latency is taken while logins storm. */
 const PROBES: Pick<Load, 'connections' | 'requestsPerSecond'> = { connections: 5, requestsPerSecond: 50 };
 
+/** That a raw floor may take beside what it measures. */
+const LONGEST_SETUP_SECONDS = 60;
+
 /** Secrets of this run only; the floors check the same tokens. */
 const SECRETS = {
   AUTH_SECRET: randomBytes(48).toString('base64url'),
@@ -69,8 +72,9 @@ export interface Compared {
 /** The workloads on one database. */
 export async function compare(run: Run): Promise<Compared> {
   let ours = await startOurs(run);
-  const minimal = await startFloor(run, 'minimal-server.cjs', '/health/ready');
+  let minimal: Server | undefined;
   try {
+    minimal = await startFloor(run, 'minimal-server.cjs', '/health/ready');
     const accounts = await makeAccounts(ours, accountsFor(run));
     for (let turn = 0; turn < SESSIONS; turn += 1)
       await signIn(ours, accounts[turn % accounts.length] as Account);
@@ -86,7 +90,7 @@ export async function compare(run: Run): Promise<Compared> {
     const megabytes = { ours: ours.residentMegabytes(), minimal: minimal.residentMegabytes() };
     return { comparisons, megabytes };
   } finally {
-    await minimal.stop();
+    await minimal?.stop();
     await ours.stop();
   }
 }
@@ -309,7 +313,8 @@ async function besideRaw(
   };
   const results: Pick<Comparison, 'ours' | 'floors'> = { ours: [], floors: [] };
   for (let round = 0; round <= rounds; round += 1) {
-    const raw = JSON.parse(await runToEnd(floorScript(script), environment, cores)) as Measurement;
+    const patience = (seconds + LONGEST_SETUP_SECONDS) * 1000;
+    const raw = JSON.parse(await runToEnd(floorScript(script), environment, patience, cores)) as Measurement;
     const result = await measure(server, { connections, seconds, request });
     if (round === 0) continue;
     results.floors.push(raw);

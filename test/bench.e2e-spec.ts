@@ -1,3 +1,7 @@
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runToEnd, Server } from '../bench/servers';
 import { createDatabase, onMysql, type TestDatabase } from './support/database';
 import { Program } from './support/server-process';
 
@@ -44,5 +48,95 @@ describe('the benchmark', () => {
     const reason = onMysql ? 'give a database that holds no tables' : 'only a database of MySQL can be given';
     expect([code, stderr]).toEqual([1, expect.stringContaining(`BENCH_DATABASE_URL: ${reason}`) as string]);
     expect(stdout).not.toContain('|');
+  });
+
+  describe('with floors of its own', () => {
+    let folder: string;
+    beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'latchkey-bench-test-'))));
+    afterAll(() => rmSync(folder, { recursive: true }));
+    const written = (name: string, text: string): string => {
+      const file = join(folder, name);
+      writeFileSync(file, text);
+      return file;
+    };
+
+    it('ends, names the floor and leaves nothing running where one does not start', async () => {
+      const own = await createDatabase();
+      const path = process.env['PATH'] ?? '';
+      const pids = join(folder, 'pids');
+      const taskset = written(
+        'taskset',
+        `#!/bin/sh\ncase "$*" in *minimal-server*) exit 1;; *main.js*) echo $$ >> ${pids};; esac\nPATH='${path}' exec taskset "$@"\n`,
+      );
+      chmodSync(taskset, 0o755);
+
+      const { code, stderr } = await bench(shortly, {
+        BENCH_DATABASE_URL: own.url,
+        PATH: `${folder}:${path}`,
+      });
+      await own.drop();
+
+      expect([code, stderr]).toEqual([
+        1,
+        expect.stringContaining('minimal-server.cjs did not start') as string,
+      ]);
+      const started = readFileSync(pids, 'utf8').trim().split('\n').map(Number);
+      expect(started).toHaveLength(1);
+      for (const pid of started) expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+    });
+
+    it.each([
+      [
+        'listens and never answers',
+        "require('node:net').createServer().listen(process.env.PORT, '127.0.0.1')",
+        1_000,
+      ],
+      ['is killed', "process.kill(process.pid, 'SIGKILL')", 60_000],
+    ])(
+      'gives a program up that %s',
+      async (_, code, patience) => {
+        const script = written('silent.cjs', code);
+
+        const starting = Server.start({ script, environment: {}, readyPath: '/', patience });
+
+        await expect(starting).rejects.toThrow(`${script} did not start`);
+      },
+      20_000,
+    );
+
+    it('has all cores for what is to have them, though it has left one itself', async () => {
+      const cores = written('count.cjs', "console.log(require('node:os').availableParallelism())");
+      const servers = join(__dirname, '..', 'bench', 'servers.ts');
+      const mover = written(
+        'mover.mts',
+        `import { moveToOtherCores, runToEnd } from '${servers}';
+        moveToOtherCores(process.pid);
+        process.stdout.write(await runToEnd('${cores}', {}, 20_000, 'all'));`,
+      );
+
+      const program = new Program(['--import', 'tsx', mover], {});
+
+      expect([await program.exit(), program.stdout]).toEqual([0, `${availableParallelism()}\n`]);
+    });
+
+    it('gives a program up that does not end by itself', async () => {
+      const script = written('endless.cjs', 'setInterval(() => undefined, 1000)');
+
+      await expect(runToEnd(script, {}, 500)).rejects.toThrow(`${script} did not end as it should`);
+    });
+
+    it('hashes with as many threads as Latchkey would have on as many cores', async () => {
+      const cores = written('cores.cjs', "require('node:os').availableParallelism = () => 4;");
+      const environment = { BUILD: join(__dirname, '..', 'src'), SECONDS: '1', CALLERS: '10' };
+
+      const printed = await runToEnd(
+        join(__dirname, '..', 'bench', 'floors', 'raw-hash.cjs'),
+        { ...environment, NODE_OPTIONS: `--require ${cores}` },
+        60_000,
+        'all',
+      );
+
+      expect(JSON.parse(printed)).toMatchObject({ threads: 3 });
+    });
   });
 });

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import type { FastifyInstance } from 'fastify';
 import { Config } from '../config/config';
@@ -28,12 +28,6 @@ export const MOST_SCRAPERS = 20;
 export const SCRAPE_HEADERS_MS = 5_000;
 const CHECKED_EVERY_MS = 1_000;
 
-/**
- * After which a connection is closed: what has been sent behind it is refused without being measured. Each request of a burst would
- * have an answer of its own, hundreds of kilobytes.
- */
-const SCRAPES_PER_CONNECTION = 1;
-
 /** Milliseconds without a byte taken or sent, for who has asked and does not read. */
 export const SCRAPE_IDLE_MS = 10_000;
 
@@ -45,6 +39,7 @@ export const SCRAPE_IDLE_MS = 10_000;
 export class MetricsServer implements OnApplicationShutdown {
   private server: Server | undefined;
   private exporting: Promise<Exposition> | undefined;
+  private readonly answered = new WeakSet<Socket>();
 
   constructor(
     private readonly config: Config,
@@ -81,7 +76,6 @@ export class MetricsServer implements OnApplicationShutdown {
       });
     });
     this.server.maxConnections = MOST_SCRAPERS;
-    this.server.maxRequestsPerSocket = SCRAPES_PER_CONNECTION;
     this.server.timeout = SCRAPE_IDLE_MS;
     this.server.listen({ host, port });
     await once(this.server, 'listening');
@@ -100,13 +94,22 @@ export class MetricsServer implements OnApplicationShutdown {
     await closed;
   }
 
+  /**
+   * Closes the connection after its first answer, whatever its client wants (Node's own bound keeps it open for seconds, and does not
+   * count HTTP/1.0). What was sent behind it is let be: Node would keep an answer to each request of a burst, hundreds of kilobytes.
+   */
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.answered.has(request.socket)) return;
+    this.answered.add(request.socket);
+    response.setHeader('connection', 'close');
     if (request.url !== PATH || request.method !== 'GET') {
-      response.writeHead(404, { connection: 'close' }).end();
+      response.writeHead(404, { 'content-length': 0 }).end();
       return;
     }
     const { type, text } = await this.export();
-    response.writeHead(200, { 'content-type': type, 'cache-control': 'no-store' }).end(text);
+    const length = Buffer.byteLength(text);
+    const headers = { 'content-type': type, 'content-length': length, 'cache-control': 'no-store' };
+    response.writeHead(200, headers).end(text);
   }
 
   /** One export answers all who ask meanwhile. */
