@@ -552,21 +552,36 @@ describe('every example of the document, executed', () => {
     expect(shapeOf(answer.body)).toEqual(shapeOf(value));
   });
 
-  it.each(named((name) => name !== 'default' && name !== 'bad_request'))(
-    '%s',
-    async (_, { of, status, mediaType, name, value }) => {
-      const call = requestOf(of);
-      if (!provocations[name]) throw new Error(`Nobody knows how to provoke ${name}`);
-      const undo = await provocations[name]?.(call, of);
+  /** Each error of an operation, in all the types in which it can be had: what brings it about is the same. */
+  const errors = new Map<string, AnswerExample[]>();
+  for (const example of examples) {
+    const { of, status, name } = example;
+    if (['default', 'bad_request'].includes(name)) continue;
+    const title = `${of.id} ${status} ${name}`;
+    errors.set(title, [...(errors.get(title) ?? []), example]);
+  }
 
-      const answer = await send(of, call, mediaType);
-      await undo?.();
+  it.each([...errors])('%s', async (_, ofTypes) => {
+    const [{ of, name }] = ofTypes as [AnswerExample];
+    const call = requestOf(of);
+    if (!provocations[name]) throw new Error(`Nobody knows how to provoke ${name}`);
+    const undo = await provocations[name]?.(call, of);
 
-      expect(answer.headers.get('x-error-code')).toBe(name);
-      expect(answer.status).toBe(status);
-      expect(withoutRequestId(answer.body)).toEqual(withoutRequestId(value));
-    },
-  );
+    const answers: Answer<unknown>[] = [];
+    for (const { mediaType } of ofTypes) answers.push(await send(of, call, mediaType));
+    await undo?.();
+
+    expect(ofTypes.map(({ mediaType }) => mediaType)).toEqual([
+      'application/json',
+      'application/problem+json',
+    ]);
+    for (const [index, { status, mediaType, value }] of ofTypes.entries()) {
+      const { headers, body, status: answered } = answers[index] as Answer<unknown>;
+      expect(headers.get('content-type')).toContain(mediaType);
+      expect([headers.get('x-error-code'), answered]).toEqual([name, status]);
+      expect(withoutRequestId(body)).toEqual(withoutRequestId(value));
+    }
+  });
 
   it.each(named((name) => name === 'bad_request'))('%s', async (_, { of, value }) => {
     const received = await new Promise<string>((resolve) => {

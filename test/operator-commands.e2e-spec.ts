@@ -33,7 +33,7 @@ jest.setTimeout(180_000);
 const BOUND_MS = 1000;
 
 /** Of each of twenty accounts; `BUSY_SESSIONS` of 15,000 are those of a day of sign-ins without a pause. */
-const BUSY_SESSIONS = Number(process.env['BUSY_SESSIONS'] ?? 5_000);
+const BUSY_SESSIONS = Number(process.env['BUSY_SESSIONS'] ?? 3_000);
 
 const ORIGIN = { ip: 'command line', userAgent: null, requestId: 'req_of_an_operator' };
 

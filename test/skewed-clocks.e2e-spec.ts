@@ -3,7 +3,7 @@ import { Clock, KeptClock } from '../src/core/clock';
 import { SessionCleanup } from '../src/sessions/session-cleanup';
 import { SessionsService } from '../src/sessions/sessions.service';
 import { ClockKeeper, MOST_CORRECTED_MS } from '../src/revocation/clock-keeper';
-import { POLL_INTERVAL_MS, RevocationFeed } from '../src/revocation/revocation-feed';
+import { RevocationFeed } from '../src/revocation/revocation-feed';
 import type { RevocationEntry } from '../src/revocation/revocation-entry.entity';
 import { startApp, type TestApp } from './support/app';
 import { createDatabase } from './support/database';
@@ -98,9 +98,12 @@ describe('instances whose clocks are wrong', () => {
   /** Sets a machine's clock, and waits until whoever runs there has looked at the database's. */
   const set = async ({ app, machine }: Instance, wrongBy: number) => {
     machine.wrongBy = wrongBy;
-    await app.nest.get(RevocationFeed).poll();
-    // One poll may have been under way that had asked before.
-    await delay(2 * POLL_INTERVAL_MS);
+    const feed = app.nest.get<{ poll: () => Promise<void>; polling: { current?: Promise<void> } }>(
+      RevocationFeed,
+    );
+    // One may be under way that had asked before.
+    await feed.polling.current;
+    await feed.poll();
   };
   const eachWay = () =>
     [
