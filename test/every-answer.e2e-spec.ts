@@ -248,6 +248,19 @@ describe('every answer', () => {
     },
   );
 
+  it.each(['image/png', 'application/problem+json', '*/*;q=0'])(
+    'that is a success is given to whoever accepts %s as well: never 406',
+    async (accept) => {
+      const answer = await send(`${API}/users/me`, { headers: bearer() }, `Accept: ${accept}`);
+
+      expect([answer.status, headerOf(answer, 'content-type')]).toEqual([
+        200,
+        'application/json; charset=utf-8',
+      ]);
+      expect(JSON.parse(answer.body)).toMatchObject({ username: person.username });
+    },
+  );
+
   it('leads nowhere else, but for the way to the page', async () => {
     for (const [, path, sent, status] of named) {
       const answer = await send(path, sent(), 'X-Forwarded-Host: evil.example', 'X-Forwarded-Proto: http');
