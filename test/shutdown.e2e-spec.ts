@@ -133,7 +133,7 @@ describe('a stop', () => {
     expect([last.status, last.connection]).toEqual([401, 'close']);
     expect(await server.exit()).toBe(0);
     // Nobody is left: so nobody is waited for.
-    expect(performance.now() - begun).toBeLessThan(1_500);
+    expect(performance.now() - begun).toBeLessThan(4_000);
   });
 
   it('answers what is under way, and lets nobody new in meanwhile', async () => {
@@ -213,8 +213,8 @@ describe('a stop', () => {
     const { socket } = await halfASignUp();
     socket.on('error', () => undefined);
     await signal();
-    // It says that it stops a moment before its time begins.
-    await delay(500);
+    // It says that it stops a moment before its time begins, and accepts nobody a moment after.
+    while ((await knock()) !== 'ECONNREFUSED');
 
     // As when the machine stands still.
     server.signal('SIGSTOP');
@@ -389,7 +389,7 @@ describe('a stop during the start', () => {
     await proxy.close();
 
     expect(code).toBe(143);
-    expect(milliseconds).toBeLessThan(1_000);
+    expect(milliseconds).toBeLessThan(5_000);
   }, 60_000);
 });
 
