@@ -178,7 +178,7 @@ describe('the ledger of password attempts', () => {
         return (before: Attempts) => ({ ...before, inARow: before.inARow - 10 });
       };
 
-      const answered = await late(() => ledger.change(id, add(10), takeBack), 500);
+      const answered = await late(() => ledger.change(id, add(10), takeBack), 1_500);
       const patient = ledger.change(id, add(1_000), drop);
       goOn.open();
       await patient;

@@ -48,7 +48,7 @@ afterAll(async () => {
 const TABLES = ['users', 'revocation_entries', 'audit_events', 'password_attempts'];
 
 // Each begins with nobody there: to start an application for each would take longer than all of them together.
-beforeEach(async () => {
+beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'latchkey-output-'));
   // The commands go by the true time.
   app.clock.advance((Date.now() - app.clock.now().getTime()) / 1000);

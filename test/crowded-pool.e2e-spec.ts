@@ -8,7 +8,7 @@ import { gate } from './support/gate';
 import { listKeys, type LoginBody, newcomer, type Person, statusWith } from './support/people';
 import { Scrape } from './support/scrape';
 import { TestFailpoints } from './support/test-failpoints';
-import { faultRounds } from './support/thoroughness';
+import { faultRounds, longFaults } from './support/thoroughness';
 
 const ROUNDS = faultRounds(3, 50);
 
@@ -21,6 +21,9 @@ const REQUESTS_WITH_A_PLACE = 50;
 /** Requests beyond that, and places that the service itself may take: the feed's poll, the sealer, the cleanup. */
 const TOO_MANY = 100;
 const OWN = 5;
+
+/** Milliseconds after which nobody may wait any more; a busy machine adds to that, but for the long run. */
+const LONGEST_WAIT_MS = longFaults ? 3_500 : 4_500;
 
 /** Calls at the same time that change one account: as many of each kind as its keys, its sessions and the hashing queue have room for. */
 const CHANGES = 60;
@@ -110,6 +113,22 @@ describe('a pool of which every connection is in use', () => {
     },
     30_000 + ROUNDS * 10_000,
   );
+
+  it('has nobody wait for longer than three seconds', async () => {
+    const letGo = await holdConnections(app);
+
+    const replies = await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const begun = performance.now();
+        const status = await statusWith(app, person);
+        return { status, milliseconds: performance.now() - begun };
+      }),
+    );
+    await letGo();
+
+    expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([503]));
+    expect(Math.max(...replies.map(({ milliseconds }) => milliseconds))).toBeLessThan(LONGEST_WAIT_MS);
+  });
 
   it('reads what has been revoked before everybody who waits, however many they are', async () => {
     const feed = app.nest.get(RevocationFeed);

@@ -230,18 +230,34 @@ describe('every answer', () => {
     }
   });
 
-  it.each(named.filter(([, path]) => path !== '' && !path.includes('%ff')))(
-    'that went over TLS asks for nothing but TLS from now on: %s',
-    async (_, path, sent, status) => {
-      // Where the parser or the router gives up nothing is known of the hop.
-      if (status === 431 || sent().method === 'HEAD') return;
+  /** Where the parser or the router gives up nothing is known of the hop. */
+  const ofKnownHops = named.filter(
+    ([name, path, , status]) =>
+      path !== '' && !path.includes('%ff') && status !== 431 && !name.endsWith(', HEAD'),
+  );
 
+  it.each(ofKnownHops)(
+    'that went over TLS asks for nothing but TLS from now on: %s',
+    async (_, path, sent) => {
       const secure = await send(path, sent(), 'X-Forwarded-Proto: https');
       const plain = await send(path, sent(), 'X-Forwarded-Proto: http');
 
       expect(headerOf(secure, 'strict-transport-security')).toBe('max-age=31536000; includeSubDomains');
       expect(headerOf(secure, 'cross-origin-opener-policy')).toBe('same-origin');
       expect(headerOf(plain, 'strict-transport-security')).toBeUndefined();
+    },
+  );
+
+  it.each(['image/png', 'application/problem+json', '*/*;q=0'])(
+    'that is a success is given to whoever accepts %s as well: never 406',
+    async (accept) => {
+      const answer = await send(`${API}/users/me`, { headers: bearer() }, `Accept: ${accept}`);
+
+      expect([answer.status, headerOf(answer, 'content-type')]).toEqual([
+        200,
+        'application/json; charset=utf-8',
+      ]);
+      expect(JSON.parse(answer.body)).toMatchObject({ username: person.username });
     },
   );
 

@@ -118,21 +118,39 @@ describe('a log that goes into a pipe whose reader stands still', () => {
     await database.drop();
   });
 
-  it('holds up no call and no stop', async () => {
-    const ask = () => fetch(`${server.url}/health/live`, { signal: AbortSignal.timeout(2_000) });
-    server.letOutputLie();
+  const linesOf = (text: string) => text.split('\n').filter((line) => line.includes('"/health/live"')).length;
 
-    // Their lines are more than the system keeps for a reader and the service for the system.
+  /** Makes so many calls that their lines are more than the system keeps for a reader and the service for the system. */
+  const callOften = async () => {
+    const ask = () => fetch(`${server.url}/health/live`, { signal: AbortSignal.timeout(2_000) });
     for (let answered = 0; answered < 4_000; answered += 20) {
       const answers = await Promise.all(Array.from({ length: 20 }, ask));
       for (const { status } of answers) expect(status).toBe(200);
     }
+  };
+
+  it('loses lines, and a warning says how many once somebody reads on', async () => {
+    server.letOutputLie();
+    await callOften();
+
+    server.readOn();
+    const [, warned = ''] = await server.says(/"lines":(\d+),[^\n]*"Lines of the log are lost"/);
+
+    expect(server.stdout).toMatch(/"level":"warn"[^\n]*"Lines of the log are lost"/);
+    expect(Number(warned)).toBeGreaterThan(0);
+    expect(linesOf(server.stdout) + Number(warned)).toBe(4_000);
+  }, 60_000);
+
+  it('holds up no call and no stop', async () => {
+    const before = linesOf(server.stdout);
+    server.letOutputLie();
+    await callOften();
     const begun = performance.now();
     server.signal('SIGTERM');
 
     expect(await server.exit()).toBe(0);
     expect(performance.now() - begun).toBeLessThan(10_000);
-    const written = server.stdout.split('\n').filter((line) => line.includes('"/health/live"')).length;
+    const written = linesOf(server.stdout) - before;
     expect(written).toBeGreaterThan(100);
     expect(written).toBeLessThan(4_000);
   }, 60_000);

@@ -2,7 +2,7 @@ import type { Failpoint } from '../src/core/failpoints';
 import { startApp, type TestApp } from './support/app';
 import { type DocumentedOperation, operations } from './support/contract';
 import { onMysql } from './support/database';
-import { callOf, DONE_ALREADY } from './support/every-operation';
+import { type Belongings, callOf, DONE_ALREADY } from './support/every-operation';
 import { gate } from './support/gate';
 import { halfDone } from './support/half-done';
 import { CALLER_HEADER, currentCaller, isInsideTransaction } from './support/interleaving';
@@ -82,6 +82,8 @@ interface Errand {
   /** For the report of what went wrong. */
   name: string;
   run: () => Promise<Result>;
+  /** Whether what an answer has acknowledged is there, where a repetition does not tell. */
+  stands?: (answer: string) => Promise<boolean>;
   /** Whether all is as it should be, once it has been told to come again, and did, and was answered that. */
   isDone: (status: number) => Promise<boolean>;
 }
@@ -90,6 +92,7 @@ interface Result {
   status: number;
   retryAfter: string | null;
   milliseconds: number;
+  answer: string;
 }
 
 describe('a database that', () => {
@@ -110,9 +113,43 @@ describe('a database that', () => {
   let count = 0;
   const timed = async (path: string, request: RequestInit): Promise<Result> => {
     const begun = performance.now();
-    const { status, headers } = await app.fetch(path, request);
-    return { status, retryAfter: headers.get('retry-after'), milliseconds: performance.now() - begun };
+    const response = await app.fetch(path, request);
+    const answer = await response.text();
+    const { status, headers } = response;
+    return {
+      status,
+      retryAfter: headers.get('retry-after'),
+      milliseconds: performance.now() - begun,
+      answer,
+    };
   };
+
+  /** How it is seen that what was acknowledged is there, other than by the answer to a repetition: by operation. */
+  const standing = (operation: string, own: Belongings, sent?: string): Errand['stands'] => {
+    const opened = async (credential: object) => (await app.call('GET', '/auth/verify', credential)).status;
+    const field = (answer: string, name: string) => (JSON.parse(answer) as Record<string, string>)[name];
+    const sees = async (path: string) => {
+      const { body } = await app.call('GET', path, { token: own.token });
+      const fields = Object.entries(JSON.parse(sent ?? '{}') as object);
+      return fields.every(([name, value]) => JSON.stringify(body[name]) === JSON.stringify(value));
+    };
+    const ways: Record<string, Errand['stands']> = {
+      login: async (answer) => (await opened({ token: field(answer, 'token') })) === 200,
+      updateProfile: () => sees('/users/me'),
+      createApiKey: async (answer) => (await opened({ key: field(answer, 'apiKey') })) === 200,
+      rotateApiKey: async (answer) => (await opened({ key: field(answer, 'apiKey') })) === 200,
+      updateApiKey: () => sees(`/auth/keys/${own.keyId}`),
+      reportApiKey: async () => (await opened({ key: own.apiKey })) === 401,
+    };
+    return ways[operation];
+  };
+
+  it('is asked afterwards about each kind of call that writes', () => {
+    const own = {} as Belongings;
+    const looked = operations.filter(({ id }) => id in DONE_ALREADY || standing(id, own)).map(({ id }) => id);
+
+    expect([...looked, ...READING, 'live'].sort()).toEqual(operations.map(({ id }) => id).sort());
+  });
 
   /** Prepares a call, so that nothing but the call itself is left to be done. */
   const prepare = async (of: DocumentedOperation, caller?: string): Promise<Errand> => {
@@ -121,10 +158,12 @@ describe('a database that', () => {
     const own = { ...person, keyId, apiKey, sessionId: sessionIdOf(person) };
     const { path, request } = callOf(of, own, `outage-${(count += 1)}`);
     Object.assign(request.headers, caller !== undefined && { [CALLER_HEADER]: caller });
+    const stands = standing(of.id, own, request.body);
     return {
       operation: of.id,
       name: caller ?? of.id,
       run: () => timed(path, request),
+      ...(stands && { stands }),
       isDone: (status) => Promise.resolve(status < 300),
     };
   };
@@ -210,9 +249,14 @@ describe('a database that', () => {
       ({ operation }, index) => operation in DONE_ALREADY && (results[index]?.status ?? 0) < 300,
     );
     const answers = await runAll(told);
-    return told.flatMap(({ operation, name }, index) =>
+    const missing = told.flatMap(({ operation, name }, index) =>
       answers[index]?.status === DONE_ALREADY[operation] ? [] : [name],
     );
+    for (const [index, { name, stands }] of errands.entries()) {
+      const { status, answer } = results[index] as Result;
+      if (stands && status < 300 && !(await stands(answer))) missing.push(name);
+    }
+    return missing;
   };
 
   const outageOf = (name: string): Outage => {

@@ -9,7 +9,7 @@ import { type RefreshOutcome, SessionRotation } from '../src/sessions/session-ro
 import { type Answer, MASTER_SECRET, newSecret, startApp, type TestApp } from './support/app';
 import { holdConnections } from './support/connections';
 import { onMysql } from './support/database';
-import { logIn, newcomer, statusWith, type TokensBody } from './support/people';
+import { createKey, eventTypes, logIn, newcomer, statusWith, type TokensBody } from './support/people';
 import { TestFailpoints } from './support/test-failpoints';
 
 const INVALID = { error: 'Invalid or expired refresh token' };
@@ -567,10 +567,63 @@ describe('refresh with REFRESH_GRACE=0', () => {
   );
 });
 
+describe('refresh with a REFRESH_GRACE that is longer than any token lives', () => {
+  let app: TestApp;
+  const settings = { REFRESH_GRACE: '86400', ACCESS_TOKEN_TTL: '60', REFRESH_TOKEN_TTL: '600' };
+  beforeAll(async () => (app = await startApp(settings)));
+  afterAll(() => app.close());
+
+  it('may be repeated for as long as the session lives, with a fresh access token each time, and no longer', async () => {
+    const { id, refreshToken } = await newcomer(app);
+    const repeat = () => app.call<TokensBody>('POST', '/auth/refresh', { body: { refreshToken } });
+    const first = await repeat();
+    app.clock.advance(500);
+
+    const second = await repeat();
+    const [old, fresh] = [await statusWith(app, first.body), await statusWith(app, second.body)];
+    app.clock.advance(601);
+    const third = await repeat();
+
+    expect([first.status, second.status, old, fresh]).toEqual([200, 200, 401, 200]);
+    expect(second.body.refreshToken).toBe(first.body.refreshToken);
+    expect([third.status, third.headers.get('x-error-code')]).toEqual([401, 'refresh_token_invalid']);
+    expect(await eventTypes(app, id)).not.toContain('refresh_token_reused');
+  });
+
+  it('leaves nothing open when the session is ended: every token that a repetition may have got is refused', async () => {
+    const { refreshToken } = await newcomer(app);
+    const repeat = () => app.call<TokensBody>('POST', '/auth/refresh', { body: { refreshToken } });
+    const tokens = [await repeat(), await repeat()].map(({ body }) => body);
+
+    expect((await app.call('POST', '/auth/logout', { token: tokens[0]?.token ?? '' })).status).toBe(200);
+
+    for (const each of tokens) expect(await statusWith(app, each)).toBe(401);
+    expect((await repeat()).status).toBe(401);
+  });
+});
+
 describe('changing AUTH_SECRET', () => {
   let app: TestApp;
-  beforeAll(async () => (app = await startApp({ AUTH_SECRET: MASTER_SECRET })));
-  afterAll(() => app.close());
+  beforeEach(async () => (app = await startApp({ AUTH_SECRET: MASTER_SECRET })));
+  afterEach(() => app.close());
+
+  it('twice keeps every session too, while both old secrets are listed as previous ones, in either order', async () => {
+    const [second, third] = [newSecret(), newSecret()];
+    const [one, other] = [await newcomer(app), await newcomer(app)];
+    const { apiKey } = await createKey(app, one.token);
+
+    for (const [{ token, refreshToken }, ...previous] of [
+      [one, MASTER_SECRET, second] as const,
+      [other, second, MASTER_SECRET] as const,
+    ]) {
+      await app.restart({ AUTH_SECRET: third, AUTH_SECRET_PREVIOUS: previous.join(',') });
+      expect([await statusWith(app, { token }), await statusWith(app, { key: apiKey })]).toEqual([200, 200]);
+      const renewed = await app.call<TokensBody>('POST', '/auth/refresh', { body: { refreshToken } });
+      expect(renewed.status).toBe(200);
+      await app.restart({ AUTH_SECRET: third, AUTH_SECRET_PREVIOUS: second });
+      expect([await statusWith(app, { token }), await statusWith(app, renewed.body)]).toEqual([401, 200]);
+    }
+  });
 
   it('keeps every session while the old secret is listed as a previous one, and none afterwards', async () => {
     const next = newSecret();

@@ -132,7 +132,7 @@ describe('a stop', () => {
     expect([last.status, last.connection]).toEqual([401, 'close']);
     expect(await server.exit()).toBe(0);
     // Nobody is left: so nobody is waited for.
-    expect(performance.now() - begun).toBeLessThan(1_500);
+    expect(performance.now() - begun).toBeLessThan(4_000);
   });
 
   it('answers what is under way, and lets nobody new in meanwhile', async () => {
@@ -212,8 +212,8 @@ describe('a stop', () => {
     const { socket } = await halfASignUp();
     socket.on('error', () => undefined);
     await signal();
-    // It says that it stops a moment before its time begins.
-    await delay(500);
+    // It says that it stops a moment before its time begins, and accepts nobody a moment after.
+    while ((await knock()) !== 'ECONNREFUSED');
 
     // As when the machine stands still.
     server.signal('SIGSTOP');
@@ -288,7 +288,11 @@ describe('a stop during the start', () => {
     return { code, milliseconds: performance.now() - begun };
   };
 
-  const cleanly = { code: 0, milliseconds: expect.any(Number) as number };
+  const stopsCleanly = async (program: Program) => {
+    const { code, milliseconds } = await stop(program);
+    expect(code).toBe(0);
+    expect(milliseconds).toBeLessThan(LONGEST_STOP_MS);
+  };
 
   it('is heard from the first moment on, while the code is still being loaded', async () => {
     const program = start({
@@ -323,7 +327,7 @@ describe('a stop during the start', () => {
     const program = start({ AUTH_SECRET: MASTER_SECRET }, `mysql://root@127.0.0.1:${port}/latchkey`);
     const [socket] = (await connected) as [Socket];
 
-    expect(await stop(program)).toEqual(cleanly);
+    await stopsCleanly(program);
     expect(program.stdout).toMatch(/"stopping"[\s\S]*The start failed while it was given up/);
     expect(program.stderr).toBe('');
     socket.destroy();
@@ -357,7 +361,7 @@ describe('a stop during the start', () => {
     expect([code, program.stderr]).toEqual([0, '']);
     expect(stopped).toContain('sessions');
     expect(stopped).not.toContain('api_keys');
-    expect(await stop(next)).toEqual(cleanly);
+    await stopsCleanly(next);
     expect(await tables(database)).toContain('limit_counters');
   }, 60_000);
 
@@ -384,7 +388,7 @@ describe('a stop during the start', () => {
     await proxy.close();
 
     expect(code).toBe(143);
-    expect(milliseconds).toBeLessThan(1_000);
+    expect(milliseconds).toBeLessThan(5_000);
   }, 60_000);
 });
 

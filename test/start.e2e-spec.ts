@@ -83,6 +83,19 @@ describe('the start', () => {
     expect(await second.exit()).toBe(0);
   });
 
+  it('listens at HOST, and nowhere else', async () => {
+    const server = await startServer(settingsFor(database, { HOST: '127.0.0.2' }));
+    const { hostname, port } = new URL(server.url);
+
+    const elsewhere = fetch(`http://127.0.0.1:${port}/health/live`);
+
+    expect(hostname).toBe('127.0.0.2');
+    expect((await fetch(`${server.url}/health/live`)).status).toBe(200);
+    await expect(elsewhere).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } });
+    server.signal('SIGTERM');
+    expect(await server.exit()).toBe(0);
+  });
+
   it('brings up two instances that start together on an empty database', async () => {
     const instances = await Promise.all([
       startServer(settingsFor(database)),

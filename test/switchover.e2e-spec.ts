@@ -3,6 +3,8 @@ import { createConnection } from 'mysql2/promise';
 import { loadConfig } from '../src/config/load-config';
 import { prepareDatabase } from '../src/database/open-database';
 import { MASTER_SECRET } from './support/app';
+import { claimsOf } from './support/forgery';
+import { bearer } from './support/instances';
 import { MariadbServer } from './support/mariadb-server';
 import { type Program, startServer } from './support/server-process';
 import { TcpProxy } from './support/tcp-proxy';
@@ -66,6 +68,19 @@ describe('a database server that can only be read', () => {
     return response.status;
   };
 
+  const logIn = async () => {
+    const response = await fetch(`${server.url}/api/v1/auth/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ username: `person-${count}`, password: 'nine brass kettles' }),
+    });
+    const { token } = (await response.json()) as { token: string };
+    return { token, sessionId: (claimsOf(token) as { sid: string }).sid };
+  };
+
+  const verified = async (token: string): Promise<number> =>
+    (await fetch(`${server.url}/api/v1/auth/verify`, { headers: bearer(token) })).status;
+
   const signUps = (many: number) => Promise.all(Array.from({ length: many }, signUp));
 
   const readiness = async (): Promise<string> => {
@@ -84,14 +99,20 @@ describe('a database server that can only be read', () => {
 
   it('makes the service not ready, which says so, until it can be written to again', async () => {
     expect(new Set(await signUps(CONNECTIONS))).toEqual(new Set([201]));
+    const [asked, untouched] = [await logIn(), await logIn()];
+    expect([await verified(asked.token), await verified(untouched.token)]).toEqual([200, 200]);
 
     await on(before, 'SET GLOBAL read_only = 1');
     await until('database_read_only', NOTICED_MS);
     const during = await signUps(CONNECTIONS);
+    // Nobody is told of it: only who asks the database about a token sees it.
+    await on(before, `UPDATE ${DATABASE}.sessions SET revoked_at = NOW(3) WHERE id = '${asked.sessionId}'`);
+    const looked = [await verified(asked.token), await verified(untouched.token)];
     await on(before, 'SET GLOBAL read_only = 0');
     await until('ready', OVER_MS);
 
     expect(new Set(during)).toEqual(new Set([503]));
+    expect(looked).toEqual([401, 200]);
     expect(new Set(await signUps(CONNECTIONS))).toEqual(new Set([201]));
   }, 30_000);
 

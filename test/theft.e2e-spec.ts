@@ -73,7 +73,12 @@ describe('a refresh token replayed at one of two instances', () => {
             401, 401,
           ]);
         }
-        while ((await opens(there, tokens[0])) !== 401) expect(performance.now()).toBeLessThan(deadline);
+        // What is asked in time may be answered later.
+        let asked = performance.now();
+        while ((await opens(there, tokens[0])) !== 401) {
+          expect(asked).toBeLessThan(deadline);
+          asked = performance.now();
+        }
         for (const each of tokens) expect(await opens(there, each)).toBe(401);
         expect(await theftsWrittenDown()).toBe(round);
       }

@@ -86,7 +86,7 @@ describe('tracing', () => {
     const answer = await app.fetch('/health/live');
     await app.restart();
 
-    collector.trace(requestIdOf(answer));
+    expect(collector.trace(requestIdOf(answer)).map(({ name }) => name)).toEqual(['GET /health/live']);
     expect(collector.requests[0]?.url).toBe('/v1/traces');
     expect(collector.requests[0]?.headers).toMatchObject({ 'x-team': 'doors and locks', 'x-other': '1' });
     expect(collector.resource).toMatchObject({
@@ -125,6 +125,7 @@ describe('tracing', () => {
     const [span] = collector.trace(requestIdOf(recorded));
     const [ownSpan] = collector.trace(requestIdOf(broken));
     expect(span).toMatchObject({ traceId: TRACE, parentSpanId: PARENT });
+    expect(ownSpan).toMatchObject({ traceId: expect.stringMatching(HEX) as string, parentSpanId: undefined });
     expect(ownSpan?.traceId).not.toBe(TRACE);
     expect(
       collector.spans.filter(

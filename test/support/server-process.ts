@@ -98,6 +98,11 @@ export class Program {
     this.child.once('exit', () => stdout?.resume());
   }
 
+  /** Reads on after that. */
+  readOn(): void {
+    this.child.stdout?.resume();
+  }
+
   /** Waits until it has written what matches. */
   async says(pattern: RegExp): Promise<RegExpMatchArray> {
     const deadline = Date.now() + START_TIMEOUT_MS;
