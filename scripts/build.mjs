@@ -187,6 +187,8 @@ async function build(target) {
       bundle(join(out, 'main.js'), join(out, 'server.js')),
       bundle(join(out, 'cli', 'main.js'), join(out, 'latchkey.js')),
     ]);
+    // It would stay beside the server that is started next, with half a gigabyte, until that ends.
+    await (await import('esbuild')).stop();
     renameSync(join(out, 'server.js'), join(out, 'main.js'));
     renameSync(out, target);
   } catch (error) {

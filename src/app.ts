@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DynamicModule, INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -6,6 +7,7 @@ import { type FastifyBaseLogger, LogController } from 'fastify';
 import { ProxyWatch } from './access/proxy-watch';
 import { AppModule } from './app.module';
 import { AuditSealer } from './audit/audit-sealer';
+import { hasEvents } from './audit/trail-state';
 import type { Config } from './config/config';
 import { refuseSharedSecret } from './config/load-config';
 import { readOrCreateMasterSecret } from './config/master-secret';
@@ -16,6 +18,7 @@ import { Ids } from './core/ids';
 import { acceptJsonBodies, BODY_LIMIT } from './core/json-body';
 import { FrameworkLog, type Log } from './core/log';
 import { type Random, SystemRandom } from './core/random';
+import { StartError } from './core/start-error';
 import type { HashCost } from './crypto/password-hasher';
 import { openDatabase } from './database/open-database';
 import { entities } from './entities';
@@ -70,6 +73,7 @@ async function assemble(
     random = new SystemRandom(),
     failpoints = new Failpoints(),
   } = replacements;
+  await refuseLostSecret(config);
   const master = config.authSecret ?? readOrCreateMasterSecret(config.secretFile as string, random);
   refuseSharedSecret(config, master);
   const secrets = {
@@ -89,6 +93,21 @@ async function assemble(
     ...{ log, clock, random, ids, failpoints, ...observability },
   });
   return { module, ids };
+}
+
+/**
+ * A new secret in the place of one that is lost would end all sessions, and what it seals in the audit trail could never be told from
+ * forgeries. Where previous ones are named it is being changed.
+ */
+async function refuseLostSecret(config: Config): Promise<void> {
+  const { authSecret, secretFile, previousAuthSecrets, database } = config;
+  if (authSecret !== undefined || secretFile === undefined || existsSync(secretFile)) return;
+  if (previousAuthSecrets.length > 0 || !(await hasEvents(database))) return;
+  // Another process may have made one, and recorded something, meanwhile.
+  if (existsSync(secretFile)) return;
+  throw new StartError(
+    `There is no master secret ${secretFile}, though the database was used with one: put it back as it was backed up, or set AUTH_SECRET. If it is lost, docs/operations.md says how to go on with a new one.`,
+  );
 }
 
 /**

@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -186,6 +187,30 @@ describe('the start', () => {
     );
   });
 
+  it('is refused where the master secret is gone that a database was used with, unless it is being changed, and makes no other', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'latchkey-secret-'));
+    const [secret, moved] = [join(folder, 'auth-secret'), join(folder, 'moved')];
+    const environment = { PORT: '0', DATABASE_URL: `sqlite:${join(folder, 'auth.sqlite')}` };
+    const first = await startServer(environment);
+    await register(first.url, 'somebody');
+    first.signal('SIGTERM');
+    expect(await first.exit()).toBe(0);
+    renameSync(secret, moved);
+
+    const program = new Program([START, 'main'], environment);
+
+    expect(await program.exit()).toBe(1);
+    expect(program.stderr).toMatch(
+      /^Latchkey cannot start\. There is no master secret .*auth-secret, though .*: put it back .*\.\n$/,
+    );
+    expect(existsSync(secret)).toBe(false);
+    const changed = await startServer({ ...environment, AUTH_SECRET_PREVIOUS_FILE: moved });
+    changed.signal('SIGTERM');
+    expect(await changed.exit()).toBe(0);
+    expect(readFileSync(secret, 'utf8')).not.toBe(readFileSync(moved, 'utf8'));
+    rmSync(folder, { recursive: true });
+  }, 60_000);
+
   it('is refused with one sentence where the secret of the access tokens is the master secret that was made', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'latchkey-secret-'));
     const secret = newSecret();
@@ -271,7 +296,7 @@ describeOnSqlite('a first start with nothing configured', () => {
   };
   const builds = () => readdirSync(join(checkout, '.build'));
 
-  it('builds once though two are started, makes folder and secret, and is ready', async () => {
+  it('builds once though two are started, makes folder and secret, and is ready, with no other program beside it', async () => {
     const programs = [start(), start()];
     await Promise.all(programs.map((program) => program.says(/Ctrl\+C/)));
 
@@ -280,6 +305,12 @@ describeOnSqlite('a first start with nothing configured', () => {
     expect(readFileSync(join(checkout, 'data', 'auth-secret'), 'utf8')).toMatch(/^[\w-]{64}\n$/);
     expect(statSync(join(checkout, 'data', 'auth.sqlite')).mode & 0o777).toBe(0o600);
     expect(builds()).toHaveLength(1);
+    for (const { pid } of programs) {
+      const children = readdirSync(`/proc/${pid}/task`).map((thread) =>
+        readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8'),
+      );
+      expect(children.join('')).toBe('');
+    }
 
     for (const program of programs) {
       program.signal('SIGTERM');

@@ -1,4 +1,5 @@
-import { isMissingTable, type ReadOnlyView } from '../database/read-only-view';
+import type { DatabaseLocation } from '../config/database-location';
+import { isMissingTable, openReadOnly, type ReadOnlyView } from '../database/read-only-view';
 import { toInstant } from '../database/sql';
 import { CHAIN, COLUMNS, type EventRow, toStoredEvent } from './chained-events';
 import { BEGINNING, type EventSeal, type Head } from './event-seal';
@@ -33,6 +34,19 @@ export async function readTrailState(view: ReadOnlyView): Promise<TrailState | u
     sealedAt: await instantOf(`sequence = ${head.sequence}`),
     waitingSince: await instantOf('sequence IS NULL'),
   };
+}
+
+/** Whether events stand in a database, which is opened for that and left as it is: then they are sealed with a secret that there was. */
+export async function hasEvents(location: DatabaseLocation): Promise<boolean> {
+  const view = await openReadOnly(location);
+  try {
+    const state = view && (await readTrailState(view));
+    return (
+      state !== undefined && (state.head.sequence > BEGINNING.sequence || state.waitingSince !== undefined)
+    );
+  } finally {
+    await view?.close();
+  }
 }
 
 /**

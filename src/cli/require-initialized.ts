@@ -1,10 +1,7 @@
 import { existsSync } from 'node:fs';
-import { BEGINNING } from '../audit/event-seal';
-import { readTrailState } from '../audit/trail-state';
+import { hasEvents } from '../audit/trail-state';
 import type { Config } from '../config/config';
-import type { DatabaseLocation } from '../config/database-location';
 import { migrationStatusAt } from '../database/migration-status';
-import { openReadOnly } from '../database/read-only-view';
 import { type Command, CommandError } from './command';
 
 /**
@@ -31,20 +28,10 @@ export async function requireInitialized(
     throw new CommandError(`The database ${name} is not set up for Latchkey: ${hint}`);
   }
   if (authSecret === undefined && secretFile !== undefined && !existsSync(secretFile)) {
-    if (mayInitialize && (await hasNoEvents(database))) return;
+    // As where `migrate up` was the first, which makes no secret: none can be lost.
+    if (mayInitialize && !(await hasEvents(database))) return;
     throw new CommandError(
       `There is no master secret ${secretFile}: put it back, or set AUTH_SECRET as the server has it.`,
     );
-  }
-}
-
-/** As where `migrate up` was the first, which makes no secret: none can be lost. */
-async function hasNoEvents(location: DatabaseLocation): Promise<boolean> {
-  const view = await openReadOnly(location);
-  try {
-    const state = view && (await readTrailState(view));
-    return state?.head.sequence === BEGINNING.sequence && state.waitingSince === undefined;
-  } finally {
-    await view?.close();
   }
 }

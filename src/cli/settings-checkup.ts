@@ -48,7 +48,8 @@ function examineSecret(config: Config): Finding {
   const known = secretOf(config);
   if ('unreadable' in known) return fail('secret', `${known.unreadable}.`, 'AUTH_SECRET');
   const found = statSync(secretFile, { throwIfNoEntry: false });
-  if (!found) return ok('secret', `${secretFile} is made at the first start.`);
+  if (!found)
+    return ok('secret', `${secretFile} is not there: a first start makes it, and no later one does.`);
   const mode = (found.mode & 0o777).toString(8).padStart(4, '0');
   if ((found.mode & 0o077) !== 0) {
     return fail(
