@@ -50,6 +50,7 @@ export class AppModule {
   }: AppParts): DynamicModule {
     return {
       module: AppModule,
+      // Nest stops these from the last to the first: what writes at a stop stands below what it writes through.
       imports: [
         CoreModule.forRoot(core),
         ConfigModule.forRoot(config),

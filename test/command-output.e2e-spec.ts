@@ -44,9 +44,6 @@ afterAll(async () => {
   await app.close();
 });
 
-/** What has rows of some test. Those of an account go with it. */
-const TABLES = ['users', 'revocation_entries', 'audit_events', 'password_attempts'];
-
 // Each begins with nobody there: to start an application for each would take longer than all of them together.
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'latchkey-output-'));
@@ -55,11 +52,16 @@ beforeEach(() => {
 });
 afterEach(async () => {
   rmSync(folder, { recursive: true });
-  await app.database.search();
-  for (const table of TABLES) await app.rows(`DELETE FROM ${table}`);
-  await app.rows(
-    "UPDATE audit_chain SET sequence = 0, link = '', holder = '', lease_ends_at = '2000-01-01 00:00:00.000'",
-  );
+  try {
+    await app.database.search();
+  } finally {
+    // What belongs to an account goes with it.
+    for (const table of ['users', 'revocation_entries', 'audit_events', 'password_attempts'])
+      await app.rows(`DELETE FROM ${table}`);
+    await app.rows(
+      "UPDATE audit_chain SET sequence = 0, link = '', holder = '', lease_ends_at = '2000-01-01 00:00:00.000'",
+    );
+  }
 });
 
 /** A file of users, of whom the first two are refused. */

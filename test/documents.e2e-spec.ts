@@ -12,6 +12,7 @@ import { mayBeFile } from '../src/config/load-config';
 import { type SettingName, SETTINGS } from '../src/config/settings';
 import type { ResponseObject } from '@nestjs/swagger';
 import { API_ERRORS, type ErrorCode } from '../src/core/errors';
+import { migrations } from '../src/database/migrations';
 import { API_KEY_PATTERN, ApiKeyFormat } from '../src/crypto/api-key-format';
 import { newSecret } from './support/app';
 import { callApi } from './support/call';
@@ -198,12 +199,12 @@ describe('docs/operations/upgrade.md', () => {
     const { status, stderr } = spawnSync('sh', ['-ec', command.replace('/root/admin-database-url', file)], {
       ...{ cwd: root, env: { ...process.env, ...ofTheService }, encoding: 'utf8' },
     });
-    const [migrations] = await database.rows<{ count: number }>('SELECT count(*) AS count FROM migrations');
+    const applied = await database.rows('SELECT name FROM migrations');
     await database.drop();
     rmSync(folder, { recursive: true });
 
-    expect([status, stderr]).toEqual([0, expect.any(String)]);
-    expect(Number(migrations?.count)).toBeGreaterThan(0);
+    expect({ status, stderr }).toMatchObject({ status: 0 });
+    expect(applied).toHaveLength(migrations.length);
   }, 60_000);
 });
 

@@ -1,4 +1,5 @@
 import { EventEmitter, once } from 'node:events';
+import { Socket } from 'node:net';
 import { join } from 'node:path';
 import timers, { setTimeout as delay } from 'node:timers/promises';
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
@@ -240,10 +241,35 @@ describe('a start', () => {
     const lines = await starting;
 
     expect(lines.map(({ level, msg }) => [level, msg])).toEqual([
-      ['info', expect.stringMatching(/^waiting for another process/)],
+      ['info', expect.stringMatching(/^Waiting for another process/)],
     ]);
     expect(await applied()).toEqual(NAMES);
   }, 20_000);
+
+  it('is told by the command too, which says that it has applied what it has applied itself', async () => {
+    const other = await holdMigrations(database);
+    const command = [join('scripts', 'start.mjs'), 'latchkey', 'migrate', 'up', '--json'];
+    const commands = [0, 1].map(() => new Program(command, settingsFor(database)));
+    await Promise.all(commands.map((each) => each.says(/Waiting for another process/, 'stderr')));
+    await other.release();
+
+    const codes = await Promise.all(commands.map((each) => each.exit()));
+
+    const lists = commands.map(({ stdout }) => (JSON.parse(stdout) as { applied: string[] }).applied);
+    expect(codes).toEqual([0, 0]);
+    expect(lists.sort((a, b) => a.length - b.length)).toEqual([[], NAMES]);
+  }, 60_000);
+
+  itOnMysql('has the kernel ask after ten seconds of silence whether the server is still there', async () => {
+    const asked = jest.spyOn(Socket.prototype, 'setKeepAlive');
+
+    await start();
+
+    const after = asked.mock.calls.map(([, milliseconds]) => milliseconds);
+    asked.mockRestore();
+    expect(after.length).toBeGreaterThan(0);
+    expect(new Set(after)).toEqual(new Set([10_000]));
+  });
 
   it('makes a new database without a word', async () => {
     expect(await logOfStart()).toEqual([]);

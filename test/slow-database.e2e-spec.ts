@@ -341,6 +341,8 @@ describe("an operator's command, where the database hangs on whoever says certai
     await newcomer(app);
   }, 60_000);
   afterEach(() => {
+    proxy.overhear(() => undefined);
+    proxy.let({ delayMs: 0 });
     proxy.muteAt(undefined);
     proxy.endMuted();
   });

@@ -3,6 +3,7 @@ import { workerFile } from '../worker-file';
 import { Clock } from '../core/clock';
 import { SystemRandom } from '../core/random';
 import { migrationStatusAt } from '../database/migration-status';
+import { WAITING } from '../database/migrate';
 import { prepareDatabase } from '../database/open-database';
 import { backUpSqlite } from '../database/sqlite-backup';
 import { LimitCountersCleanup } from '../rate-limit/limit-counters-cleanup';
@@ -35,14 +36,17 @@ export const MAINTENANCE_COMMANDS: Command[] = [
     async run(_, { config, progress }) {
       const settings = config();
       const { pending } = await migrationStatusAt(settings.database);
+      // Another process may have done some of it while this one waited.
+      const applied: string[] = [];
       await prepareDatabase(settings.database, {
-        begins: (name) =>
-          progress.tell(`${name} is being applied, ${pending.indexOf(name) + 1} of ${pending.length}`),
-        waits: () =>
-          progress.tell('Waiting for another process that migrates or writes to the database file'),
+        begins: (name) => {
+          applied.push(name);
+          progress.tell(`${name} is being applied, ${pending.indexOf(name) + 1} of ${pending.length}`);
+        },
+        waits: () => progress.tell(WAITING),
       });
-      const text = pending.length === 0 ? 'Nothing was pending.' : `Applied: ${pending.join(', ')}.`;
-      return { text, data: { applied: pending } };
+      const text = applied.length === 0 ? 'Nothing was pending.' : `Applied: ${applied.join(', ')}.`;
+      return { text, data: { applied } };
     },
   },
   {

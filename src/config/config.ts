@@ -129,7 +129,7 @@ function toTracing(settings: Settings): TracingSettings | undefined {
   if (endpoint === undefined) return undefined;
   return {
     ...{ endpoint, headers, attributes },
-    serviceName: settings.OTEL_SERVICE_NAME ?? attributes['service.name'] ?? 'latchkey',
+    serviceName: settings.OTEL_SERVICE_NAME ?? (attributes['service.name'] || 'latchkey'),
     ratio: settings.OTEL_TRACES_SAMPLER_ARG,
   };
 }

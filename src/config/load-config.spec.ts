@@ -93,6 +93,8 @@ describe('settings', () => {
 
     expect(loadConfig(settings).tracing).toMatchObject({ attributes, serviceName: 'doors' });
     expect(loadConfig({ ...settings, OTEL_SERVICE_NAME: 'front' }).tracing?.serviceName).toBe('front');
+    const nameless = { ...settings, OTEL_RESOURCE_ATTRIBUTES: 'service.name=' };
+    expect(loadConfig(nameless).tracing?.serviceName).toBe('latchkey');
   });
 
   it('reads origins of sites, and of apps and extensions, to which the URL standard gives none', () => {

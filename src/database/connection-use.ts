@@ -37,8 +37,8 @@ export class ConnectionUse {
   }
 
   /**
-   * Counts what the engine is to blame for, apart from what it has never heard of: a crowd of callers must not look like a database
-   * that fails.
+   * Counts what the engine is to blame for. A unit that never had its turn is a refusal, so that a crowd does not look like a
+   * failing database.
    *
    * @param hadTurn whether the unit of work had come to its turn
    */

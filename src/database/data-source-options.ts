@@ -46,7 +46,7 @@ export async function dataSourceOptions(
       migrationsTransactionMode: 'none',
     };
   }
-  const { user: username, ...connection } = connectionTo(location);
+  const { user: username, keepAliveInitialDelay, ...connection } = connectionTo(location);
   return {
     type: await askServerType(location),
     ...connection,
@@ -57,8 +57,9 @@ export async function dataSourceOptions(
     timezone: 'Z',
     connectTimeout: CONNECT_TIMEOUT_MS,
     poolSize: POOL_SIZE,
-    // Rows are few and small here; nothing is gained by a parser that is compiled for each statement.
-    extra: { queueLimit: QUEUE_LIMIT, disableEval: true },
+    // What TypeORM does not know of reaches the driver only here. Rows are few and small; nothing is gained by a parser that is
+    // compiled for each statement.
+    extra: { queueLimit: QUEUE_LIMIT, disableEval: true, keepAliveInitialDelay },
     enableQueryTimeout: true,
     maxQueryExecutionTime: STATEMENT_TIMEOUT_MS,
     entities,

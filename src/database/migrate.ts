@@ -2,9 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource, type DataSourceOptions, MigrationExecutor, type QueryRunner } from 'typeorm';
 import { StartError } from '../core/start-error';
 import { isBusy, isTimeout } from './failures';
-import { cutOff } from './mysql-connection';
 import { refuseOthersTable, StepwiseMigration } from './stepwise-migration';
-import { begin } from './transactions';
+import { begin, discard } from './transactions';
 
 /** Seconds to wait for another instance that is migrating. A second at a time on MySQL, to hear of a stop meanwhile. */
 const LOCK_WAIT_SECONDS = 60;
@@ -23,14 +22,17 @@ const TABLE_WAIT_SECONDS = 1;
 const BUSY_PAUSE_MS = 50;
 const BUSY_TRIES = (LOCK_WAIT_SECONDS * 1_000) / BUSY_PAUSE_MS;
 
-/** Looks after which that is said: as long as the wait on MySQL has lasted by then. */
-const BUSY_TRIES_UNTOLD = 1_000 / BUSY_PAUSE_MS;
+/** A second's worth of tries, after which the wait is reported, as on MySQL. */
+const BUSY_TRIES_BEFORE_NOTICE = 1_000 / BUSY_PAUSE_MS;
 
-/** Who hears what takes so long. */
+/** What is said of such a wait. */
+export const WAITING = 'Waiting for another process that migrates or writes to the database file';
+
+/** Told what a start or an update is doing. */
 export interface MigrationListener {
   /** A migration is begun. */
   begins(name: string): void;
-  /** Another process has been in the way for a second. Said once. */
+  /** Another process has been in the way for a second. Told once. */
   waits(): void;
 }
 
@@ -42,6 +44,7 @@ const NOBODY: MigrationListener = { begins: () => undefined, waits: () => undefi
  * start together take turns; the lock dies with the process that holds it. What was cut short goes on at the next call.
  *
  * @param stop aborted when the process is to end: what is being waited for is given up, and on MySQL no further statement is begun
+ * @param listener told each migration when it is begun, and once that another process is waited for
  * @throws StartError when another instance holds the lock, or another process writes to the SQLite file, for longer than a minute,
  * somebody holds a table for longer than five, or another application's tables are in the way; the reason of `stop`
  */
@@ -101,7 +104,7 @@ async function beginWhenNobodyWrites(
       return await begin(runner);
     } catch (error) {
       if (!isBusy(error)) throw error;
-      if (tries === BUSY_TRIES_UNTOLD) listener.waits();
+      if (tries === BUSY_TRIES_BEFORE_NOTICE) listener.waits();
       if (tries === BUSY_TRIES) {
         throw new StartError(
           'Another process has been writing to the database file for more than a minute, as a migration does; wait for it, then try again.',
@@ -124,7 +127,7 @@ async function migrateMysql(
 ): Promise<void> {
   const runner = dataSource.createQueryRunner();
   try {
-    await cutOffWhenGivenUp(runner);
+    cutOffWhenGivenUp(runner);
     await takeLock(runner, listener, stop);
     await runner.query(`SET SESSION lock_wait_timeout = ${TABLE_WAIT_SECONDS}`);
     await refuseOthersTable(runner, 'migrations', ['timestamp', 'name']);
@@ -141,15 +144,14 @@ async function migrateMysql(
   }
 }
 
-/** What was given up is still the first in its connection's queue: no rollback and no leave that is taken behind it would ever be sent. */
-async function cutOffWhenGivenUp(runner: QueryRunner): Promise<void> {
-  const connection = (await runner.connect()) as Parameters<typeof cutOff>[0];
+/** A statement that the driver gave up stays at the head of its connection's queue: a ROLLBACK or QUIT behind it would never be sent. */
+function cutOffWhenGivenUp(runner: QueryRunner): void {
   const query = runner.query.bind(runner) as (...sent: unknown[]) => Promise<never>;
   runner.query = async (...sent: unknown[]) => {
     try {
       return await query(...sent);
     } catch (error) {
-      if (isTimeout(error)) cutOff(connection);
+      if (isTimeout(error)) await discard(runner);
       throw error;
     }
   };

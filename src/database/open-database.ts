@@ -6,7 +6,7 @@ import { makeFolder } from '../core/make-folder';
 import { StartError } from '../core/start-error';
 import { dataSourceOptions, type Entities } from './data-source-options';
 import { isForbidden } from './failures';
-import { migrate, type MigrationListener } from './migrate';
+import { migrate, type MigrationListener, WAITING } from './migrate';
 import { migrations } from './migrations';
 
 /**
@@ -40,13 +40,14 @@ function loggingUpdates(log: Log): MigrationListener {
       isNew ||= name === migrations[0]?.name;
       if (!isNew) log.info({ migration: name }, 'migrating');
     },
-    waits: () => log.info('waiting for another process that migrates or writes to the database file'),
+    waits: () => log.info(WAITING),
   };
 }
 
 /**
  * Brings the schema up to date as the start does, and does no more; makes an SQLite file where there is none.
  *
+ * @param listener told each migration when it is begun, and once that another process is waited for
  * @throws StartError
  */
 export async function prepareDatabase(

@@ -97,18 +97,23 @@ export class StepwiseMigration {
     await this.runner.query('START TRANSACTION');
     await this.note(this.step);
     try {
-      await this.takeItsTime(sql);
+      await this.runUnbounded(sql);
     } catch (error) {
-      // What has been refused is not begun: else something of that name which others make now would be taken for ours.
-      await this.takeItsTime('ROLLBACK');
-      await this.note(this.step - 1);
+      // Where the connection is gone the server has undone it by itself, and what was lost first is what there is to say.
+      await this.undo().catch(() => undefined);
       throw error;
     }
-    await this.takeItsTime('COMMIT');
+    await this.runUnbounded('COMMIT');
   }
 
-  /** Sends what may take hours, where a table is large. TypeORM gives up each statement after the same time. */
-  private async takeItsTime(sql: string): Promise<void> {
+  /** What has been refused is not begun: else something of that name which others make now would be taken for ours. */
+  private async undo(): Promise<void> {
+    await this.runUnbounded('ROLLBACK');
+    await this.note(this.step - 1);
+  }
+
+  /** Without TypeORM's limit, which is one for all statements: to change a large table takes hours. */
+  private async runUnbounded(sql: string): Promise<void> {
     const connection = (await this.runner.connect()) as PoolConnection;
     try {
       await connection.promise().query(sql);

@@ -285,6 +285,6 @@ export async function begin(runner: QueryRunner): Promise<void> {
 }
 
 /** Its connection is not used again by anybody. */
-async function discard(runner: QueryRunner): Promise<void> {
+export async function discard(runner: QueryRunner): Promise<void> {
   cutOff((await runner.connect()) as Parameters<typeof cutOff>[0]);
 }

@@ -14,7 +14,7 @@ export class Closings {
     for (const reason of CLOSE_REASONS) metrics.count('latchkey_connections_closed_total', { reason }, 0);
   }
 
-  /** Of one that is closed already. */
+  /** Counts one that Node has closed itself. */
   note(reason: CloseReason): void {
     this.metrics.count('latchkey_connections_closed_total', { reason });
   }

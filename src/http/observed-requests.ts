@@ -22,7 +22,7 @@ const methodOf = ({ method }: FastifyRequest): string => (METHODS.has(method) ? 
 const routeOf = (request: FastifyRequest): string =>
   request.is404 ? NO_ROUTE : (request.routeOptions.url ?? NO_ROUTE);
 
-/** Never what else a caller says that his proxy was asked by. */
+/** What a trusted hop sends as X-Forwarded-Proto is free text: anything but `https` is http, so that no caller makes up labels. */
 const schemeOf = ({ protocol }: FastifyRequest): string => (protocol === 'https' ? 'https' : 'http');
 
 /**

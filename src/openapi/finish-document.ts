@@ -87,7 +87,7 @@ function finishOperation(
   codes.push(...(LESS_TROUBLE[path] ?? OWN_TROUBLE));
   for (const response of Object.values(operation.responses)) {
     if (!response || '$ref' in response) continue;
-    response.description ||= success;
+    response.description ||= success ?? refuseUndescribed(operation);
     response.headers = {
       ...response.headers,
       ...refer('X-Request-Id'),
@@ -129,12 +129,16 @@ function takeErrorCodes(operation: OperationObject): ErrorCode[] {
   return marks.map((mark) => mark.slice(ERROR_EXTENSION.length) as ErrorCode);
 }
 
+function refuseUndescribed({ operationId }: OperationObject): never {
+  throw new Error(`${operationId} does not say what its success means: @ApiSuccess`);
+}
+
 /** What `@ApiSuccess` left; the mark is taken off. */
-function takeSuccess(operation: OperationObject): string {
+function takeSuccess(operation: OperationObject): string | undefined {
   const marked = operation as unknown as Record<string, unknown>;
   const success = marked[SUCCESS_EXTENSION];
   delete marked[SUCCESS_EXTENSION];
-  return typeof success === 'string' ? success : '';
+  return typeof success === 'string' ? success : undefined;
 }
 
 /**

@@ -5,6 +5,7 @@ import { Clock } from '../core/clock';
 import { ApiError } from '../core/errors';
 import { LOG, type Log } from '../core/log';
 import { Metrics } from '../core/metrics';
+import { withPartOfBudget } from '../core/request-budget';
 import type { Origin } from '../core/origin';
 import { OutageLog } from '../core/outage-log';
 import { Transactions } from '../database/transactions';
@@ -28,6 +29,9 @@ const MOST_WAITING = 100;
 
 /** Milliseconds after a failure in which nothing is tried: whoever is refused must not cost a statement each that fails. */
 const PAUSE_MS = 1_000;
+
+/** Milliseconds of a stop for what waits, which leave time to seal it and all other events. */
+const LAST_WRITING_MS = 1_000;
 
 /** A hit that is to be written down. */
 interface Hit {
@@ -78,13 +82,17 @@ export class LimitHits implements OnApplicationShutdown {
 
   /** Writes down what waits, before the last events are sealed. What cannot be written then is lost. */
   async onApplicationShutdown(): Promise<void> {
-    if (this.waiting.size === 0) return;
-    await this.writeWaiting();
-    if (this.waiting.size > 0)
-      this.log.warn(
-        { events: this.waiting.size },
-        'Limits that were reached are lost, since the service stops',
-      );
+    const { size: events } = this.waiting;
+    if (events === 0) return;
+    // In a line of its own, not the outage's: it says how many there were.
+    const lost = (error: unknown) =>
+      this.log.warn({ events, err: error }, 'Limits that were reached are lost, since the service stops');
+    try {
+      await withPartOfBudget(LAST_WRITING_MS, () => this.writeWaiting());
+      if (this.waiting.size > 0) lost(undefined);
+    } catch (error) {
+      lost(error);
+    }
   }
 
   private keep(key: string, hit: Hit): void {

@@ -126,7 +126,7 @@ export class WindowCounters {
     return counts;
   }
 
-  /** Made when something is counted: it takes its room, and the time to lay it out, at once. */
+  /** Made at the first count: the cache lays out its room for all counters at once, and most limits count nothing here. */
   private get local(): BoundedMemory {
     return (this.memory ??= new BoundedMemory(this.options));
   }

@@ -30,14 +30,14 @@ export const SETTLED_MS = 10_000;
 /** Milliseconds for which nobody waits for Redis after it has failed, so that few calls are slow while it hangs. */
 const AVOIDED_MS = 5_000;
 
-/** Milliseconds between two looks whether the connections still lead to somebody. */
-const LOOK_INTERVAL_MS = 1_000;
+/** Milliseconds between two probes of the connections: whether they still lead to somebody. */
+const PROBE_INTERVAL_MS = 1_000;
 
 /**
- * Looks in a row that nobody has answered, after which a connection is made anew. Where the host is lost without a word, the kernel
+ * Probes in a row that nobody has answered, after which a connection is made anew. Where the host is lost without a word, the kernel
  * would go on believing in it for a quarter of an hour, or for two hours where nothing is sent.
  */
-const LOST_AFTER_LOOKS = 3;
+const LOST_AFTER_PROBES = 3;
 
 /** Something that failed. */
 interface Failure {
@@ -69,8 +69,8 @@ export class RedisLink implements OnModuleInit, OnModuleDestroy, OnApplicationSh
    * over: a server that hung goes on.
    */
   private readonly failing = new Map<Redis, Map<RedisUse | 'answering', Failure>>();
-  private readonly unansweredLooks = new Map<Redis, number>();
-  private readonly looking = new PeriodicTask({ intervalMs: LOOK_INTERVAL_MS, round: () => this.look() });
+  private readonly unansweredProbes = new Map<Redis, number>();
+  private readonly probing = new PeriodicTask({ intervalMs: PROBE_INTERVAL_MS, round: () => this.probe() });
 
   constructor(
     config: Config,
@@ -95,20 +95,21 @@ export class RedisLink implements OnModuleInit, OnModuleDestroy, OnApplicationSh
 
   /** Gives Redis a moment to be there before the first request; the start does not depend on it. */
   async onModuleInit(): Promise<void> {
+    if (!this.client) return;
     // What fails here has been reported by the connection itself, which goes on trying.
     const attempts = Promise.allSettled(this.connections.map((redis) => redis.connect()));
     // A server that takes connections and answers nothing would keep the start waiting for ever.
     await Promise.race([attempts, delay(2 * CONNECT_TIMEOUT_MS, undefined, { ref: false })]);
-    this.looking.start();
+    this.probing.start();
   }
 
   onModuleDestroy(): void {
-    this.looking.retire();
+    this.probing.retire();
   }
 
   /** Closes the connections after what is under way has been sent. */
   async onApplicationShutdown(): Promise<void> {
-    await this.looking.stop();
+    await this.probing.stop();
     await Promise.allSettled(this.connections.map((redis) => redis.quit()));
     for (const redis of this.connections) redis.disconnect();
   }
@@ -158,23 +159,24 @@ export class RedisLink implements OnModuleInit, OnModuleDestroy, OnApplicationSh
 
   private noteSuccess(redis: Redis | undefined, use: RedisUse | 'answering'): void {
     const failing = redis && this.failing.get(redis);
-    failing?.delete('answering');
-    const refusal = failing?.get(use);
-    if (refusal) refusal.doneSince = true;
+    // That a probe is answered does not mean that what is asked for will be.
+    if (use !== 'answering') failing?.delete('answering');
+    const failure = failing?.get(use);
+    if (failure) failure.doneSince = true;
     this.tellIfOver();
   }
 
-  private async look(): Promise<void> {
-    await Promise.all(this.connections.map((redis) => this.lookAt(redis)));
+  private async probe(): Promise<void> {
+    await Promise.all(this.connections.map((redis) => this.probeConnection(redis)));
   }
 
-  /** Asks something of a connection. One whose look is not answered several times in a row is given up, and made anew. */
-  private async lookAt(redis: Redis): Promise<void> {
+  /** One whose probes are not answered several times in a row is given up, and made anew. */
+  private async probeConnection(redis: Redis): Promise<void> {
     if (redis.status !== 'ready') return;
     const answered = await (redis === this.subscriber ? this.listenTo(redis) : this.ping(redis));
-    const unanswered = answered ? 0 : (this.unansweredLooks.get(redis) ?? 0) + 1;
-    this.unansweredLooks.set(redis, unanswered);
-    if (unanswered >= LOST_AFTER_LOOKS) redis.stream.destroy();
+    const unanswered = answered ? 0 : (this.unansweredProbes.get(redis) ?? 0) + 1;
+    this.unansweredProbes.set(redis, unanswered);
+    if (unanswered >= LOST_AFTER_PROBES) redis.stream.destroy();
   }
 
   private tellIfOver(): void {
@@ -207,8 +209,9 @@ export class RedisLink implements OnModuleInit, OnModuleDestroy, OnApplicationSh
     this.failing.set(redis, failing);
     redis.on('error', (error) => this.noteFailure(redis, 'answering', error));
     redis.on('ready', () => {
-      failing.clear();
-      this.unansweredLooks.delete(redis);
+      // What was refused may be refused again.
+      failing.delete('answering');
+      this.unansweredProbes.delete(redis);
       this.tellIfOver();
     });
     return redis;

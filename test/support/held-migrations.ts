@@ -1,6 +1,7 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createConnection } from 'mysql2/promise';
+import { LOCK_NAME } from '../../src/database/migrate';
 import { SqliteConnection } from '../../src/database/sqlite-connection';
 import { onMysql, type TestDatabase } from './database';
 import type { Program } from './server-process';
@@ -34,7 +35,7 @@ export async function holdMigrations(database: TestDatabase) {
     };
   }
   const other = await createConnection(database.url);
-  await other.query("SELECT GET_LOCK(CONCAT('latchkey:', DATABASE()), 0)");
+  await other.query(`SELECT GET_LOCK(${LOCK_NAME}, 0)`);
   const waiting = async () =>
     (
       await database.rows(

@@ -104,15 +104,16 @@ export class Program {
   }
 
   /** Waits until it has written what matches. */
-  async says(pattern: RegExp): Promise<RegExpMatchArray> {
+  async says(pattern: RegExp, on: 'stdout' | 'stderr' = 'stdout'): Promise<RegExpMatchArray> {
     const deadline = Date.now() + START_TIMEOUT_MS;
     for (;;) {
-      const match = this.stdout.match(pattern);
+      const match = this[on].match(pattern);
       if (match) return match;
       if (this.child.exitCode !== null || Date.now() > deadline) {
         throw new Error(`Expected ${pattern}, got: ${this.stdout}${this.stderr}`);
       }
-      await Promise.race([this.child.stdout && once(this.child.stdout, 'data'), this.exited]);
+      const stream = this.child[on];
+      await Promise.race([stream && once(stream, 'data'), this.exited]);
     }
   }
 }
