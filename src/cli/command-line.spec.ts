@@ -50,6 +50,7 @@ describe('a command line', () => {
     ['an option twice', ['session', 'list', '--user', 'a', '--user', 'b'], /--user stands there twice/],
     ['a word too many', ['cleanup', 'everything'], /'everything' has no meaning behind 'cleanup'/],
     ['a word too few', ['key', 'disable'], /Name one key/],
+    ['an option too few', ['user', 'create', '--username', 'a'], /'user create' needs --email ADDRESS\.$/],
     ['a verb that is nearly one', ['user', 'exprot'], /Did you mean 'user export'/],
     ['a verb like no other', ['session', 'frobnicate'], /'session' goes on with one of: list, revoke/],
     ['no verb', ['key'], /'key' goes on with one of: list, disable/],

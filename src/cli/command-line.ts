@@ -34,6 +34,7 @@ export function parseLine(line: string[], commands: readonly Command[]): ParsedL
     if (token.kind === 'option') takeOption(token, command, known, given);
   }
   requireWords(command, given.words);
+  requireOptions(command, given.options);
   return { command, given, json: given.flags.has('json') };
 }
 
@@ -67,6 +68,11 @@ function describeUnknownVerb(subject: string, verb: string | undefined, verbs: s
   const meant = nearMiss(verb, verbs);
   const hint = meant ? `Did you mean '${subject} ${meant}'?` : `'${subject}' goes on with one of: ${known}.`;
   return `There is no command '${subject} ${verb}'. ${hint}`;
+}
+
+function requireOptions({ name, options = {} }: Command, given: Record<string, string>): void {
+  for (const [option, { value, required }] of Object.entries(options))
+    if (required && !(option in given)) throw new UsageError(`'${name}' needs --${option} ${value}.`);
 }
 
 /** Not strict: the library's own complaints name no near miss, and would repeat a password that was typed. */

@@ -53,6 +53,8 @@ export interface Surroundings {
 export interface CommandOption {
   /** What stands behind it, in capitals; absent where it stands alone. */
   value?: string;
+  /** Whether there is no command without it. */
+  required?: true;
   summary: string;
 }
 

@@ -31,9 +31,10 @@ export function explain(line: string[], commands: readonly Command[]): string {
 
 /** A command with what may stand behind it. */
 export function usageOf({ name, parameters, options = {} }: Command): string {
-  const shown = Object.entries(options).map(([option, { value }]) =>
-    value === undefined ? `[--${option}]` : `[--${option} ${value}]`,
-  );
+  const shown = Object.entries(options).map(([option, { value, required }]) => {
+    const words = value === undefined ? `--${option}` : `--${option} ${value}`;
+    return required ? words : `[${words}]`;
+  });
   return [name, ...(parameters ? [parameters.shown] : []), ...shown].join(' ');
 }
 

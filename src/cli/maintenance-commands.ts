@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { workerFile } from '../worker-file';
 import { Clock } from '../core/clock';
@@ -102,6 +103,11 @@ async function copy(file: string, target: string, progress: Progress): Promise<n
         progress.show(done < total ? `${done} of some ${total} bytes copied` : 'the copy is being checked'),
     });
   } catch (error) {
+    if (!existsSync(dirname(target))) {
+      throw new CommandError(
+        `There is no folder ${dirname(target)}: make it first, readable by nobody else.`,
+      );
+    }
     throw new CommandError(`No backup was made in ${dirname(target)}: ${(error as Error).message}.`);
   }
 }

@@ -73,7 +73,10 @@ export const SESSION_COMMANDS: Command[] = [
       if (target.kind === 'user') {
         const user = await findUser(context, target.name);
         const ended = await sessions.endAllOf(user.id, origin);
-        return { text: `Ended ${ended.sessions} sessions of ${user.username}.`, data: { ...ended } };
+        return {
+          text: `Ended ${counted(ended.sessions, 'session')} of ${user.username}.`,
+          data: { ...ended },
+        };
       }
       return endEverybodys(sessions, origin, surroundings.progress);
     },
@@ -127,7 +130,7 @@ async function endEverybodys(
 }
 
 function describeAll({ accounts, sessions, failed, error }: EndedOfAll, reason: string): string {
-  const sentences = [`Ended ${sessions} sessions of ${accounts} users.`];
+  const sentences = [`Ended ${counted(sessions, 'session')} of ${counted(accounts, 'user')}.`];
   if (failed.length > 0) {
     const more = failed.length > MOST_NAMED ? ` and ${failed.length - MOST_NAMED} more` : '';
     sentences.push(
@@ -159,3 +162,5 @@ async function* listed(sessions: AsyncIterable<SessionOfUser>): AsyncGenerator<L
     };
   }
 }
+
+const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`;

@@ -123,7 +123,11 @@ function examineProduction(config: Config): Finding[] {
   const check = 'production';
   if (!config.production) {
     return [
-      warn(check, 'This is a setup for development; the rest of this check is for production.', 'NODE_ENV'),
+      warn(
+        check,
+        'NODE_ENV is not production: what is looked at for production only is left out.',
+        'NODE_ENV',
+      ),
     ];
   }
   const findings: Finding[] = [];

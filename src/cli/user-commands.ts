@@ -25,8 +25,8 @@ export const USER_COMMANDS: Command[] = [
     mayInitialize: true,
     summary: 'makes an account; its password is read from standard input',
     options: {
-      username: { value: 'NAME', summary: 'what the user signs in with' },
-      email: { value: 'ADDRESS', summary: 'e-mail address' },
+      username: { value: 'NAME', required: true, summary: 'what the user signs in with' },
+      email: { value: 'ADDRESS', required: true, summary: 'e-mail address' },
     },
     examples: [
       {

@@ -46,7 +46,7 @@ function parseDatabaseUrl(text: string): DatabaseLocation | string {
   }
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== 'mysql:') {
-    return 'must be sqlite:<file> or mysql://user:password@host:3306/name';
+    return 'must be sqlite:<file> or mysql://user:password@host:3306/name, with # / ? @ : and % of user and password percent-encoded';
   }
   const [database, user, password] = [url.pathname.slice(1), url.username, url.password].map(decodePart);
   if (database === undefined || user === undefined || password === undefined) {
