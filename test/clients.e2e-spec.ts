@@ -244,6 +244,30 @@ describe('docs/clients.md', () => {
     expect(await nameIn(session)).toBe(next.username);
   });
 
+  it('repeats no call of one user with the token of another', async () => {
+    const { sessions, person } = await open();
+    const [session = failed()] = sessions;
+    await nameIn(session);
+    const next = await signUp(app);
+    await app.call('POST', '/auth/logout', { token: person.token });
+    const { fetch: counted } = globalThis;
+    let goOn: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (goOn = resolve));
+    globalThis.fetch = async (url, init) => {
+      globalThis.fetch = counted;
+      const response = await counted(url, init);
+      await held;
+      return response;
+    };
+
+    const begun = nameIn(session).catch((error: unknown) => error);
+    await session.signIn(next.username, next.password);
+    goOn();
+    const outcome = await begun;
+
+    expect(outcome).toBeInstanceOf(client.SignedOut);
+  });
+
   it('is signed out in a tab when somebody else has signed in in another', async () => {
     const { store, sessions } = await open(2);
     const [idle = failed(), busy = failed()] = sessions;
