@@ -269,4 +269,15 @@ function pointTo(target) {
   renameSync(link, dist);
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await ensureBuild();
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  try {
+    await ensureBuild();
+  } catch (error) {
+    const { code = '' } = /** @type {NodeJS.ErrnoException} */ (error);
+    if (!['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND'].includes(code)) throw error;
+    process.stderr.write(
+      'Latchkey could not be built; `npm ci` must have installed the development tools too. (With NODE_ENV=production: `npm ci --include=dev`.)\n',
+    );
+    process.exitCode = 1;
+  }
+}

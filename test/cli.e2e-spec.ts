@@ -63,7 +63,13 @@ describe("the operator's command line", () => {
       1,
       /letters, digits/,
     ],
-    ['no address', ['user', 'create', '--username', 'other'], 'nine brass kettles', 2, /needs --email ADDRESS/],
+    [
+      'no address',
+      ['user', 'create', '--username', 'other'],
+      'nine brass kettles',
+      2,
+      /needs --email ADDRESS/,
+    ],
     [
       'a name that is taken',
       ['user', 'create', '--username', 'OP.ERATOR', '--email', 'o@example.com'],

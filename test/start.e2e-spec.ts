@@ -415,4 +415,17 @@ describeOnSqlite('a first start with nothing configured', () => {
     expect(program.stderr).toContain('Latchkey could not be built');
     expect(builds()).toEqual(before);
   }, 90_000);
+
+  it('says how to install what it is built with where that was left out', async () => {
+    rmSync(join(checkout, 'node_modules'));
+
+    const program = new Program([join('scripts', 'build.mjs')], {}, checkout);
+    const code = await program.exit();
+    symlinkSync(join(root, 'node_modules'), join(checkout, 'node_modules'));
+
+    expect(code).toBe(1);
+    expect(program.stderr).toMatch(
+      /^Building Latchkey …\nLatchkey could not be built;.* `npm ci --include=dev`[^\n]*\n$/,
+    );
+  });
 });

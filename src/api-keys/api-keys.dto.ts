@@ -246,7 +246,7 @@ export class OldSecret {
   inUse: boolean;
 
   /**
-   * Since when none has: the last call with it, or the rotation.
+   * When the old secret was last used; if never since the rotation, when that was.
    * @example 2026-11-23T11:30:00Z
    */
   @ApiInstant()

@@ -47,7 +47,7 @@ export class AuthController {
    * @remarks Exchanges a refresh token for a new access token and a new refresh token; the old one is replaced. If the
    * answer is lost, repeat the call: within `REFRESH_GRACE` (10 seconds), or at any time with the same
    * `Idempotency-Key`, it gives the same refresh token again. Any other use of a replaced token ends the session, unless
-   * its client has hung up by then. On 503 keep the token and repeat.
+   * whoever sent it has closed the connection before the answer. On 503 keep the token and repeat.
    */
   @ApiSuccess(
     'New tokens of the same session. Store `refreshToken` before you use anything else of the answer.',

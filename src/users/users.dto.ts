@@ -12,7 +12,7 @@ export class SignUpRequest {
   username: string;
 
   /**
-   * Unique without regard to case, kept as typed. It does not log in.
+   * Unique without regard to case, kept as typed. You sign in with the user name, not with this.
    * @example jane.doe@example.com
    */
   @IsEmailAddress()
