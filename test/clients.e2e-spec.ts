@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -20,7 +21,7 @@ const sample = [...page.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, text]) =>
 interface Kept {
   userId: string;
   refreshToken: string;
-  idempotencyKey?: string;
+  idempotencyKey: string;
 }
 interface Store {
   read(): Promise<Kept | undefined>;
@@ -92,7 +93,8 @@ describe('docs/clients.md', () => {
   /** Somebody who is signed in, with as many tabs as wanted. */
   const open = async (tabs = 1) => {
     const person = await newcomer(app);
-    const store = new Memory({ userId: person.id, refreshToken: person.refreshToken });
+    const { id: userId, refreshToken } = person;
+    const store = new Memory({ userId, refreshToken, idempotencyKey: randomUUID() });
     const api = `${app.url}/api/v1`;
     const sessions = Array.from({ length: tabs }, () => new client.Session(api, store));
     const look = async (session = sessions[0]) => (await session?.fetch('/users/me'))?.status;
@@ -151,7 +153,7 @@ describe('docs/clients.md', () => {
 
     expect(status).toBe(200);
     expect([keys.length, new Set(keys).size]).toEqual([3, 1]);
-    expect(store.kept?.idempotencyKey).toBeUndefined();
+    expect(keys).not.toContain(store.kept?.idempotencyKey);
   });
 
   it('waits and repeats after a 429 and a 503, and keeps its tokens', async () => {
@@ -167,6 +169,36 @@ describe('docs/clients.md', () => {
     expect([keys.length, new Set(keys).size]).toEqual([3, 1]);
     // What is measured is the wait itself.
     expect(performance.now() - begun).toBeGreaterThan(1900);
+  });
+
+  it('lets two tabs refresh at once and lose both answers for longer than the grace', async () => {
+    const { sessions, look } = await open(2);
+    fates.push(lost, () => Promise.reject(new TypeError('nobody is there')));
+
+    const looks = sessions.map((session) => look(session));
+    while (keys.length < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+    app.clock.advance(60);
+
+    expect(await Promise.all(looks)).toEqual([200, 200]);
+    expect(keys[0]).toBe(keys[1]);
+  });
+
+  it.each([
+    ['a page of another program', () => Response.json({ message: 'maintenance' })],
+    ['a page that is no JSON', () => new Response('<html>')],
+    ["a proxy's own 401", () => new Response('<html>', { status: 401 })],
+    ["a proxy's 408", () => new Response('<html>', { status: 408 })],
+  ])('loses no refresh token to %s, and repeats the refresh', async (_, answer) => {
+    const { store, look } = await open();
+    const before = store.kept?.refreshToken;
+    fates.push(() => Promise.resolve(answer()));
+
+    const status = await look();
+
+    expect(status).toBe(200);
+    expect([keys.length, new Set(keys).size]).toEqual([2, 1]);
+    expect(store.kept?.refreshToken).toMatch(/^rt_/);
+    expect(store.kept?.refreshToken).not.toBe(before);
   });
 
   it('lets two tabs refresh at once, and a late answer replaces no newer token', async () => {
@@ -356,17 +388,18 @@ describe('docs/clients.md', () => {
   it('leaves everything as it is when a sign-in is refused, and says why', async () => {
     const { store, sessions, person } = await open();
     const [session = failed()] = sessions;
+    const before = store.kept;
 
     const refused = session.signIn(person.username, 'not the password');
 
     await expect(refused).rejects.toBeInstanceOf(client.Refused);
     await expect(refused).rejects.toMatchObject({ status: 401, code: 'invalid_credentials' });
-    expect(store.kept).toEqual({ userId: person.id, refreshToken: person.refreshToken });
+    expect(store.kept).toEqual(before);
     expect(await nameIn(session)).toBe(person.username);
   });
 
   it('sends a token to no other origin, however it is asked to', async () => {
-    const store = new Memory({ userId: 'user_of_it', refreshToken: 'rt_of_it' });
+    const store = new Memory({ userId: 'user_of_it', refreshToken: 'rt_of_it', idempotencyKey: 'key_of_it' });
     const sent: Request[] = [];
     // Without a path, what comes behind could be taken for more of the name.
     const session = new client.Session('http://127.0.0.1', store);
