@@ -390,6 +390,23 @@ describe('docs/backup.md', () => {
   const sorted = (kind: 'again' | 'sessions') =>
     types.filter((type) => AFTER_A_RESTORE[type] === kind).sort();
 
+  it('takes out what is about to be lost once, and a restore that is begun again replaces none of it', () => {
+    const blocks = read('docs/backup.md').match(/\(\n +umask 077\n +set -C\n[^)]*\)/g) ?? [];
+    const folder = mkdtempSync(join(tmpdir(), 'latchkey-lost-'));
+    for (const name of ['npm', 'docker'])
+      writeFileSync(join(folder, name), '#!/bin/sh\necho of the backup\n', { mode: 0o755 });
+    const kept = join(folder, 'lost-events.jsonl');
+    const env = { ...process.env, PATH: `${folder}:${process.env['PATH']}` };
+    writeFileSync(kept, 'of the old database');
+
+    for (const block of blocks) spawnSync('sh', ['-c', block], { cwd: folder, env });
+
+    expect(blocks).toHaveLength(3);
+    expect(readFileSync(kept, 'utf8')).toBe('of the old database');
+    expect(readFileSync(join(folder, 'lost-keys.jsonl'), 'utf8')).toBe('of the backup\n');
+    rmSync(folder, { recursive: true });
+  });
+
   it('has a row for whatever took something away and must be done again after a restore, and no other', () => {
     const rows = tableRows(page).map(([type = '']) => type.replaceAll('`', ''));
     const ended = /taken away\s+from sessions \(([^)]+)\)/.exec(page)?.[1] ?? '';
