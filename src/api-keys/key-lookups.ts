@@ -1,9 +1,9 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { Clock } from '../core/clock';
+import { Deadline } from '../core/deadline';
 import { ApiError } from '../core/errors';
 import type { Failpoints } from '../core/failpoints';
 import { REQUEST_BUDGET_MS, withBudget } from '../core/request-budget';
-import { Lease } from '../database/lease';
 import type { Transactions } from '../database/transactions';
 import type { Finding, FoundKeys } from './found-keys';
 import { type FoundKey, readPresentedKeys } from './key-facts';
@@ -52,7 +52,9 @@ export class KeyLookups {
     }
     this.callers += 1;
     try {
-      return await Lease.ofRequest(this.clock, REQUEST_BUDGET_MS, (lease) => this.waitFor(hash, lease));
+      return await Deadline.ofRequest(this.clock, REQUEST_BUDGET_MS, (deadline) =>
+        this.waitFor(hash, deadline),
+      );
     } finally {
       this.callers -= 1;
     }
@@ -62,12 +64,12 @@ export class KeyLookups {
    * Never joins a statement that is under way: it may have read what was changed before this call came. Whoever has no time left
    * leaves, so that nobody is kept waiting for an answer that nobody takes.
    */
-  private waitFor(hash: string, lease: Lease): Promise<Finding> {
+  private waitFor(hash: string, deadline: Deadline): Promise<Finding> {
     return new Promise((resolve, reject) => {
       const turn = this.waiting.get(hash) ?? this.begin(hash);
       const caller = { resolve, reject };
       turn.callers.add(caller);
-      lease.onExpiry(() => {
+      deadline.onExpiry(() => {
         turn.callers.delete(caller);
         if (turn.callers.size === 0 && this.waiting.get(hash) === turn) this.waiting.delete(hash);
       });
