@@ -10,7 +10,7 @@ import { paced } from '../database/paced';
 import { inPages } from '../database/pages';
 import { select, toInstant } from '../database/sql';
 import { Transactions } from '../database/transactions';
-import { RevocationFeed } from '../revocation/revocation-feed';
+import { RevocationAnnouncer } from '../revocation/revocation-announcer';
 import { Session } from './session.entity';
 import { SessionsService } from './sessions.service';
 
@@ -81,7 +81,7 @@ export class OperatorSessions {
   constructor(
     private readonly transactions: Transactions,
     private readonly sessions: SessionsService,
-    private readonly feed: RevocationFeed,
+    private readonly announcer: RevocationAnnouncer,
     private readonly audit: AuditTrail,
     private readonly clock: Clock,
   ) {}
@@ -196,7 +196,7 @@ export class OperatorSessions {
 
   /** Who of them has a session that stands, or one that has ended before its last access token does. */
   private concernedAmong(owners: string[]): Promise<string[]> {
-    return this.transactions.read((tx) => readConcerned(tx, owners, this.feed.toldAfter));
+    return this.transactions.read((tx) => readConcerned(tx, owners, this.announcer.toldAfter));
   }
 
   /**
