@@ -215,13 +215,13 @@ export class AuditSealer implements OnApplicationShutdown, OnModuleDestroy {
   private async eraseNextDetails(tx: EntityManager, { id, userId }: StoredEvent): Promise<boolean> {
     // One that somebody slipped in takes nothing away.
     if (!(await deletedAmong(tx, [userId])).has(userId)) return true;
-    const behind = await blankDetails(tx, userId, this.blankedUpTo.get(id) ?? '');
+    const afterId = await blankDetails(tx, userId, this.blankedUpTo.get(id) ?? '');
     afterCommit(tx, () => {
-      this.lastDeletion = behind === undefined ? '' : id;
-      if (behind === undefined) this.blankedUpTo.delete(id);
-      else this.blankedUpTo.set(id, behind);
+      this.lastDeletion = afterId === undefined ? '' : id;
+      if (afterId === undefined) this.blankedUpTo.delete(id);
+      else this.blankedUpTo.set(id, afterId);
     });
-    return behind === undefined;
+    return afterId === undefined;
   }
 
   private async append(tx: EntityManager, head: Head, event: StoredEvent): Promise<Head> {
