@@ -3,7 +3,7 @@ import { maxHeaderSize } from 'node:http';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataSource } from 'typeorm';
-import { CAPACITY } from '../src/api-keys/found-keys';
+import { CAPACITY } from '../src/api-keys/key-cache';
 import { MOST_AT_ONCE, MOST_WAITING } from '../src/api-keys/key-lookups';
 import { MOST_KNOWN_TOKENS } from '../src/auth/session-tokens';
 import { KEYS_PER_ACCOUNT } from '../src/api-keys/api-keys.service';

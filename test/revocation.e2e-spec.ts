@@ -2,6 +2,7 @@ import { ApiError } from '../src/core/errors';
 import { addSeconds } from '../src/core/instant';
 import { LONGEST_TRANSACTION_MS, Transactions } from '../src/database/transactions';
 import { ClockKeeper } from '../src/revocation/clock-keeper';
+import { ReadWindow } from '../src/revocation/read-window';
 import { RevocationFeed } from '../src/revocation/revocation-feed';
 import { startApp, type TestApp } from './support/app';
 import { holdConnections } from './support/connections';
@@ -193,7 +194,7 @@ describe('what is known of a revocation', () => {
     await again.onApplicationShutdown();
     const door = app.nest.get(Transactions);
     const [readFirst, begun] = [door.readFirst.bind(door), app.clock.monotonic()];
-    Object.assign(again, { marks: [], seen: new Map(), lastPoll: -Infinity });
+    Object.assign(again, { window: new ReadWindow(), lastPoll: -Infinity });
     jest.spyOn(door, 'readFirst').mockImplementationOnce((work) => {
       app.clock.push(6);
       return readFirst(work);

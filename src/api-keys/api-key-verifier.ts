@@ -9,8 +9,8 @@ import { ApiKeyFormat } from '../crypto/api-key-format';
 import { sha256Hex } from '../crypto/sha256';
 import { Transactions } from '../database/transactions';
 import { RevocationFeed } from '../revocation/revocation-feed';
-import { type Finding, FoundKeys } from './found-keys';
-import type { FoundKey } from './key-facts';
+import { KeyCache, type KeyLookup } from './key-cache';
+import type { PresentedKey } from './key-facts';
 import { KeyLookups } from './key-lookups';
 import { KeyUsage, SecretUsage } from './key-usage';
 import { admits } from './key-verdict';
@@ -25,7 +25,7 @@ const NOTICE_SECONDS = 30 * 24 * 3600;
 @Injectable()
 export class ApiKeyVerifier {
   private readonly format: ApiKeyFormat;
-  private readonly found: FoundKeys;
+  private readonly cache: KeyCache;
   private readonly lookups: KeyLookups;
 
   constructor(
@@ -38,10 +38,10 @@ export class ApiKeyVerifier {
     config: Config,
   ) {
     this.format = new ApiKeyFormat(config.apiKeyEnvironment);
-    this.found = new FoundKeys(clock);
-    this.lookups = new KeyLookups(this.found, transactions, clock, failpoints);
-    feed.onKeyChange((keyId) => this.found.forget(keyId));
-    feed.onGap(() => this.found.forgetAll());
+    this.cache = new KeyCache(clock);
+    this.lookups = new KeyLookups(this.cache, transactions, clock, failpoints);
+    feed.onKeyChange((keyId) => this.cache.forget(keyId));
+    feed.onGap(() => this.cache.forgetAll());
   }
 
   /**
@@ -60,7 +60,7 @@ export class ApiKeyVerifier {
     return this.credentialOf(this.known(sha256Hex(presented)));
   }
 
-  private credentialOf(key: Finding | undefined): ApiKeyCredential | undefined {
+  private credentialOf(key: KeyLookup | undefined): ApiKeyCredential | undefined {
     if (key === undefined || key === 'unknown' || !this.isGood(key, undefined)) return undefined;
     const holder = { userId: key.userId, credential: 'api-key' as const, credentialId: key.keyId };
     return {
@@ -71,7 +71,7 @@ export class ApiKeyVerifier {
     };
   }
 
-  private nearEndOf({ expiresAt }: FoundKey): Date | undefined {
+  private nearEndOf({ expiresAt }: PresentedKey): Date | undefined {
     if (expiresAt === null) return undefined;
     return expiresAt <= addSeconds(this.clock.now(), NOTICE_SECONDS) ? expiresAt : undefined;
   }
@@ -82,38 +82,38 @@ export class ApiKeyVerifier {
    * @param address whence the service was called; left out, it is not judged
    * @throws ApiError `service_unavailable`
    */
-  async inspect(presented: string, address: string | undefined): Promise<FoundKey | undefined> {
+  async inspect(presented: string, address: string | undefined): Promise<PresentedKey | undefined> {
     const key = await this.find(presented);
     return key && this.isGood(key, address) ? key : undefined;
   }
 
   /** Notes that a key was used just now. */
-  noteUse({ keyId, hash }: FoundKey): void {
+  noteUse({ keyId, hash }: PresentedKey): void {
     this.keyUsage.note(keyId);
     this.secretUsage.note(hash);
   }
 
-  private admit(key: FoundKey, address: string): Principal | undefined {
+  private admit(key: PresentedKey, address: string): Principal | undefined {
     if (!this.isGood(key, address)) return undefined;
     this.noteUse(key);
     const { userId, username, keyId: credentialId, effectiveScopes: scopes } = key;
     return { userId, username, credential: 'api-key', credentialId, scopes };
   }
 
-  private isGood(key: FoundKey, address: string | undefined): boolean {
+  private isGood(key: PresentedKey, address: string | undefined): boolean {
     const now = this.clock.now();
     if (key.retirement && key.retirement.until <= now) return false;
     return admits(key, { now, address });
   }
 
-  private async find(presented: string): Promise<FoundKey | undefined> {
+  private async find(presented: string): Promise<PresentedKey | undefined> {
     if (!this.format.isWellFormed(presented)) return undefined;
     const hash = sha256Hex(presented);
-    const finding = this.known(hash) ?? (await this.lookups.find(hash));
-    return finding === 'unknown' ? undefined : finding;
+    const lookup = this.known(hash) ?? (await this.lookups.find(hash));
+    return lookup === 'unknown' ? undefined : lookup;
   }
 
-  private known(hash: string): Finding | undefined {
-    return this.feed.isFresh ? this.found.get(hash) : undefined;
+  private known(hash: string): KeyLookup | undefined {
+    return this.feed.isFresh ? this.cache.get(hash) : undefined;
   }
 }

@@ -6,7 +6,7 @@ import { Clock } from '../core/clock';
 import { ApiError } from '../core/errors';
 import { addSeconds, toNumericDate } from '../core/instant';
 import { askTime, execute } from '../database/sql';
-import { RevocationFeed } from '../revocation/revocation-feed';
+import { RevocationAnnouncer } from '../revocation/revocation-announcer';
 import { ApiKey } from './api-key.entity';
 
 /**
@@ -19,7 +19,7 @@ const ANNOUNCEMENT_SECONDS = 3600;
 @Injectable()
 export class KeyChanges {
   constructor(
-    private readonly feed: RevocationFeed,
+    private readonly announcer: RevocationAnnouncer,
     private readonly config: Config,
     private readonly clock: Clock,
   ) {}
@@ -42,7 +42,7 @@ export class KeyChanges {
     // By a clock that is hours behind, the line would have ended before anybody reads it.
     const now = this.clock.isTrusted ? this.clock.now() : await askTime(tx);
     const expiresAt = addSeconds(now, ANNOUNCEMENT_SECONDS);
-    return this.feed.announce(
+    return this.announcer.announce(
       tx,
       'api_key',
       keyIds.map((id) => ({ id, expiresAt })),

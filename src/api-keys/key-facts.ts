@@ -12,7 +12,7 @@ interface Retirement {
 }
 
 /** What the database knows of a key that somebody presents, ready to be judged. */
-export interface FoundKey extends JudgedKey {
+export interface PresentedKey extends JudgedKey {
   /** SHA-256 of the key presented. */
   hash: string;
   keyId: string;
@@ -69,7 +69,7 @@ export async function readOwnKey(
 export async function readPresentedKeys(
   tx: EntityManager,
   hashes: readonly string[],
-): Promise<Map<string, FoundKey>> {
+): Promise<Map<string, PresentedKey>> {
   const places = hashes.map(() => '?').join(', ');
   const rows = await select<SecretRow>(
     tx,
@@ -81,10 +81,10 @@ export async function readPresentedKeys(
      WHERE s.hash IN (${places})`,
     [...hashes],
   );
-  return new Map(rows.map((row) => [row.hash, toFoundKey(row)]));
+  return new Map(rows.map((row) => [row.hash, toPresentedKey(row)]));
 }
 
-function toFoundKey(row: SecretRow): FoundKey {
+function toPresentedKey(row: SecretRow): PresentedKey {
   const judged = toJudged(row);
   return {
     ...judged,

@@ -1,12 +1,12 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { Clock } from '../core/clock';
+import { Deadline } from '../core/deadline';
 import { ApiError } from '../core/errors';
 import type { Failpoints } from '../core/failpoints';
 import { REQUEST_BUDGET_MS, withBudget } from '../core/request-budget';
-import { Lease } from '../database/lease';
 import type { Transactions } from '../database/transactions';
-import type { Finding, FoundKeys } from './found-keys';
-import { type FoundKey, readPresentedKeys } from './key-facts';
+import type { KeyCache, KeyLookup } from './key-cache';
+import { type PresentedKey, readPresentedKeys } from './key-facts';
 
 /** Digests that one statement asks for at most. */
 export const MOST_AT_ONCE = 100;
@@ -19,7 +19,7 @@ interface Turn {
   hash: string;
   /** Whose request is the first of theirs: in it the lookup can be traced. */
   scope: AsyncResource;
-  callers: Set<{ resolve: (finding: Finding) => void; reject: (error: unknown) => void }>;
+  callers: Set<{ resolve: (lookup: KeyLookup) => void; reject: (error: unknown) => void }>;
 }
 
 /**
@@ -32,9 +32,9 @@ export class KeyLookups {
   private callers = 0;
   private isServing = false;
 
-  /** @param found where it is kept what was found */
+  /** @param cache where what was found is kept */
   constructor(
-    private readonly found: FoundKeys,
+    private readonly cache: KeyCache,
     private readonly transactions: Transactions,
     private readonly clock: Clock,
     private readonly failpoints: Failpoints,
@@ -46,13 +46,15 @@ export class KeyLookups {
    *
    * @throws ApiError `service_unavailable`, at once where too many wait already
    */
-  async find(hash: string): Promise<Finding> {
+  async find(hash: string): Promise<KeyLookup> {
     if (this.callers >= MOST_WAITING) {
       throw new ApiError('service_unavailable', { cause: new Error('Too many wait for keys to be found') });
     }
     this.callers += 1;
     try {
-      return await Lease.ofRequest(this.clock, REQUEST_BUDGET_MS, (lease) => this.waitFor(hash, lease));
+      return await Deadline.ofRequest(this.clock, REQUEST_BUDGET_MS, (deadline) =>
+        this.waitFor(hash, deadline),
+      );
     } finally {
       this.callers -= 1;
     }
@@ -62,12 +64,12 @@ export class KeyLookups {
    * Never joins a statement that is under way: it may have read what was changed before this call came. Whoever has no time left
    * leaves, so that nobody is kept waiting for an answer that nobody takes.
    */
-  private waitFor(hash: string, lease: Lease): Promise<Finding> {
+  private waitFor(hash: string, deadline: Deadline): Promise<KeyLookup> {
     return new Promise((resolve, reject) => {
       const turn = this.waiting.get(hash) ?? this.begin(hash);
       const caller = { resolve, reject };
       turn.callers.add(caller);
-      lease.onExpiry(() => {
+      deadline.onExpiry(() => {
         turn.callers.delete(caller);
         if (turn.callers.size === 0 && this.waiting.get(hash) === turn) this.waiting.delete(hash);
       });
@@ -105,17 +107,17 @@ export class KeyLookups {
   }
 
   /** With time of its own: of those who wait for it, any one may have next to none left. */
-  private lookUp(turns: readonly Turn[]): Promise<Map<string, FoundKey>> {
+  private lookUp(turns: readonly Turn[]): Promise<Map<string, PresentedKey>> {
     const hashes = turns.map(({ hash }) => hash);
     const { scope } = turns[0] as Turn;
     return scope.runInAsyncScope(() => withBudget(REQUEST_BUDGET_MS, () => this.read(hashes)));
   }
 
-  private async read(hashes: readonly string[]): Promise<Map<string, FoundKey>> {
-    const { version } = this.found;
+  private async read(hashes: readonly string[]): Promise<Map<string, PresentedKey>> {
+    const { version } = this.cache;
     const keys = await this.transactions.read((tx) => readPresentedKeys(tx, hashes));
     await this.failpoints.reach('key_lookup:row_read');
-    for (const hash of hashes) this.found.keep(hash, keys.get(hash) ?? 'unknown', version);
+    for (const hash of hashes) this.cache.keep(hash, keys.get(hash) ?? 'unknown', version);
     return keys;
   }
 }

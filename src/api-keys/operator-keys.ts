@@ -69,17 +69,17 @@ export class OperatorKeys {
   /**
    * The keys in the order in which they were made, however many.
    *
-   * @param told with each page, how many have been looked at, those that are left out among them
+   * @param onProgress told with each page how many have been looked at, those that are left out among them
    * @throws ApiError `service_unavailable`
    */
   async *list(
     { userId, disabled, since }: KeyFilter,
-    told?: (rows: number) => void,
+    onProgress?: (rows: number) => void,
   ): AsyncGenerator<KeyOfUser> {
     const rows = inPages(
       this.transactions,
-      (tx, behindId, most) => readRows(tx, userId, behindId, most),
-      told,
+      (tx, afterId, limit) => readRows(tx, userId, afterId, limit),
+      onProgress,
     );
     for await (const row of rows) {
       const key = toKey(row, this.clock.now());
@@ -117,8 +117,8 @@ export class OperatorKeys {
 function readRows(
   tx: EntityManager,
   userId: string | undefined,
-  behindId: string,
-  most: number,
+  afterId: string,
+  limit: number,
 ): Promise<Row[]> {
   return select<Row>(
     tx,
@@ -128,7 +128,7 @@ function readRows(
        (SELECT MAX(s.last_used_at) FROM api_key_secrets s WHERE s.key_id = k.id) AS secretUsedAt
      FROM api_keys k JOIN users u ON u.id = k.user_id
      WHERE k.id > ? ${userId === undefined ? '' : 'AND k.user_id = ?'} ORDER BY k.id LIMIT ?`,
-    [behindId, ...(userId === undefined ? [] : [userId]), most],
+    [afterId, ...(userId === undefined ? [] : [userId]), limit],
   );
 }
 

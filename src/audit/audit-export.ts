@@ -45,12 +45,12 @@ export class AuditExport {
    * is sealed meanwhile comes twice.
    */
   async *waiting(): AsyncGenerator<ExportedEvent> {
-    for (let behindId = ''; ;) {
-      const page = await this.transactions.read((tx) => readUnsealed(tx, behindId, PAGE_SIZE));
+    for (let afterId = ''; ;) {
+      const page = await this.transactions.read((tx) => readUnsealed(tx, afterId, PAGE_SIZE));
       for (const { salt: _, ...event } of page) yield event;
       const last = page.at(-1);
       if (!last || page.length < PAGE_SIZE) return;
-      behindId = last.id;
+      afterId = last.id;
     }
   }
 
@@ -68,15 +68,15 @@ export class AuditExport {
     });
   }
 
-  /** The sealed events in their order, behind `after`. Reads page after page, each in a read of its own. */
+  /** The sealed events in their order, from the one after that head on. Reads page after page, each in a read of its own. */
   async *events(after?: Head): AsyncGenerator<ExportedEvent> {
-    let behind = { sequence: (after?.sequence ?? 0) + 1, id: '' };
+    let place = { sequence: (after?.sequence ?? 0) + 1, id: '' };
     for (;;) {
-      const page = await this.transactions.read((tx) => readSealed(tx, behind, PAGE_SIZE));
+      const page = await this.transactions.read((tx) => readSealed(tx, place, PAGE_SIZE));
       for (const { salt: _, ...event } of page) yield event;
       const last = page.at(-1);
       if (!last || page.length < PAGE_SIZE) return;
-      behind = { sequence: last.sequence as number, id: last.id };
+      place = { sequence: last.sequence as number, id: last.id };
     }
   }
 }

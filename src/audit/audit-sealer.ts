@@ -174,7 +174,7 @@ export class AuditSealer implements OnApplicationShutdown, OnModuleDestroy {
     const full = events.length === BATCH_SIZE;
     // What waits for its seal goes first, so that an account with very many events holds up nobody.
     const deletion = full ? undefined : await this.nextDeletion(tx);
-    if (deletion && (await this.finishes(tx, deletion))) events.push(deletion);
+    if (deletion && (await this.eraseNextDetails(tx, deletion))) events.push(deletion);
     await this.sealAndBlank(tx, events);
     return { sealed: events.length, more: full || deletion !== undefined };
   }
@@ -207,17 +207,21 @@ export class AuditSealer implements OnApplicationShutdown, OnModuleDestroy {
     return deletion;
   }
 
-  /** Takes some more details of the account away. Whether none are left. */
-  private async finishes(tx: EntityManager, { id, userId }: StoredEvent): Promise<boolean> {
+  /**
+   * Erases some more details of the account that was deleted.
+   *
+   * @returns whether none are left
+   */
+  private async eraseNextDetails(tx: EntityManager, { id, userId }: StoredEvent): Promise<boolean> {
     // One that somebody slipped in takes nothing away.
     if (!(await deletedAmong(tx, [userId])).has(userId)) return true;
-    const behind = await blankDetails(tx, userId, this.blankedUpTo.get(id) ?? '');
+    const afterId = await blankDetails(tx, userId, this.blankedUpTo.get(id) ?? '');
     afterCommit(tx, () => {
-      this.lastDeletion = behind === undefined ? '' : id;
-      if (behind === undefined) this.blankedUpTo.delete(id);
-      else this.blankedUpTo.set(id, behind);
+      this.lastDeletion = afterId === undefined ? '' : id;
+      if (afterId === undefined) this.blankedUpTo.delete(id);
+      else this.blankedUpTo.set(id, afterId);
     });
-    return behind === undefined;
+    return afterId === undefined;
   }
 
   private async append(tx: EntityManager, head: Head, event: StoredEvent): Promise<Head> {

@@ -71,12 +71,12 @@ export class AuditVerifier {
    * Verifies the chain. Reads pages, never more than one at a time, each in a read of its own; works while events
    * are recorded and sealed.
    *
-   * @param told after each page, how many events have been found as they should be
+   * @param onProgress told after each page how many events have been found as they should be
    * @throws ApiError `service_unavailable`
    */
   async verify(
     { after, head: exported }: Expectations = {},
-    told: (verified: number) => void = () => undefined,
+    onProgress: (verified: number) => void = () => undefined,
   ): Promise<Verdict> {
     const verdict: Verdict = {
       ...{ intact: true, fault: null, verified: 0, head: after ?? BEGINNING, unsealed: 0 },
@@ -85,7 +85,7 @@ export class AuditVerifier {
     const kept = await this.transactions.read(readHead);
     verdict.fault =
       (after && (await this.checkStart(after))) ??
-      (await this.checkSealed(verdict, [exported, kept], told)) ??
+      (await this.checkSealed(verdict, [exported, kept], onProgress)) ??
       (await this.checkEnd(verdict, [exported, kept])) ??
       (await this.checkUnsealed(verdict)) ??
       null;
@@ -102,14 +102,14 @@ export class AuditVerifier {
   private async checkSealed(
     verdict: Verdict,
     heads: readonly (Head | undefined)[],
-    told: (verified: number) => void,
+    onProgress: (verified: number) => void,
   ): Promise<Fault | undefined> {
-    let behind =
+    let after =
       verdict.head === BEGINNING
         ? { sequence: Number.MIN_SAFE_INTEGER, id: '' }
         : { sequence: verdict.head.sequence, id: LAST_ID };
     for (;;) {
-      const page = await this.transactions.read((tx) => readSealed(tx, behind, PAGE_SIZE));
+      const page = await this.transactions.read((tx) => readSealed(tx, after, PAGE_SIZE));
       const deleted = await this.accountsDeleted(page);
       for (const event of page) {
         const fault =
@@ -119,9 +119,9 @@ export class AuditVerifier {
         if (fault) return fault;
         verdict.verified += 1;
         verdict.head = { sequence: event.sequence as number, link: event.link as string };
-        behind = { sequence: event.sequence as number, id: event.id };
+        after = { sequence: event.sequence as number, id: event.id };
       }
-      told(verdict.verified);
+      onProgress(verdict.verified);
       if (page.length < PAGE_SIZE) return undefined;
     }
   }
@@ -172,15 +172,15 @@ export class AuditVerifier {
 
   /** Events that wait for their place have a mark already, unless an older release wrote them. */
   private async checkUnsealed(verdict: Verdict): Promise<Fault | undefined> {
-    let behindId = '';
+    let afterId = '';
     for (;;) {
-      const page = await this.transactions.read((tx) => readUnsealed(tx, behindId, PAGE_SIZE));
+      const page = await this.transactions.read((tx) => readUnsealed(tx, afterId, PAGE_SIZE));
       for (const event of page) {
         const { digest, salt } = event;
         const right = digest === null || (salt !== null && this.seal.fits(event, salt, digest));
         if (!right) return faultAt('altered', null, event.id);
         verdict.unsealed += 1;
-        behindId = event.id;
+        afterId = event.id;
       }
       if (page.length < PAGE_SIZE) return undefined;
     }

@@ -23,17 +23,17 @@ export type EventRow = Omit<StoredEvent, 'occurredAt' | 'sequence'> & {
 export const COLUMNS = `id, occurred_at AS occurredAt, type, reason, user_id AS userId, credential_id AS credentialId,
   ip, user_agent AS userAgent, request_id AS requestId, salt, digest, sequence, link`;
 
-/** Sealed events from behind a place on, in the order of the chain. Of two at one place the smaller id comes first. */
+/** Sealed events after a place, in the order of the chain. Of two at one place the smaller id comes first. */
 export async function readSealed(
   tx: EntityManager,
-  behind: { sequence: number; id: string },
-  most: number,
+  after: { sequence: number; id: string },
+  limit: number,
 ): Promise<StoredEvent[]> {
   const rows = await select<EventRow>(
     tx,
     `SELECT ${COLUMNS} FROM audit_events
      WHERE sequence >= ? AND (sequence > ? OR id > ?) ORDER BY sequence, id LIMIT ?`,
-    [behind.sequence, behind.sequence, behind.id, most],
+    [after.sequence, after.sequence, after.id, limit],
   );
   return rows.map(toStoredEvent);
 }
@@ -57,14 +57,14 @@ const UNSEALED = {
  */
 export async function readUnsealed(
   tx: EntityManager,
-  behindId: string,
-  most: number,
+  afterId: string,
+  limit: number,
   which: keyof typeof UNSEALED = 'all',
 ): Promise<StoredEvent[]> {
   const rows = await select<EventRow>(
     tx,
     `SELECT ${COLUMNS} FROM audit_events WHERE ${UNSEALED[which]} AND id > ? ORDER BY id LIMIT ?`,
-    [behindId, most],
+    [afterId, limit],
   );
   return rows.map(toStoredEvent);
 }
@@ -120,21 +120,21 @@ export const BLANKED_AT_ONCE = 200;
 const BLANK = "ip = '', user_agent = NULL, request_id = '', salt = NULL";
 
 /**
- * Takes the details of an account's sealed events away, and the salt with them, of so many of them behind `behindId`. An event
+ * Takes the details of an account's sealed events away, and the salt with them, of so many of them after `afterId`. An event
  * that is not sealed yet keeps them until it is, a moment later: only as a whole can it be told from one that somebody slipped
  * in.
  *
- * @returns the id behind which to go on; undefined when there are no more
+ * @returns the id after which to go on; undefined when there are no more
  */
 export async function blankDetails(
   tx: EntityManager,
   userId: string,
-  behindId: string,
+  afterId: string,
 ): Promise<string | undefined> {
   const page = await select<{ id: string }>(
     tx,
     'SELECT id FROM audit_events WHERE user_id = ? AND id > ? ORDER BY id LIMIT ?',
-    [userId, behindId, BLANKED_AT_ONCE],
+    [userId, afterId, BLANKED_AT_ONCE],
   );
   const last = page.at(-1)?.id;
   if (last === undefined) return undefined;
@@ -142,7 +142,7 @@ export async function blankDetails(
     tx,
     `UPDATE audit_events SET ${BLANK}
      WHERE user_id = ? AND id > ? AND id <= ? AND sequence IS NOT NULL AND salt IS NOT NULL`,
-    [userId, behindId, last],
+    [userId, afterId, last],
   );
   return page.length < BLANKED_AT_ONCE ? undefined : last;
 }

@@ -47,15 +47,15 @@ export class EventHistory {
    * @param before only those older than the event of this id
    * @throws ApiError `service_unavailable`
    */
-  async page(userId: string, before: string | undefined, most: number): Promise<EventPage> {
+  async page(userId: string, before: string | undefined, limit: number): Promise<EventPage> {
     const found = await this.transactions.readFor(userId, (tx) =>
       tx.find(AuditEventRow, {
         where: { userId, ...(before !== undefined && { id: LessThan(before) }) },
         order: { id: 'DESC' },
-        take: most + 1,
+        take: limit + 1,
       }),
     );
-    const events = found.slice(0, most);
-    return { events, next: found.length > most ? events.at(-1)?.id : undefined };
+    const events = found.slice(0, limit);
+    return { events, next: found.length > limit ? events.at(-1)?.id : undefined };
   }
 }

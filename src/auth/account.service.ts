@@ -8,12 +8,12 @@ import { AuditTrail } from '../audit/audit-trail';
 import { ApiError } from '../core/errors';
 import { Failpoints } from '../core/failpoints';
 import type { Origin } from '../core/origin';
-import { PasswordHasher } from '../crypto/password-hasher';
 import { Transactions } from '../database/transactions';
 import type { NewPasswordPlace } from '../passwords/password-strength';
 import { addressNetwork } from '../rate-limit/address-block';
 import { PasswordAttempts, settleBy } from '../rate-limit/password-attempts';
 import { SessionsService } from '../sessions/sessions.service';
+import { AccountPasswords } from '../users/account-passwords';
 import type { User } from '../users/user.entity';
 import { UsersService } from '../users/users.service';
 import type { ChangePasswordRequest } from './account.dto';
@@ -23,13 +23,13 @@ import type { ChangePasswordRequest } from './account.dto';
 export class AccountService {
   constructor(
     private readonly users: UsersService,
+    private readonly passwords: AccountPasswords,
     private readonly sessions: SessionsService,
     private readonly keys: ApiKeysService,
     private readonly attempts: PasswordAttempts,
     private readonly transactions: Transactions,
     private readonly audit: AuditTrail,
     private readonly failpoints: Failpoints,
-    private readonly hasher: PasswordHasher,
   ) {}
 
   /**
@@ -41,7 +41,7 @@ export class AccountService {
   async changePassword(principal: Principal, request: ChangePasswordRequest, origin: Origin): Promise<void> {
     const { userId, credentialId: sessionId } = principal;
     const user = await this.provePassword(principal, request.currentPassword, origin);
-    const password = await this.users.prepareNewPassword(
+    const password = await this.passwords.prepareNew(
       'newPassword',
       request.newPassword,
       user,
@@ -51,7 +51,7 @@ export class AccountService {
     await this.failpoints.reach('password_change:password_verified');
     await this.transactions.runFor(userId, async (tx) => {
       await requireStillProven(tx, user, sessionId);
-      await this.users.setPassword(tx, userId, password, origin);
+      await this.passwords.set(tx, userId, password, origin);
       await this.failpoints.reach('password_change:password_written');
       await this.sessions.revokeAll(tx, userId, 'password_changed', sessionId);
       await this.failpoints.reach('password_change:sessions_revoked');
@@ -145,10 +145,10 @@ export class AccountService {
     origin: Origin,
   ): Promise<boolean> {
     const place = placeOf(user.id, origin);
-    const password = await this.users.prepareNewPassword('password', newPassword, user, place, origin);
+    const password = await this.passwords.prepareNew('password', newPassword, user, place, origin);
     return this.transactions.runFor(user.id, async (tx) => {
       if (!(await takeAccount(tx, user.id))) return false;
-      await this.users.setPassword(tx, user.id, password, origin);
+      await this.passwords.set(tx, user.id, password, origin);
       await this.sessions.revokeAllForOperator(tx, user.id, 'password_changed');
       if (keys === 'delete') await this.keys.deleteAll(tx, user.id, origin);
       const event = { type: 'password_changed', userId: user.id, reason: 'by_operator' } as const;
@@ -184,10 +184,10 @@ export class AccountService {
   private async provePassword(principal: Principal, password: string, origin: Origin): Promise<User> {
     const { userId, credentialId: sessionId } = principal;
     const place = placeOf(userId, origin);
-    this.hasher.requireRoom(place);
+    this.passwords.requireRoom(place);
     const user = await this.users.get(userId);
     const attempt = await this.attempts.admit('password-proof', sessionId, { userId, origin });
-    const { right } = await settleBy(attempt, () => this.users.verifyPassword(user, password, place, origin));
+    const { right } = await settleBy(attempt, () => this.passwords.verify(user, password, place, origin));
     if (!right) throw new ApiError('current_password_wrong');
     return user;
   }

@@ -15,8 +15,8 @@ import type { RefreshCall } from '../sessions/refresh-call';
 import type { SessionGrant } from '../sessions/session-grants';
 import { SessionRotation } from '../sessions/session-rotation';
 import { SessionsService } from '../sessions/sessions.service';
+import { AccountPasswords } from '../users/account-passwords';
 import type { User } from '../users/user.entity';
-import { UsersService } from '../users/users.service';
 import type { LoginRequest } from './auth.dto';
 import { SignInLimits } from './sign-in-limits';
 import { SignInOutcomes } from './sign-in-outcomes';
@@ -38,7 +38,7 @@ export interface LoggedIn extends SignedIn {
 @Injectable()
 export class AuthService {
   constructor(
-    private readonly users: UsersService,
+    private readonly passwords: AccountPasswords,
     private readonly sessions: SessionsService,
     private readonly rotation: SessionRotation,
     private readonly limits: SignInLimits,
@@ -89,7 +89,7 @@ export class AuthService {
     const counted = await this.limits.countSuccess(user.id, origin);
     let grant: SessionGrant | undefined;
     try {
-      await this.users.renewOutdatedHash(user, request.password, place);
+      await this.passwords.renewOutdatedHash(user, request.password, place);
       await this.failpoints.reach('login:password_verified');
       grant = await this.openSession(user, unusual, origin);
     } finally {
@@ -124,7 +124,7 @@ export class AuthService {
     const login = await this.limits.admit(request, origin);
     const { user, place } = login;
     const { right, failuresBefore } = await settleBy(login, () =>
-      this.users.verifyPassword(user, request.password, place, origin),
+      this.passwords.verify(user, request.password, place, origin),
     );
     if (!user) {
       // Without the name, which may be a password that went into the wrong field.

@@ -56,19 +56,22 @@ export class ErrorFilter implements ExceptionFilter {
     const route = request.routeOptions.url;
     const entry = { requestId: request.id, code: error.code, method: request.method, route };
     const isTrouble = error.status >= 500 && !EXPECTED.has(error.code);
-    if (isTrouble && !this.isTold(error.code, route)) {
+    if (isTrouble && this.claimLine(error.code, route)) {
       this.log.error({ ...entry, err: error.cause ?? error }, API_ERRORS[error.code].sentence);
     } else {
       this.log.debug(entry, API_ERRORS[error.code].sentence);
     }
   }
 
-  /** Whether this trouble has its line already: whoever calls in the meantime could fill the disk with lines that say the same. */
-  private isTold(code: ErrorCode, route: string | undefined): boolean {
+  /**
+   * Claims this second's line for this trouble; false where it is taken, and the call is only counted. Else whoever goes on
+   * calling could fill the disk with lines that say the same.
+   */
+  private claimLine(code: ErrorCode, route: string | undefined): boolean {
     const reason = code === 'internal_error' ? `${code} ${route}` : code;
     const leftOut = this.leftOut.get(reason);
     this.leftOut.set(reason, leftOut === undefined ? 0 : leftOut + 1);
-    if (leftOut !== undefined) return true;
+    if (leftOut !== undefined) return false;
     setTimeout(() => {
       const others = this.leftOut.get(reason) ?? 0;
       this.leftOut.delete(reason);
@@ -78,7 +81,7 @@ export class ErrorFilter implements ExceptionFilter {
           'Other calls have failed for the same reason',
         );
     }, ONE_LINE_MS).unref();
-    return false;
+    return true;
   }
 }
 

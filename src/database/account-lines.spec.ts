@@ -1,6 +1,6 @@
 import { type Gate, gate } from '../../test/support/gate';
+import { Deadline } from '../core/deadline';
 import { AccountLines, MOST_IN_LINE } from './account-lines';
-import { Lease } from './lease';
 
 /** Longer than any of this takes. */
 const PATIENCE_MS = 60_000;
@@ -11,8 +11,8 @@ function bench() {
   const begun: string[] = [];
   const ends = new Map<string, Gate>();
   const add = (account: string, name: string, milliseconds = PATIENCE_MS): Promise<void> =>
-    Lease.run(milliseconds, (lease) =>
-      lines.pass(account, lease, () => {
+    Deadline.run(milliseconds, (deadline) =>
+      lines.pass(account, deadline, () => {
         begun.push(name);
         const end = gate();
         ends.set(name, end);
@@ -75,7 +75,9 @@ describe('the line of an account', () => {
   it('goes on with the next when a unit fails, also one that fails at once', async () => {
     const { lines, begun, add, end } = bench();
     const fail = () =>
-      Lease.run(PATIENCE_MS, (lease) => lines.pass('jane', lease, () => Promise.reject(new Error('undo'))));
+      Deadline.run(PATIENCE_MS, (deadline) =>
+        lines.pass('jane', deadline, () => Promise.reject(new Error('undo'))),
+      );
     const failing = [fail(), fail()];
     const next = add('jane', 'next');
 

@@ -1,5 +1,5 @@
+import type { Deadline } from '../core/deadline';
 import { ApiError } from '../core/errors';
-import type { Lease } from './lease';
 
 /** Units of work that may wait for one account: as many as may wait for a connection. */
 export const MOST_IN_LINE = 500;
@@ -18,13 +18,13 @@ export class AccountLines {
   }
 
   /**
-   * The unit's own result or failure; a failure stops nobody behind it. Whoever still waits when his lease runs out has left
+   * The unit's own result or failure; a failure stops nobody behind it. Whoever still waits when his time is up has left
    * the line, and his unit is never begun.
    *
    * @throws ApiError `service_unavailable` when too many wait already, or the time is up
    */
-  async pass<T>(account: string, lease: Lease, unit: () => Promise<T>): Promise<T> {
-    await this.turn(account, lease);
+  async pass<T>(account: string, deadline: Deadline, unit: () => Promise<T>): Promise<T> {
+    await this.turn(account, deadline);
     try {
       return await unit();
     } finally {
@@ -32,7 +32,7 @@ export class AccountLines {
     }
   }
 
-  private turn(account: string, lease: Lease): Promise<void> | undefined {
+  private turn(account: string, deadline: Deadline): Promise<void> | undefined {
     const line = this.lines.get(account);
     if (!line) {
       this.lines.set(account, new Set());
@@ -43,7 +43,7 @@ export class AccountLines {
     }
     return new Promise((resolve, reject) => {
       line.add(resolve);
-      lease.onExpiry(() => {
+      deadline.onExpiry(() => {
         line.delete(resolve);
         reject(
           new ApiError('service_unavailable', { cause: new Error('Others of the account took too long') }),

@@ -74,25 +74,25 @@ export abstract class RowCleanup implements OnModuleInit, OnModuleDestroy, OnApp
   /**
    * Removes what is dead now, at most ten thousand rows by each of the columns; nothing, while the clock is not to be trusted.
    *
-   * @param told after each batch, how many rows it has removed
+   * @param onProgress told after each batch how many rows it has removed
    * @returns how many rows this call has removed
    * @throws ApiError `service_unavailable`
    */
-  sweep(told?: (removed: number) => void): Promise<number> {
-    return this.sweepBy((batch) => batch(), told);
+  sweep(onProgress?: (removed: number) => void): Promise<number> {
+    return this.sweepBy((batch) => batch(), onProgress);
   }
 
   /**
    * Removes everything that is dead now, however much, and pauses after each batch for as long as it took.
    *
-   * @param told after each batch, how many rows it has removed
+   * @param onProgress told after each batch how many rows it has removed
    * @returns how many rows this call has removed
    * @throws ApiError `service_unavailable`
    */
-  async sweepAll(told?: (removed: number) => void): Promise<number> {
+  async sweepAll(onProgress?: (removed: number) => void): Promise<number> {
     let removed = 0;
     for (;;) {
-      const more = await this.sweepBy((batch) => paced(this.clock, batch), told);
+      const more = await this.sweepBy((batch) => paced(this.clock, batch), onProgress);
       if (more === 0) return removed;
       removed += more;
     }
@@ -100,7 +100,7 @@ export abstract class RowCleanup implements OnModuleInit, OnModuleDestroy, OnApp
 
   private async sweepBy(
     turn: (batch: () => Promise<Removal>) => Promise<Removal>,
-    told: (removed: number) => void = () => undefined,
+    onProgress: (removed: number) => void = () => undefined,
   ): Promise<number> {
     if (!this.clock.isTrusted) return 0;
     const { keptForSeconds = KEPT_FOR_SECONDS } = this.rows;
@@ -110,7 +110,7 @@ export abstract class RowCleanup implements OnModuleInit, OnModuleDestroy, OnApp
       for (let batch = 0; batch < BATCHES_PER_ROUND && !this.stopping; batch += 1) {
         const { found, deleted } = await turn(() => this.removeBatch(column, endedBefore));
         removed += deleted;
-        told(deleted);
+        onProgress(deleted);
         if (found < BATCH_SIZE) break;
       }
     }

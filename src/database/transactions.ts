@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager, QueryFailedError, type QueryRunner } from 'typeorm';
 import { Clock } from '../core/clock';
+import { Deadline } from '../core/deadline';
 import { ApiError } from '../core/errors';
 import { Metrics } from '../core/metrics';
 import { type SpanAttributes, Tracing } from '../core/tracing';
@@ -11,7 +12,6 @@ import { ConnectionQueue } from './connection-queue';
 import { ConnectionUse } from './connection-use';
 import { QUEUE_LIMIT } from './data-source-options';
 import { isBusy, isDeadlock, isReadOnly, isTimeout, isUniqueViolation } from './failures';
-import { Lease } from './lease';
 import { cutOff } from './mysql-connection';
 
 /**
@@ -43,7 +43,7 @@ export function afterCommit(tx: EntityManager, effect: () => void): void {
 export type Work<T> = (tx: EntityManager) => Promise<T>;
 
 /** How a unit of work comes to its turn. */
-type Wait<T> = (unit: () => Promise<T>, lease: Lease) => Promise<T>;
+type Wait<T> = (unit: () => Promise<T>, deadline: Deadline) => Promise<T>;
 
 /**
  * The only way into the database for the running service. Commands that must not migrate look through `ReadOnlyView`.
@@ -81,7 +81,7 @@ export class Transactions {
    * @throws ApiError `service_unavailable` when the database is in trouble
    */
   run<T>(work: Work<T>): Promise<T> {
-    return this.enter('transaction', (lease) => this.undividedly(work, lease));
+    return this.enter('transaction', (deadline) => this.undividedly(work, deadline));
   }
 
   /**
@@ -94,8 +94,8 @@ export class Transactions {
   runFor<T>(account: string, work: Work<T>): Promise<T> {
     return this.enter(
       'transaction',
-      (lease) => this.undividedly(work, lease),
-      (unit, lease) => this.accounts.pass(account, lease, () => this.queue.push(unit)),
+      (deadline) => this.undividedly(work, deadline),
+      (unit, deadline) => this.accounts.pass(account, deadline, () => this.queue.push(unit)),
     );
   }
 
@@ -105,7 +105,7 @@ export class Transactions {
    * @throws ApiError `service_unavailable` when the database is in trouble
    */
   read<T>(work: Work<T>): Promise<T> {
-    return this.enter('read', (lease) => this.readOn(work, lease));
+    return this.enter('read', (deadline) => this.readOn(work, deadline));
   }
 
   /**
@@ -117,8 +117,8 @@ export class Transactions {
   readFor<T>(account: string, work: Work<T>): Promise<T> {
     return this.enter(
       'read',
-      (lease) => this.readOn(work, lease),
-      (unit, lease) => this.readers.pass(account, lease, () => this.queue.push(unit)),
+      (deadline) => this.readOn(work, deadline),
+      (unit, deadline) => this.readers.pass(account, deadline, () => this.queue.push(unit)),
     );
   }
 
@@ -130,7 +130,7 @@ export class Transactions {
   readFirst<T>(work: Work<T>): Promise<T> {
     return this.enter(
       'read',
-      (lease) => this.readOn(work, lease),
+      (deadline) => this.readOn(work, deadline),
       (unit) => this.queue.pushFirst(unit),
     );
   }
@@ -141,27 +141,29 @@ export class Transactions {
    * @throws ApiError `service_unavailable` when the database is in trouble
    */
   statement<T>(work: Work<T>): Promise<T> {
-    return this.enter('statement', (lease) => this.retryDeadlocks(lease, (runner) => work(runner.manager)));
+    return this.enter('statement', (deadline) =>
+      this.retryDeadlocks(deadline, (runner) => work(runner.manager)),
+    );
   }
 
   /** A request's unit of work has what is left of the request's time; any other as long as a transaction may take. */
   private async enter<T>(
     kind: 'read' | 'statement' | 'transaction',
-    unit: (lease: Lease) => Promise<T>,
+    unit: (deadline: Deadline) => Promise<T>,
     wait: Wait<T> = (turn) => this.queue.push(turn),
   ): Promise<T> {
     if (this.inside.getStore()) {
       throw new Error('A unit of work is open already: hand its tx on instead of opening another');
     }
     let hadTurn = false;
-    const takeTurn = (lease: Lease) => {
+    const takeTurn = (deadline: Deadline) => {
       hadTurn = true;
-      return this.inside.run(true, () => unit(lease));
+      return this.inside.run(true, () => unit(deadline));
     };
     try {
       return await this.tracing.span(`database ${kind}`, this.spanAttributes, () =>
-        Lease.ofRequest(this.clock, LONGEST_TRANSACTION_MS, (lease) =>
-          this.inTurn(() => takeTurn(lease), lease, wait),
+        Deadline.ofRequest(this.clock, LONGEST_TRANSACTION_MS, (deadline) =>
+          this.inTurn(() => takeTurn(deadline), deadline, wait),
         ),
       );
     } catch (error) {
@@ -170,40 +172,40 @@ export class Transactions {
     }
   }
 
-  private async inTurn<T>(unit: () => Promise<T>, lease: Lease, wait: Wait<T>): Promise<T> {
+  private async inTurn<T>(unit: () => Promise<T>, deadline: Deadline, wait: Wait<T>): Promise<T> {
     this.connections.arrive();
     try {
-      return await wait(() => this.waitForOthers(unit, lease), lease);
+      return await wait(() => this.waitForOthers(unit, deadline), deadline);
     } finally {
       this.connections.leave();
     }
   }
 
   /** Runs a unit again as long as another process writes to the file: then none of it has been done. */
-  private async waitForOthers<T>(unit: () => Promise<T>, lease: Lease): Promise<T> {
+  private async waitForOthers<T>(unit: () => Promise<T>, deadline: Deadline): Promise<T> {
     for (;;) {
       try {
         return await unit();
       } catch (error) {
         if (!(error instanceof ApiError && isBusy(error.cause))) throw error;
-        lease.check();
+        deadline.throwIfExpired();
         await delay(BUSY_RETRY_MS);
       }
     }
   }
 
-  private readOn<T>(work: Work<T>, lease: Lease): Promise<T> {
-    return this.onConnection(lease, (runner) => work(runner.manager));
+  private readOn<T>(work: Work<T>, deadline: Deadline): Promise<T> {
+    return this.onConnection(deadline, (runner) => work(runner.manager));
   }
 
-  private undividedly<T>(work: Work<T>, lease: Lease): Promise<T> {
-    return this.retryDeadlocks(lease, (runner) => this.inTransaction(runner, work, lease));
+  private undividedly<T>(work: Work<T>, deadline: Deadline): Promise<T> {
+    return this.retryDeadlocks(deadline, (runner) => this.inTransaction(runner, work, deadline));
   }
 
-  private async retryDeadlocks<T>(lease: Lease, use: (runner: QueryRunner) => Promise<T>): Promise<T> {
+  private async retryDeadlocks<T>(deadline: Deadline, use: (runner: QueryRunner) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.onConnection(lease, use);
+        return await this.onConnection(deadline, use);
       } catch (error) {
         const deadlock = error instanceof ApiError && isDeadlock(error.cause);
         if (!deadlock || attempt > DEADLOCK_RETRIES) throw error;
@@ -212,7 +214,7 @@ export class Transactions {
     }
   }
 
-  private async inTransaction<T>(runner: QueryRunner, work: Work<T>, lease: Lease): Promise<T> {
+  private async inTransaction<T>(runner: QueryRunner, work: Work<T>, deadline: Deadline): Promise<T> {
     const begun = this.clock.monotonic();
     const pending: (() => void)[] = [];
     effects.set(runner.manager, pending);
@@ -222,7 +224,7 @@ export class Transactions {
       if (this.clock.monotonic() - begun > LONGEST_TRANSACTION_MS) {
         throw new ApiError('service_unavailable', { cause: new Error('The transaction took too long') });
       }
-      lease.check();
+      deadline.throwIfExpired();
       await runner.commitTransaction();
       for (const effect of pending) effect();
       return result;
@@ -244,8 +246,8 @@ export class Transactions {
     }
   }
 
-  private async onConnection<T>(lease: Lease, use: (runner: QueryRunner) => Promise<T>): Promise<T> {
-    lease.check();
+  private async onConnection<T>(deadline: Deadline, use: (runner: QueryRunner) => Promise<T>): Promise<T> {
+    deadline.throwIfExpired();
     const runner = this.dataSource.createQueryRunner();
     try {
       await runner.connect();
@@ -253,10 +255,10 @@ export class Transactions {
       throw new ApiError('service_unavailable', { cause });
     }
     this.connections.take();
+    // What is lost already need not be given up.
+    const undo = deadline.onExpiry(() => void discard(runner).catch(() => undefined));
     try {
-      lease.check();
-      // What is lost already need not be given up.
-      lease.onExpiry(() => void discard(runner).catch(() => undefined));
+      deadline.throwIfExpired();
       return await use(runner);
     } catch (error) {
       if (!(error instanceof QueryFailedError) || isUniqueViolation(error)) throw error;
@@ -265,7 +267,7 @@ export class Transactions {
       throw new ApiError('service_unavailable', { cause: error });
     } finally {
       this.connections.giveBack();
-      lease.onExpiry(() => undefined);
+      undo();
       await runner.release();
     }
   }

@@ -2,10 +2,10 @@ import { AsyncResource } from 'node:async_hooks';
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { Clock } from '../core/clock';
+import { Deadline } from '../core/deadline';
 import { addSeconds } from '../core/instant';
 import { REQUEST_BUDGET_MS, withBudget } from '../core/request-budget';
 import { isUniqueViolation } from '../database/failures';
-import { Lease } from '../database/lease';
 import { findOne, insertOne } from '../database/rows';
 import { execute } from '../database/sql';
 import { Transactions } from '../database/transactions';
@@ -79,19 +79,19 @@ export class AttemptLedger {
   change<T>(id: string, decide: (before: Attempts) => Decision<T>, whenLate: WhenLate<T>): Promise<T> {
     if (whenLate === 'made all the same') {
       const outcome = this.makeAllTheSame(id, decide);
-      return Lease.ofRequest(this.clock, REQUEST_BUDGET_MS, () => outcome);
+      return Deadline.ofRequest(this.clock, REQUEST_BUDGET_MS, () => outcome);
     }
-    return Lease.ofRequest(
+    return Deadline.ofRequest(
       this.clock,
       REQUEST_BUDGET_MS,
-      (lease) =>
+      (deadline) =>
         new Promise<T>((resolve, reject) => {
           const turn: Turn = {
             ...{ scope: new AsyncResource('latchkey:attempt'), decide, reject, isDropped: false },
             tell: (outcome) =>
               turn.isDropped ? this.takeBack(id, whenLate(outcome as T)) : resolve(outcome as T),
           };
-          lease.onExpiry(() => void (turn.isDropped = true));
+          deadline.onExpiry(() => void (turn.isDropped = true));
           this.enqueue(id, turn);
         }),
     );

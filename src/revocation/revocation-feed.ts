@@ -5,20 +5,19 @@ import {
   type OnModuleDestroy,
   type OnModuleInit,
 } from '@nestjs/common';
-import type { EntityManager } from 'typeorm';
 import { Clock } from '../core/clock';
 import { ApiError } from '../core/errors';
-import { addSeconds } from '../core/instant';
 import { LOG, type Log } from '../core/log';
 import { OutageLog } from '../core/outage-log';
 import { Metrics } from '../core/metrics';
 import { PeriodicTask } from '../core/periodic-task';
 import { isReadOnly } from '../database/failures';
-import { afterCommit, LONGEST_TRANSACTION_MS, Transactions } from '../database/transactions';
+import { Transactions } from '../database/transactions';
 import { ClockKeeper } from './clock-keeper';
+import { ReadWindow } from './read-window';
 import { RevocationChannel } from './revocation-channel';
-import type { RevocationEntry, RevocationLine, RevocationSubject } from './revocation-entry.entity';
-import { PAGE_SIZE, readNextPage, readPage, readStanding, type Stretch } from './revocation-lines';
+import type { RevocationEntry, RevocationLine } from './revocation-entry.entity';
+import { EVER, PAGE_SIZE, readNextPage, readPage, readStanding, type Stretch } from './revocation-lines';
 
 /** Milliseconds from the end of one poll to the beginning of the next. */
 export const POLL_INTERVAL_MS = 300;
@@ -26,32 +25,11 @@ export const POLL_INTERVAL_MS = 300;
 /** A poll that asked longer ago than this proves nothing any more. With it, every instance knows within a second. */
 const FRESHNESS_BOUND_MS = 900;
 
-/**
- * How late a line may come. Its position is given at insertion, its commit may come as much later as a transaction may last;
- * the rest is for a commit that was on its way when the time was up.
- */
-const LATEST_MS = 2 * LONGEST_TRANSACTION_MS;
-
 /** How often entries are dropped that concern nothing valid any more. */
 const SWEEP_INTERVAL_MS = 10_000;
 
-/** Something revoked or changed, and when nothing that it concerns can be valid any more. */
-export interface Revocation {
-  id: string;
-  expiresAt: Date;
-}
-
-/** Lines that one statement writes. */
-const LINES_AT_ONCE = 1_000;
-
 /** How often a poll begins anew because its clock has moved: a slow answer moves it by a part only, and the next one by the rest. */
 const MOST_MOVES = 3;
-
-/** Seconds for which the end of something is still told after it has come: much more than two kept clocks differ by. */
-const TOLD_SECONDS = 60;
-
-/** Before every end. */
-const EVER = new Date(0);
 
 /** What a poll reads first. */
 interface FirstPage {
@@ -70,12 +48,6 @@ interface Learned {
   position: number;
 }
 
-/** How far a poll had read, and when it was through. */
-interface Mark {
-  through: number;
-  position: number;
-}
-
 /**
  * What has been revoked lately, held in memory, so that a request need not ask the database. This instance's own
  * revocations are known at once; those of others through a poll, and where there is Redis without waiting for it.
@@ -87,9 +59,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
   private readonly revokedSessions = new Map<string, number>();
   private readonly keyListeners: ((keyId: string) => void)[] = [];
   private readonly gapListeners: (() => void)[] = [];
-  /** When the lines end that were read since the oldest mark, in milliseconds, by their positions. */
-  private readonly seen = new Map<number, number>();
-  private marks: Mark[] = [];
+  private readonly window = new ReadWindow();
   private lastPoll = -Infinity;
   private lastSweep = -Infinity;
   private serverIsReadOnly = false;
@@ -165,30 +135,14 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     this.gapListeners.push(listener);
   }
 
-  /**
-   * Only what expires after this instant needs to be announced: the rest has not been accepted anywhere for `TOLD_SECONDS`. Everything,
-   * while the clock is not trusted.
-   */
-  get toldAfter(): Date {
-    return this.clock.isTrusted ? addSeconds(this.clock.now(), -TOLD_SECONDS) : EVER;
-  }
-
-  /**
-   * Tells all instances, as part of the transaction that revokes. This one knows as soon as it has committed. Of what
-   * expired before `toldAfter` nobody is told.
-   */
-  async announce(tx: EntityManager, subject: RevocationSubject, revocations: Revocation[]): Promise<void> {
-    const { toldAfter } = this;
-    const lines = revocations
-      .filter(({ expiresAt }) => expiresAt > toldAfter)
-      .map(({ id, expiresAt }) => ({ subject, subjectId: id, expiresAt }));
-    if (lines.length === 0) return;
-    for (let first = 0; first < lines.length; first += LINES_AT_ONCE)
-      await tx.insert<RevocationEntry>('RevocationEntry', lines.slice(first, first + LINES_AT_ONCE));
-    afterCommit(tx, () => {
-      for (const line of lines) this.learn(line);
-      this.channel.send(lines);
-    });
+  /** Takes a line in, wherever it comes from. */
+  learn({ subject, subjectId, expiresAt }: RevocationLine): void {
+    if (subject === 'api_key') {
+      for (const listener of this.keyListeners) listener(subjectId);
+      return;
+    }
+    const known = this.revokedSessions.get(subjectId) ?? 0;
+    this.revokedSessions.set(subjectId, Math.max(known, expiresAt.getTime()));
   }
 
   /** One round: reads what is new and what may have been committed late. Never throws; a failed round is made up for. */
@@ -198,7 +152,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
       learned = await this.learnNew();
     } catch (error) {
       // The server may be another one afterwards, with other positions: everything is read anew.
-      this.readAnew();
+      this.window.clear();
       this.serverIsReadOnly = error instanceof ApiError && isReadOnly(error.cause);
       this.outage.failed(error);
       return;
@@ -206,7 +160,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     this.serverIsReadOnly = false;
     this.outage.succeeded();
     const { asked, position } = learned;
-    this.marks.push({ through: this.clock.monotonic(), position });
+    this.window.advance({ asked, through: this.clock.monotonic(), position });
     this.lastPoll = asked;
     if (asked - this.lastSweep >= SWEEP_INTERVAL_MS) this.forgetExpired(asked);
   }
@@ -215,32 +169,27 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
    * Learns what is new; everything, where the clock turns out to have been wrong: by it, lines may have been left out before.
    */
   private async learnNew(): Promise<Learned> {
-    let first = await this.readFirst(this.rereadFrom());
+    let first = await this.readFirst(this.window.settled);
     for (let moves = 0; first.clockMoved && moves < MOST_MOVES; moves += 1) {
-      this.readAnew();
+      this.window.clear();
       first = await this.readFirst(0);
     }
     let { lines } = first;
     const { asked } = first;
     const { upTo, endingAfter } = first.stretch;
-    for (const line of lines) this.learnOnce(line);
+    this.learnUnseen(lines);
     while (lines.length === PAGE_SIZE) {
       const rest = { from: Number(lines.at(-1)?.position), upTo, endingAfter };
       lines = await this.transactions.readFirst((tx) => readNextPage(tx, rest));
-      for (const line of lines) this.learnOnce(line);
+      this.learnUnseen(lines);
     }
     return { asked, position: upTo };
-  }
-
-  /** How far the lines have been read. */
-  private get newest(): number {
-    return this.marks.at(-1)?.position ?? 0;
   }
 
   /** In one unit of work, and so of one server, what time it is there, and the first page of what is to be read. */
   private readFirst(from: number): Promise<FirstPage> {
     const endingAfter = this.clock.isTrusted ? this.clock.now() : EVER;
-    const { newest: known } = this;
+    const { newest: known } = this.window;
     return this.transactions.readFirst(async (tx) => {
       const asked = this.clock.monotonic();
       const standing = await readStanding(tx, { from, upTo: known, endingAfter });
@@ -250,7 +199,7 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
       if (clockMoved) for (const listener of this.gapListeners) listener();
       // Lines that were read before are only counted, since there may be a hundred thousand. Another number means that one was
       // committed late.
-      const anyCommittedLate = standing.count !== this.countSeen(from, endingAfter);
+      const anyCommittedLate = standing.count !== this.window.countSeen(from, endingAfter);
       const upTo = Math.max(known, standing.newest);
       const stretch = { from: anyCommittedLate ? from : known, upTo, endingAfter };
       const lines = stretch.from < upTo ? await readPage(tx, stretch) : [];
@@ -258,40 +207,8 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     });
   }
 
-  private countSeen(position: number, endingAfter: Date): number {
-    let count = 0;
-    for (const [seen, end] of this.seen) if (seen > position && end > endingAfter.getTime()) count += 1;
-    return count;
-  }
-
-  /**
-   * The position after which lines must be counted again. A line has its position from its insertion and is seen from its commit, up to
-   * `LATEST_MS` later. So: how far the newest poll had read that was through `LATEST_MS` before the last one asked; what came later
-   * up to there, that last poll has counted. 0, everything that has not expired, until there is such a poll.
-   */
-  private rereadFrom(): number {
-    const through = this.lastPoll - LATEST_MS;
-    while (this.marks[1] && this.marks[1].through <= through) this.marks.shift();
-    const [oldest] = this.marks;
-    if (!oldest || oldest.through > through) return 0;
-    for (const position of this.seen.keys()) if (position <= oldest.position) this.seen.delete(position);
-    return oldest.position;
-  }
-
-  private learnOnce(line: RevocationEntry): void {
-    const position = Number(line.position);
-    if (this.seen.has(position)) return;
-    this.seen.set(position, line.expiresAt.getTime());
-    this.learn(line);
-  }
-
-  private learn({ subject, subjectId, expiresAt }: RevocationLine): void {
-    if (subject === 'api_key') {
-      for (const listener of this.keyListeners) listener(subjectId);
-      return;
-    }
-    const known = this.revokedSessions.get(subjectId) ?? 0;
-    this.revokedSessions.set(subjectId, Math.max(known, expiresAt.getTime()));
+  private learnUnseen(lines: readonly RevocationEntry[]): void {
+    for (const line of lines) if (this.window.add(line)) this.learn(line);
   }
 
   private forgetExpired(asked: number): void {
@@ -301,10 +218,5 @@ export class RevocationFeed implements OnModuleInit, OnModuleDestroy, OnApplicat
     for (const [sessionId, expiresAt] of this.revokedSessions) {
       if (expiresAt <= now) this.revokedSessions.delete(sessionId);
     }
-  }
-
-  private readAnew(): void {
-    this.marks = [];
-    this.seen.clear();
   }
 }

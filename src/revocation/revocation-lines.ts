@@ -16,6 +16,9 @@ export interface Stretch {
   endingAfter: Date;
 }
 
+/** Before every end: where no line is to be left out. */
+export const EVER = new Date(0);
+
 /** How the feed stands in the database. */
 export interface Standing {
   /** How many lines there are in the stretch that was asked for. */

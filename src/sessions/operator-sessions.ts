@@ -10,7 +10,7 @@ import { paced } from '../database/paced';
 import { inPages } from '../database/pages';
 import { select, toInstant } from '../database/sql';
 import { Transactions } from '../database/transactions';
-import { RevocationFeed } from '../revocation/revocation-feed';
+import { RevocationAnnouncer } from '../revocation/revocation-announcer';
 import { Session } from './session.entity';
 import { SessionsService } from './sessions.service';
 
@@ -81,7 +81,7 @@ export class OperatorSessions {
   constructor(
     private readonly transactions: Transactions,
     private readonly sessions: SessionsService,
-    private readonly feed: RevocationFeed,
+    private readonly announcer: RevocationAnnouncer,
     private readonly audit: AuditTrail,
     private readonly clock: Clock,
   ) {}
@@ -89,17 +89,17 @@ export class OperatorSessions {
   /**
    * The sessions that stand, in the order of the sign-ins, however many.
    *
-   * @param told with each page, how many have been looked at, those that are left out among them
+   * @param onProgress told with each page how many have been looked at, those that are left out among them
    * @throws ApiError `service_unavailable`
    */
   async *list(
     { userId, since }: SessionFilter,
-    told?: (rows: number) => void,
+    onProgress?: (rows: number) => void,
   ): AsyncGenerator<SessionOfUser> {
     const rows = inPages(
       this.transactions,
-      (tx, behindId, most) => readRows(tx, userId, behindId, most),
-      told,
+      (tx, afterId, limit) => readRows(tx, userId, afterId, limit),
+      onProgress,
     );
     for await (const row of rows) {
       const session = toSession(row);
@@ -149,8 +149,8 @@ export class OperatorSessions {
    */
   async *endAll(origin: Origin): AsyncGenerator<EndedOrFailed> {
     let failedInARow = 0;
-    for (let behind = ''; ;) {
-      const owners = await this.transactions.read((tx) => readOwners(tx, behind));
+    for (let afterId = ''; ;) {
+      const owners = await this.transactions.read((tx) => readOwners(tx, afterId));
       const last = owners.at(-1);
       if (last === undefined) return;
       for (let begin = 0; begin < owners.length; begin += ACCOUNTS_PER_BATCH) {
@@ -161,7 +161,7 @@ export class OperatorSessions {
           if (ended.failed && failedInARow === MOST_FAILED_IN_A_ROW) throw ended.failed.error;
         }
       }
-      behind = last;
+      afterId = last;
     }
   }
 
@@ -196,7 +196,7 @@ export class OperatorSessions {
 
   /** Who of them has a session that stands, or one that has ended before its last access token does. */
   private concernedAmong(owners: string[]): Promise<string[]> {
-    return this.transactions.read((tx) => readConcerned(tx, owners, this.feed.toldAfter));
+    return this.transactions.read((tx) => readConcerned(tx, owners, this.announcer.toldAfter));
   }
 
   /**
@@ -230,11 +230,11 @@ export class OperatorSessions {
  * Who has sessions, whether they stand or not: no statement runs long in search of the few that do, as where most have been ended
  * already by a call that was cut short.
  */
-async function readOwners(tx: EntityManager, behindId: string): Promise<string[]> {
+async function readOwners(tx: EntityManager, afterId: string): Promise<string[]> {
   const rows = await select<{ userId: string }>(
     tx,
     `SELECT DISTINCT user_id AS userId FROM sessions WHERE user_id > ? ORDER BY user_id LIMIT ${ACCOUNTS_PER_PAGE}`,
-    [behindId],
+    [afterId],
   );
   return rows.map(({ userId }) => userId);
 }
@@ -253,8 +253,8 @@ async function readConcerned(tx: EntityManager, owners: string[], endingAfter: D
 function readRows(
   tx: EntityManager,
   userId: string | undefined,
-  behindId: string,
-  most: number,
+  afterId: string,
+  limit: number,
 ): Promise<Row[]> {
   return select<Row>(
     tx,
@@ -263,7 +263,7 @@ function readRows(
        s.revoked_at AS revokedAt, s.ip AS ip, s.user_agent AS userAgent
      FROM sessions s JOIN users u ON u.id = s.user_id
      WHERE s.id > ? ${userId === undefined ? '' : 'AND s.user_id = ?'} ORDER BY s.id LIMIT ?`,
-    [behindId, ...(userId === undefined ? [] : [userId]), most],
+    [afterId, ...(userId === undefined ? [] : [userId]), limit],
   );
 }
 

@@ -10,7 +10,7 @@ import { sha256Hex } from '../crypto/sha256';
 import { findOne, insertOne } from '../database/rows';
 import { execute, select, toInstant } from '../database/sql';
 import { Transactions } from '../database/transactions';
-import { RevocationFeed } from '../revocation/revocation-feed';
+import { RevocationAnnouncer } from '../revocation/revocation-announcer';
 import { type SessionGrant, SessionGrants } from './session-grants';
 import { SessionLifetimes } from './session-lifetimes';
 import { type RevocationReason, Session } from './session.entity';
@@ -27,7 +27,7 @@ export class SessionsService {
   constructor(
     private readonly transactions: Transactions,
     private readonly lifetimes: SessionLifetimes,
-    private readonly feed: RevocationFeed,
+    private readonly announcer: RevocationAnnouncer,
     private readonly audit: AuditTrail,
     private readonly clock: Clock,
     private readonly random: Random,
@@ -119,7 +119,7 @@ export class SessionsService {
    * written again and again.
    */
   async announceEnded(tx: EntityManager, userId: string): Promise<void> {
-    await this.announce(tx, await readEnded(tx, userId, this.feed.toldAfter));
+    await this.announce(tx, await readEnded(tx, userId, this.announcer.toldAfter));
   }
 
   /**
@@ -149,7 +149,7 @@ export class SessionsService {
   }
 
   private announce(tx: EntityManager, sessions: EndOfAccess[]): Promise<void> {
-    return this.feed.announce(
+    return this.announcer.announce(
       tx,
       'session',
       sessions.map(({ id, accessEndsAt }) => ({ id, expiresAt: accessEndsAt })),

@@ -20,15 +20,15 @@ export class UserDirectory {
    * The accounts in the order of their ids, however many. Filtered here and not by the engine, so that no statement runs long
    * in search of the few that fit.
    *
-   * @param told with each page, how many have been looked at, those that are left out among them
+   * @param onProgress told with each page how many have been looked at, those that are left out among them
    * @throws ApiError `service_unavailable`
    */
-  async *list({ disabled, since }: UserFilter, told?: (rows: number) => void): AsyncGenerator<User> {
+  async *list({ disabled, since }: UserFilter, onProgress?: (rows: number) => void): AsyncGenerator<User> {
     const users = inPages(
       this.transactions,
-      (tx, behindId, most) =>
-        tx.find(User, { where: { id: MoreThan(behindId) }, order: { id: 'ASC' }, take: most }),
-      told,
+      (tx, afterId, limit) =>
+        tx.find(User, { where: { id: MoreThan(afterId) }, order: { id: 'ASC' }, take: limit }),
+      onProgress,
     );
     for await (const user of users) {
       if (disabled !== undefined && disabled !== (user.disabledAt !== null)) continue;

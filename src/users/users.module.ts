@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { AccountPasswords } from './account-passwords';
 import { UserDirectory } from './user-directory';
 import { UserImport } from './user-import';
 import { UsersController } from './users.controller';
@@ -6,7 +7,7 @@ import { UsersService } from './users.service';
 
 @Module({
   controllers: [UsersController],
-  providers: [UsersService, UserDirectory, UserImport],
-  exports: [UsersService],
+  providers: [UsersService, AccountPasswords, UserDirectory, UserImport],
+  exports: [UsersService, AccountPasswords],
 })
 export class UsersModule {}

@@ -1,4 +1,4 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import type { EntityManager, QueryFailedError } from 'typeorm';
 import { accountScopes, lockForCaller, takeAccount } from '../access/account-lock';
 import type { Principal } from '../access/principal';
@@ -9,39 +9,28 @@ import { Clock } from '../core/clock';
 import { ApiError } from '../core/errors';
 import { Failpoints } from '../core/failpoints';
 import { Ids } from '../core/ids';
-import { LOG, type Log } from '../core/log';
 import type { Origin } from '../core/origin';
-import { type HashPlace, PasswordHasher } from '../crypto/password-hasher';
 import { isUniqueViolation, violates } from '../database/failures';
 import { findOne } from '../database/rows';
 import { execute, select, toInstant } from '../database/sql';
 import { Transactions } from '../database/transactions';
-import { PasswordPolicy } from '../passwords/password-policy';
 import type { NewPasswordPlace } from '../passwords/password-strength';
 import type { PasswordOwner } from '../passwords/personal-words';
 import { addressNetwork } from '../rate-limit/address-block';
+import { AccountPasswords, type NewPassword } from './account-passwords';
 import { type Profile, User } from './user.entity';
 import type { SignUpRequest, UpdateProfileRequest } from './users.dto';
 
-/** A password that has been approved and is to be set. */
-export interface NewPassword {
-  hash: string;
-  /** Whether the breached-password service was to be asked and could not be. */
-  breachCheckFailed: boolean;
-}
-
-/** Accounts: how they come to be, what they are called, and what their owner proves himself with. */
+/** Accounts: how they come to be, what they are called, and what they may do. */
 @Injectable()
 export class UsersService {
   constructor(
     private readonly transactions: Transactions,
-    private readonly hasher: PasswordHasher,
-    private readonly policy: PasswordPolicy,
+    private readonly passwords: AccountPasswords,
     private readonly audit: AuditTrail,
     private readonly clock: Clock,
     private readonly ids: Ids,
     private readonly failpoints: Failpoints,
-    @Inject(LOG) private readonly log: Log,
   ) {}
 
   /**
@@ -52,9 +41,9 @@ export class UsersService {
   async register(request: SignUpRequest, origin: Origin): Promise<User> {
     const network = addressNetwork(origin.ip);
     const place: NewPasswordPlace = { lane: 'registration', network, subject: network };
-    this.hasher.requireRoom(place);
+    this.passwords.requireRoom(place);
     await this.refuseTaken(request);
-    const password = await this.prepareNewPassword('password', request.password, request, place, origin);
+    const password = await this.passwords.prepareNew('password', request.password, request, place, origin);
     return this.create(request, password, origin);
   }
 
@@ -120,79 +109,6 @@ export class UsersService {
         return tx.findOneByOrFail(User, { id: userId });
       }),
     );
-  }
-
-  /**
-   * Whether `password` is the account's. Without an account the same work is done, and so it is for a stored hash that must
-   * not be computed; that one is an error in the log.
-   *
-   * @param place in the hashing queue, by who asks
-   * @throws ApiError `overloaded`
-   */
-  verifyPassword(
-    user: User | null,
-    password: string,
-    place: HashPlace,
-    { requestId }: Origin,
-  ): Promise<boolean> {
-    const refusal = this.hasher.refusalOf(user?.passwordHash);
-    if (user && refusal) {
-      this.log.error({ requestId, userId: user.id, reason: refusal }, 'A stored password hash is refused');
-    }
-    return this.hasher.verify(user?.passwordHash, password, place);
-  }
-
-  /**
-   * Hashes anew what was hashed otherwise than today, unless the password has been changed meanwhile, or is not known to be
-   * the owner's to its last byte. Where the queue is full the next sign-in will do.
-   */
-  async renewOutdatedHash(user: User, password: string, place: HashPlace): Promise<void> {
-    if (!this.hasher.isToBeRenewed(user.passwordHash, password)) return;
-    const renewed = await this.hasher.hash(password, place).catch((error: unknown) => {
-      if (error instanceof ApiError && error.code === 'overloaded') return undefined;
-      throw error;
-    });
-    if (renewed === undefined) return;
-    // More than the statement alone would cost, once in an account's life: it may have to wait for others who sign in.
-    await this.transactions.runFor(user.id, (tx) =>
-      execute(tx, 'UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?', [
-        renewed,
-        user.id,
-        user.passwordHash,
-      ]),
-    );
-  }
-
-  /**
-   * Checks and hashes a password that is to be set.
-   *
-   * @param place in both queues, of those that are judged and of those that are hashed
-   * @throws ApiError `validation_failed` naming `field`, `overloaded`
-   */
-  async prepareNewPassword(
-    field: string,
-    password: string,
-    owner: PasswordOwner,
-    place: NewPasswordPlace,
-    { requestId }: Origin,
-  ): Promise<NewPassword> {
-    const { breachCheckFailed } = await this.policy.check(field, password, owner, place, requestId);
-    return { hash: await this.hasher.hash(password, place), breachCheckFailed };
-  }
-
-  /** Sets the password inside `tx`, which must hold the account's lock. Proofs against the old one are void from here. */
-  async setPassword(
-    tx: EntityManager,
-    userId: string,
-    { hash, breachCheckFailed }: NewPassword,
-    origin: Origin,
-  ): Promise<void> {
-    await execute(
-      tx,
-      'UPDATE users SET password_hash = ?, credential_version = credential_version + 1 WHERE id = ?',
-      [hash, userId],
-    );
-    if (breachCheckFailed) await this.audit.record(tx, { type: 'breach_check_failed', userId }, origin);
   }
 
   /**

@@ -1,12 +1,12 @@
-import type { Clock } from '../core/clock';
-import { ApiError } from '../core/errors';
-import { currentBudget } from '../core/request-budget';
+import type { Clock } from './clock';
+import { ApiError } from './errors';
+import { currentBudget } from './request-budget';
 
 /**
- * How long a unit of work may go on. Its caller is answered when the time is up, whatever the engine is doing; what the
+ * Until when a unit of work may go on. Its caller is answered when the time is up, whatever the engine is doing; what the
  * unit still holds is given up through `onExpiry`, and what it would do next it must not do any more.
  */
-export class Lease {
+export class Deadline {
   private expired = false;
   private giveUp: () => void = () => undefined;
 
@@ -17,22 +17,22 @@ export class Lease {
    */
   static run<T>(
     milliseconds: number,
-    unit: (lease: Lease) => Promise<T>,
+    unit: (deadline: Deadline) => Promise<T>,
     done: () => void = () => undefined,
   ): Promise<T> {
     if (milliseconds <= 0) return Promise.reject(outOfTime());
-    const lease = new Lease();
+    const deadline = new Deadline();
     return new Promise((resolve, reject) => {
-      const outcome = unit(lease);
+      const outcome = unit(deadline);
       const timer = setTimeout(() => {
-        lease.expired = true;
-        lease.giveUp();
+        deadline.expired = true;
+        deadline.giveUp();
         done();
         reject(outOfTime());
       }, milliseconds);
       const settled = () => {
         clearTimeout(timer);
-        if (!lease.expired) done();
+        if (!deadline.expired) done();
       };
       outcome.then(
         (result) => {
@@ -51,22 +51,29 @@ export class Lease {
    * The same for as long as the request that it belongs to has time left, from which it is taken; outside of requests for
    * `otherwise` milliseconds.
    */
-  static ofRequest<T>(clock: Clock, otherwise: number, unit: (lease: Lease) => Promise<T>): Promise<T> {
+  static ofRequest<T>(clock: Clock, otherwise: number, unit: (deadline: Deadline) => Promise<T>): Promise<T> {
     const budget = currentBudget();
-    if (!budget) return Lease.run(otherwise, unit);
+    if (!budget) return Deadline.run(otherwise, unit);
     const begun = clock.monotonic();
-    return Lease.run(budget.left, unit, () => {
+    return Deadline.run(budget.left, unit, () => {
       budget.left -= clock.monotonic() - begun;
     });
   }
 
-  /** Has `giveUp` called if the time runs out. The last one counts. */
-  onExpiry(giveUp: () => void): void {
+  /**
+   * Has `giveUp` called if the time runs out. The last one counts.
+   *
+   * @returns what undoes that
+   */
+  onExpiry(giveUp: () => void): () => void {
     this.giveUp = giveUp;
+    return () => {
+      if (this.giveUp === giveUp) this.giveUp = () => undefined;
+    };
   }
 
   /** @throws ApiError `service_unavailable` when the time is up, and nobody waits any more */
-  check(): void {
+  throwIfExpired(): void {
     if (this.expired) throw outOfTime();
   }
 }
