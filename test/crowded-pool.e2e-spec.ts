@@ -244,7 +244,11 @@ describeWithSeveral('a pool from which one account wants to have its lists again
       const asked = Array.from({ length: LISTS }, () => app.call('GET', path, { token: jane.token }));
       await lists.reached;
 
-      expect((await useOf(app)).used).toBeLessThanOrEqual(1 + OWN);
+      // Where a poll is late, each call asks about its token first, which is over soon. The lists are given up only after three seconds.
+      const deadline = performance.now() + REQUEST_BUDGET_MS / 2;
+      let { used } = await useOf(app);
+      while (used > 1 + OWN && performance.now() < deadline) ({ used } = await useOf(app));
+      expect(used).toBeLessThanOrEqual(1 + OWN);
       const { username, password, token } = jane;
       expect((await app.call('POST', '/auth/login', { body: { username, password } })).status).toBe(200);
       expect((await app.call('POST', '/auth/logout', { token })).status).toBe(200);
