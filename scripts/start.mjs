@@ -13,7 +13,7 @@ try {
   // The compiler has said what is wrong itself.
   const { status, message } = /** @type {Error & { status?: number }} */ (error);
   process.stderr.write(
-    `Latchkey could not be built; ${status === undefined ? message : 'see above'}. (\`npm ci\` must have installed the development tools too.)\n`,
+    `Latchkey could not be built; ${status === undefined ? message : 'see above'}. (\`npm ci\` must have installed the development tools too; with NODE_ENV=production: \`npm ci --include=dev\`.)\n`,
   );
   process.exit(1);
 }

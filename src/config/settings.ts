@@ -136,7 +136,7 @@ export const SETTINGS = z.object({
     description: 'the part of API keys that tells environments apart: `sk_live_…`',
   }),
   CORS_ORIGINS: origins.optional().meta({
-    default: 'none; any `localhost` origin outside production',
+    default: 'none; outside production `localhost`, `127.0.0.1` and `[::1]`, any port',
     description:
       'comma-separated origins whose pages may call the API, those of apps such as `capacitor://localhost` included',
   }),
