@@ -12,16 +12,6 @@ const WITHOUT_DATABASE = [
   '/test/(architecture|asvs|randomness|source-safety|supply-chain|containers|keys-scan)[.]',
 ];
 
-/**
- * What says nothing of the engine: there is a database, but whatever is looked at happens before it is asked or beside it. Run
- * once, on SQLite. A file belongs here only as a whole: a test of statements, of what a driver reports, of the pool, or of rows
- * that nothing else reads and writes on both engines keeps it on both, or moves to a file that is run on both.
- */
-const SAME_ON_BOTH = [
-  '/test/(breached-passwords|client-address|docs-page|json-bodies|metrics-port|monitoring|passwords|process-one)[.]',
-  '/test/(remembered-addresses|resets|slow-clients)[.]',
-];
-
 /** What needs the history of the project is for the long run of what breaks. */
 const IN_THE_LONG_RUN_ONLY = ['/test/older-program[.]'];
 
@@ -42,7 +32,7 @@ module.exports = {
   testPathIgnorePatterns: [
     '/node_modules/',
     ...(process.env['FAULTS'] === 'long' ? [] : IN_THE_LONG_RUN_ONLY),
-    ...(onMysql ? [...ON_SQLITE_ONLY, ...WITHOUT_DATABASE, ...SAME_ON_BOTH] : ON_MYSQL_ONLY),
+    ...(onMysql ? [...ON_SQLITE_ONLY, ...WITHOUT_DATABASE] : ON_MYSQL_ONLY),
   ],
   testTimeout: 30_000,
   maxWorkers: 2,

@@ -12,6 +12,7 @@ import {
   transpileModule,
 } from 'typescript';
 import { startApp, type TestApp } from './support/app';
+import { gate } from './support/gate';
 import { newcomer, signUp } from './support/people';
 import { tableRows } from './support/markdown';
 
@@ -203,11 +204,10 @@ describe('docs/clients.md', () => {
 
   it('lets two tabs refresh at once, and a late answer replaces no newer token', async () => {
     const { sessions, look } = await open(2);
-    let goOn: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => (goOn = resolve));
+    const held = gate();
     fates.push(async (send) => {
       const response = await send();
-      await held;
+      await held.opened;
       return response;
     });
 
@@ -218,7 +218,7 @@ describe('docs/clients.md', () => {
     const again = await look(sessions[1]);
     // The grace of that is over, and the access token that the slow tab is about to get has expired.
     app.clock.advance(60);
-    goOn();
+    held.open();
     const late = await slow;
 
     expect([fast, again, late]).toEqual([200, 200, 200]);
@@ -256,11 +256,10 @@ describe('docs/clients.md', () => {
     const { store, sessions, look } = await open();
     const [session = failed()] = sessions;
     const next = await signUp(app);
-    let goOn: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => (goOn = resolve));
+    const held = gate();
     fates.push(async (send) => {
       const response = await send();
-      await held;
+      await held.opened;
       return response;
     });
 
@@ -268,7 +267,7 @@ describe('docs/clients.md', () => {
     while (keys.length < 1) await new Promise((resolve) => setTimeout(resolve, 10));
     await session.signIn(next.username, next.password);
     const kept = store.kept;
-    goOn();
+    held.open();
     const outcome = await begun;
 
     expect(outcome).toBeInstanceOf(client.SignedOut);
@@ -283,18 +282,17 @@ describe('docs/clients.md', () => {
     const next = await signUp(app);
     await app.call('POST', '/auth/logout', { token: person.token });
     const { fetch: counted } = globalThis;
-    let goOn: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => (goOn = resolve));
+    const held = gate();
     globalThis.fetch = async (url, init) => {
       globalThis.fetch = counted;
       const response = await counted(url, init);
-      await held;
+      await held.opened;
       return response;
     };
 
     const begun = nameIn(session).catch((error: unknown) => error);
     await session.signIn(next.username, next.password);
-    goOn();
+    held.open();
     const outcome = await begun;
 
     expect(outcome).toBeInstanceOf(client.SignedOut);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BackupSteps } from './support/backup-steps';
-import { createDatabase, type TestDatabase } from './support/database';
+import { createDatabase, onMysql, type TestDatabase } from './support/database';
 import { Program, runCommand, settingsFor } from './support/server-process';
 
 /** Commands are processes of their own. */
@@ -93,7 +93,7 @@ describe('a command that is process 1, as in a container,', () => {
     },
   );
 
-  describe('and backs up,', () => {
+  (onMysql ? () => undefined : describe)('and backs up,', () => {
     it.each(ENDS)(
       'leaves nothing behind when it is cut short by %s, and exits with %i',
       async (signal, code) => {
